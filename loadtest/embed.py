@@ -1,0 +1,26 @@
+"""Starts the servers that are libraries: `python -m loadtest.embed bjoern|fastpysgi module:attr PORT BACKLOG`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+
+def serve(server: str, app: Any, port: int, backlog: int) -> None:
+    """Serve `app` on 127.0.0.1:port until a signal ends the process; ValueError for an unknown server."""
+    if server == "bjoern":
+        bjoern = importlib.import_module("bjoern")
+        bjoern.run(app, "127.0.0.1", port, listen_backlog=backlog)
+    elif server == "fastpysgi":
+        fastpysgi = importlib.import_module("fastpysgi")
+        fastpysgi.server.backlog = backlog
+        fastpysgi.run(app, "127.0.0.1", port, loglevel=fastpysgi.LL_ERROR)
+    else:
+        raise ValueError(f"unknown server: {server}")
+
+
+if __name__ == "__main__":
+    name, target, port_text, backlog_text = sys.argv[1:]
+    module, _, attribute = target.partition(":")
+    serve(name, getattr(importlib.import_module(module), attribute), int(port_text), int(backlog_text))

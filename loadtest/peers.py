@@ -1,0 +1,175 @@
+"""How each server is run: one worker, its best known settings for these loads, no access log.
+
+The table `PEERS` is the whole truth about a comparison. Rules for a setting here: its makers document it for
+production, it is the fastest we found for the server that it belongs to, and it costs no correctness.
+Common to all: 1 worker, keep-alive 75 s (so that no idle connection ends during a run), backlog 4096,
+warnings and errors only in the log, `Date` and `Server` headers as the server does by default.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+KEEP_ALIVE_S = 75
+BACKLOG = 4096
+MAX_CONNECTIONS = 16_384
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a server is started with. scratch: an empty directory of its own, deleted afterwards."""
+
+    app: str
+    interface: str
+    port: int
+    scratch: Path
+
+    @property
+    def bind(self) -> str:
+        """host:port."""
+        return f"127.0.0.1:{self.port}"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A server. package: the distribution that `importlib.metadata` knows its version by ("" if none)."""
+
+    name: str
+    package: str
+    command: Callable[[Start], list[str]]
+
+
+def tool(name: str) -> str:
+    """Return the path of a console script of this interpreter's environment."""
+    return str(Path(sys.executable).parent / name)
+
+
+def swhttp(start: Start) -> list[str]:
+    """The server under test, with its defaults."""
+    line = [sys.executable, "-m", "swhttp", start.app, "-w", "1", "--bind", start.bind]
+    line += ["--interface", start.interface, "--keep-alive", str(KEEP_ALIVE_S)]
+    return [*line, "--log-level", "warning"]
+
+
+def uvicorn(start: Start) -> list[str]:
+    """httptools and uvloop; proxy headers and WebSocket off, for neither is used and the first costs."""
+    line = [sys.executable, "-m", "uvicorn", start.app, "--host", "127.0.0.1", "--port", str(start.port)]
+    line += ["--workers", "1", "--http", "httptools", "--loop", "uvloop", "--ws", "none"]
+    line += ["--no-proxy-headers", "--no-access-log", "--log-level", "warning", "--interface"]
+    line += ["asgi3", "--backlog", str(BACKLOG), "--timeout-keep-alive", str(KEEP_ALIVE_S)]
+    return line
+
+
+def granian(start: Start) -> list[str]:
+    """uvloop, HTTP/1 only, one runtime thread, no WebSocket; backpressure lifted to take every connection."""
+    line = [tool("granian"), "--interface", start.interface, "--host", "127.0.0.1", "--port", str(start.port)]
+    line += ["--workers", "1", "--loop", "uvloop", "--http", "1", "--no-ws", "--runtime-mode", "st"]
+    line += ["--backlog", str(BACKLOG), "--backpressure", str(MAX_CONNECTIONS)]
+    if start.interface == "wsgi":
+        line += ["--blocking-threads", "1"]
+    return [*line, "--no-access-log", "--log-level", "warning", start.app]
+
+
+def gunicorn(worker_class: str, *more: str) -> Callable[[Start], list[str]]:
+    """gunicorn with a worker class; the heartbeat file in memory, as its FAQ advises."""
+
+    def command(start: Start) -> list[str]:
+        line = [tool("gunicorn"), start.app, "--bind", start.bind, "--workers", "1", "-k", worker_class, *more]
+        line += ["--keep-alive", str(KEEP_ALIVE_S), "--backlog", str(BACKLOG), "--no-control-socket"]
+        line += ["--worker-connections", str(MAX_CONNECTIONS), "--worker-tmp-dir", "/dev/shm"]
+        return [*line, "--log-level", "warning"]
+
+    return command
+
+
+def hypercorn(start: Start) -> list[str]:
+    """uvloop."""
+    line = [tool("hypercorn"), start.app, "--bind", start.bind, "--workers", "1", "-k", "uvloop"]
+    line += ["--keep-alive", str(KEEP_ALIVE_S), "--backlog", str(BACKLOG)]
+    return [*line, "--log-level", "warning"]
+
+
+def embedded(name: str) -> Callable[[Start], list[str]]:
+    """A server that is a library: started by `loadtest.embed`."""
+
+    def command(start: Start) -> list[str]:
+        return [sys.executable, "-m", "loadtest.embed", name, start.app, str(start.port), str(BACKLOG)]
+
+    return command
+
+
+def uwsgi(start: Start) -> list[str]:
+    """HTTP/1.1 keep-alive spoken by the worker itself; a worker thread stays with its connection."""
+    line = [tool("uwsgi"), "--http11-socket", start.bind, "--module", start.app, "--need-app", "--master"]
+    line += ["--processes", "1", "--single-interpreter", "--disable-logging", "--log-5xx"]
+    return [*line, "--listen", str(BACKLOG), "--die-on-term"]
+
+
+NGINX_CONF = """\
+daemon off;
+master_process on;
+worker_processes 1;
+worker_rlimit_nofile {files};
+pid {scratch}/pid;
+error_log stderr warn;
+{user}
+events {{
+    worker_connections {connections};
+    multi_accept on;
+}}
+http {{
+    access_log off;
+    default_type text/plain;
+    keepalive_timeout {keep_alive};
+    keepalive_requests 1000000000;
+    client_body_temp_path {scratch}/body;
+    proxy_temp_path {scratch}/proxy;
+    fastcgi_temp_path {scratch}/fastcgi;
+    uwsgi_temp_path {scratch}/uwsgi;
+    scgi_temp_path {scratch}/scgi;
+    server {{
+        listen 127.0.0.1:{port} backlog={backlog};
+        location / {{ return 200 "Hello, World!"; }}
+    }}
+}}
+"""
+
+
+def nginx(start: Start) -> list[str]:
+    """`return 200`: no app at all, the floor of what answering costs."""
+    import os
+
+    conf = start.scratch / "nginx.conf"
+    conf.write_text(
+        NGINX_CONF.format(
+            files=MAX_CONNECTIONS + 512,
+            connections=MAX_CONNECTIONS,
+            scratch=start.scratch,
+            user="user root;" if os.geteuid() == 0 else "",
+            keep_alive=KEEP_ALIVE_S,
+            port=start.port,
+            backlog=BACKLOG,
+        )
+    )
+    return ["nginx", "-e", "stderr", "-p", str(start.scratch), "-c", str(conf)]
+
+
+PEERS = {
+    peer.name: peer
+    for peer in (
+        Peer("swhttp", "swhttp", swhttp),
+        Peer("uvicorn", "uvicorn", uvicorn),
+        Peer("granian", "granian", granian),
+        Peer("gunicorn-sync", "gunicorn", gunicorn("sync")),
+        Peer("gunicorn-gthread", "gunicorn", gunicorn("gthread", "--threads", "4")),
+        Peer("gunicorn-asgi", "gunicorn", gunicorn("asgi", "--asgi-loop", "uvloop")),
+        Peer("hypercorn", "hypercorn", hypercorn),
+        Peer("bjoern", "bjoern", embedded("bjoern")),
+        Peer("fastpysgi", "fastpysgi", embedded("fastpysgi")),
+        Peer("uwsgi", "uWSGI", uwsgi),
+        Peer("nginx", "", nginx),
+    )
+}

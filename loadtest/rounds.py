@@ -1,0 +1,139 @@
+"""Measures servers in interleaved rounds.
+
+Each round visits each server once: start it, warm it up, load it, measure, end it. The next round goes through
+them in the opposite order. So a slow drift of the machine meets all of them alike, nobody is always the
+neighbour of the same other, an idle server's timers never disturb the loaded one, and a fresh process each round
+takes the luck of one process's memory layout and hash seed out of the medians.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from loadtest import idle, proctree, scenario, servers, wrk
+
+# The tree's CPU is read when the connections that the load left are cleared away, so that all pay for that.
+SETTLE_STEP_S = 0.02
+SETTLE_STEPS = 15
+SETTLED_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One server in one scenario, loaded with each of these numbers of connections in turn."""
+
+    scenario: str
+    server: str
+    connections: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long and how often. seconds: of each load; wrk_threads: more take CPU away from the server."""
+
+    rounds: int = 5
+    seconds: int = 3
+    warm_up_s: int = 1
+    wrk_threads: int = 1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one load of one server gave. A sample with faults is kept, shown, and never compared."""
+
+    scenario: str
+    server: str
+    connections: int
+    cpu_us: float = 0.0  # CPU of the whole process tree per request
+    per_second: float = 0.0
+    p50_us: float = 0.0
+    p99_us: float = 0.0
+    pss_kib: int = 0
+    idle_kib: float = 0.0  # PSS per idle connection, in idle scenarios only
+    faults: tuple[str, ...] = ()
+
+
+def settle(server: servers.Server) -> list[proctree.Stat]:
+    """Wait, shortly, until the tree uses next to no CPU; return its processes."""
+    members = server.tree()
+    before = proctree.cpu_ns(members)
+    for _ in range(SETTLE_STEPS):
+        time.sleep(SETTLE_STEP_S)
+        members = server.tree()
+        now = proctree.cpu_ns(members)
+        if now - before < SETTLED_SHARE * SETTLE_STEP_S * 1e9:
+            break
+        before = now
+    return members
+
+
+def load(server: servers.Server, what: scenario.Scenario, connections: int, effort: Effort) -> Sample:
+    """Load a running server and measure."""
+    before = settle(server)
+    used = proctree.cpu_ns(before)
+    seen = wrk.run(server.port, connections, effort.seconds, effort.wrk_threads, what.headers)
+    after = settle(server)
+    used = proctree.cpu_ns(after) - used
+    faults = seen.faults
+    if {member.pid for member in before} != {member.pid for member in after}:
+        faults += ("processes of the server came or went under load",)
+    return Sample(
+        scenario=what.name,
+        server=server.name,
+        connections=connections,
+        cpu_us=used / 1000 / max(seen.requests, 1),
+        per_second=seen.per_second,
+        p50_us=seen.p50_us,
+        p99_us=seen.p99_us,
+        pss_kib=proctree.pss_kib(after),
+        faults=faults,
+    )
+
+
+def hold_idle(server: servers.Server, what: scenario.Scenario) -> Sample:
+    """Measure what the scenario's idle connections cost a running, warm server."""
+    empty = proctree.pss_kib(settle(server))
+    with idle.connections(server.port, what.idle_connections, what.headers) as held:
+        full = proctree.pss_kib(settle(server))
+        lost = held.lost()
+    return Sample(
+        scenario=what.name,
+        server=server.name,
+        connections=what.idle_connections,
+        pss_kib=full,
+        idle_kib=(full - empty) / what.idle_connections,
+        faults=(f"{lost} idle connections were closed",) if lost else (),
+    )
+
+
+def visit(where: Visit, effort: Effort) -> Iterator[Sample]:
+    """Start the server, warm it up, measure, end it; a server that fails gives samples that say so."""
+    what = scenario.load(where.scenario)
+    blank = Sample(what.name, where.server, 0)
+    done: set[int] = set()
+    try:
+        with servers.running(where.server, what) as server:
+            wrk.run(server.port, 64, effort.warm_up_s, effort.wrk_threads, what.headers)
+            for connections in where.connections:
+                if what.idle_connections:
+                    yield hold_idle(server, what)
+                else:
+                    yield load(server, what, connections, effort)
+                done.add(connections)
+    except (servers.ServerError, wrk.WrkError, idle.IdleError) as error:
+        for connections in where.connections:
+            if connections not in done:
+                yield replace(blank, connections=connections, faults=(str(error),))
+
+
+def run(visits: Sequence[Visit], effort: Effort, tell: Callable[[int, Sample], None]) -> list[Sample]:
+    """Run all rounds and return every sample; `tell` gets each, with its round, as soon as it is there."""
+    samples: list[Sample] = []
+    for number in range(1, effort.rounds + 1):
+        for where in visits if number % 2 else reversed(visits):
+            for sample in visit(where, effort):
+                samples.append(sample)
+                tell(number, sample)
+    return samples

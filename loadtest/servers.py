@@ -1,0 +1,206 @@
+"""Starts one server, waits until it answers right, and ends it with every process that it made.
+
+Contract: `running` yields only a server that has answered a GET with the scenario's body, and when the block is
+left, by Ctrl-C too, no process of the server's session is alive. Processes are ended by pid, and a pid is
+signalled only while its start time is still the one seen: a number given out again is never hit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+import resource
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from loadtest import proctree
+from loadtest.peers import PEERS, Start
+from loadtest.scenario import Scenario
+
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 5.0
+POLL_S = 0.02
+MAX_SHOWN_OUTPUT = 4_000
+
+# Below the kernel's ephemeral range, so that a client's port is never the server's.
+PORTS = range(20_000, 32_000)
+
+PR_SET_PDEATHSIG = 1
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class ServerError(Exception):
+    """A server that does not start, does not answer or answers wrong; carries what it printed."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that runs. root: the first process, leader of its session."""
+
+    name: str
+    root: int
+    port: int
+
+    def tree(self) -> list[proctree.Stat]:
+        """Return the server's live processes."""
+        return proctree.tree(self.root)
+
+
+def raise_file_limit(files: int) -> None:
+    """Let this process and the servers it starts open `files` files; OSError when the system forbids it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < files:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, max(files, hard)))
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise ServerError("no free port")
+
+
+def fetch(port: int, timeout_s: float) -> tuple[str, bytes]:
+    """GET / on a connection of its own; return the status line and the body. OSError when that fails."""
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        data = b""
+        while chunk := client.recv(65_536):
+            data += chunk
+    head, _, body = data.partition(b"\r\n\r\n")
+    if b"\r\ntransfer-encoding: chunked" in head.lower():
+        body = dechunk(body)
+    return head.split(b"\r\n", 1)[0].decode("latin-1"), body
+
+
+def dechunk(data: bytes) -> bytes:
+    """Return the content of a chunked body (RFC 9112, 7.1); enough for the short answers checked here."""
+    content = b""
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        length = int(size.split(b";")[0], 16)
+        content, data = content + data[:length], data[length + 2 :]
+    return content
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Poll `condition` until it holds; False when it did not within `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
+def prepare_child(parent: int) -> Callable[[], None]:
+    """Return what runs in the child before exec: the server gets TERM when the harness dies without a word."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def run() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return run
+
+
+def end(members: Iterable[proctree.Stat], number: signal.Signals) -> None:
+    """Signal those of the processes that are still the ones listed."""
+    for member in members:
+        now = proctree.read_stat(member.pid)
+        if now is not None and now.start_ticks == member.start_ticks and now.state != "Z":
+            try:
+                os.kill(member.pid, number)
+            except ProcessLookupError:
+                pass
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End the process and its session: TERM, then KILL. Ctrl-C is held off until that is done."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        known = {member.pid: member for member in proctree.tree(process.pid)}
+
+        def gone() -> bool:
+            process.poll()
+            known.update((member.pid, member) for member in proctree.tree(process.pid))
+            alive = [proctree.read_stat(pid) for pid in known]
+            return not any(
+                s is not None and s.state != "Z" and s.start_ticks == known[s.pid].start_ticks for s in alive
+            )
+
+        if process.poll() is None:
+            process.terminate()
+        if not wait_until(gone, STOP_TIMEOUT_S):
+            end(known.values(), signal.SIGKILL)
+            wait_until(gone, STOP_TIMEOUT_S)
+        process.wait()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+def await_answer(process: subprocess.Popen[bytes], port: int, scenario: Scenario, output: TextIO) -> None:
+    """Return once the server has answered as the scenario says; ServerError when it does not."""
+    last = "no answer"
+
+    def ready() -> bool:
+        nonlocal last
+        if process.poll() is not None:
+            raise ServerError(f"ended with {process.returncode} at start\n{shown(output)}")
+        try:
+            status, body = fetch(port, timeout_s=2.0)
+        except OSError as error:
+            last = repr(error)
+            return False
+        last = f"{status}, body {body[:100]!r}"
+        return " 200 " in f"{status} " and body == scenario.body
+
+    if not wait_until(ready, START_TIMEOUT_S):
+        raise ServerError(f"not ready after {START_TIMEOUT_S:.0f} s: {last}\n{shown(output)}")
+
+
+def shown(output: TextIO) -> str:
+    """Return the end of what the server printed."""
+    output.seek(0)
+    return output.read()[-MAX_SHOWN_OUTPUT:]
+
+
+@contextmanager
+def running(name: str, scenario: Scenario) -> Iterator[Server]:
+    """Run the server called `name` with the scenario's app; see the module's contract."""
+    with tempfile.TemporaryDirectory(prefix="loadtest-") as scratch:
+        start = Start(scenario.app, scenario.interface, free_port(), Path(scratch))
+        with open(Path(scratch, "output"), "w+", encoding="utf-8", errors="replace") as output:
+            process = subprocess.Popen(
+                PEERS[name].command(start),
+                stdin=subprocess.DEVNULL,
+                stdout=output.fileno(),
+                stderr=output.fileno(),
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                start_new_session=True,
+                preexec_fn=prepare_child(os.getpid()),
+            )
+            try:
+                await_answer(process, start.port, scenario, output)
+                yield Server(name, process.pid, start.port)
+            except ServerError as error:
+                raise ServerError(f"{name} with {scenario.name}: {error}") from None
+            finally:
+                stop(process)

@@ -1,0 +1,57 @@
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef extern from "swhttp/ipc/frame.h" nogil:
+    enum:
+        EVENT_PACKAGE
+        EVENT_CLOSE
+        EVENT_BUFFER_EMPTY
+        EVENT_STOP
+        RESPONSE_SMALL
+        SW_FRAME_HEAD
+        SW_FRAME_LAST
+        SW_FRAME_ABORT
+        SW_FRAME_CLOSE
+        SW_FRAME_HAS_DATE
+        SW_FRAME_HAS_SERVER
+        SW_BLOCK_KEEP_ALIVE
+        SW_BLOCK_TLS
+        SW_BLOCK_HEAD_METHOD
+        SW_BLOCK_UNIT
+        SW_NO_LENGTH
+    ctypedef struct sw_descriptor:
+        uint64_t request_id
+        uint32_t block
+        uint16_t type
+        uint16_t zero
+    ctypedef struct sw_block:
+        uint32_t method_len
+        uint32_t target_len
+        uint32_t path_off
+        uint32_t path_len
+        uint32_t query_off
+        uint32_t query_len
+        uint32_t headers_off
+        uint32_t headers_len
+        uint32_t body_off
+        uint32_t body_len
+        uint16_t headers_count
+        uint8_t http_minor
+        uint8_t flags
+        uint32_t session
+        uint64_t session_generation
+        uint64_t ready_ns
+    ctypedef struct sw_header:
+        uint16_t name_len
+        uint16_t value_len
+    ctypedef struct sw_frame:
+        uint32_t size
+        uint8_t type
+        uint8_t flags
+        uint16_t status
+        uint64_t request_id
+        int64_t content_length
+        uint32_t head_len
+        uint32_t body_len
+    uint64_t sw_frame_bytes(uint64_t head_len, uint64_t body_len)
+    bint sw_frame_read(sw_frame *frame, const unsigned char *at, uint64_t ready)

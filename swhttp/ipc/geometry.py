@@ -1,0 +1,42 @@
+"""The sizes of everything in shared memory: one immutable value, made once from the configuration.
+
+Tests use tiny ones, so that every wrap, every full ring and every empty pool is met.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from swhttp import limits
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Sizes of the shared memory of one server. Raises ValueError for sizes that cannot work."""
+
+    reactors: int = 1
+    slots: int = 2
+    request_ring_bytes: int = limits.REQUEST_RING_BYTES
+    response_ring_bytes: int = limits.RESPONSE_RING_BYTES
+    table_entries: int = limits.REQUEST_TABLE_ENTRIES
+    sessions: int = limits.MAX_SESSIONS
+    block_classes: tuple[tuple[int, int], ...] = limits.BLOCK_CLASSES
+    """(bytes, count) of each size of request block, smallest first."""
+
+    def __post_init__(self) -> None:
+        for name in ("request_ring_bytes", "response_ring_bytes"):
+            size = getattr(self, name)
+            if size < 128 or size & (size - 1):
+                raise ValueError(f"{name} must be a power of two of at least 128, not {size}")
+        if not 1 <= self.reactors <= limits.MAX_REACTORS or not 1 <= self.slots <= limits.MAX_SLOTS:
+            raise ValueError(f"{self.reactors} reactors and {self.slots} slots are out of range")
+        if not 1 <= self.table_entries <= 65536:
+            raise ValueError(f"a request table has 1 to 65536 entries, not {self.table_entries}")
+        sizes = [size for size, _ in self.block_classes]
+        if sizes != sorted(set(sizes)) or any(size % 64 for size in sizes):
+            raise ValueError("block sizes must grow and be multiples of 64 bytes")
+
+    @property
+    def arena_bytes(self) -> int:
+        """Bytes of one reactor's arena of request blocks."""
+        return sum(size * count for size, count in self.block_classes)

@@ -1,0 +1,20 @@
+cdef class Segment:
+    cdef readonly str name
+    cdef readonly size_t size
+    cdef readonly int fd
+    cdef void *address
+
+
+cdef class SharedMemory:
+    cdef readonly object geometry
+    cdef readonly object scoreboard
+    cdef readonly list blocks, tables, sessions, wake_words, slots
+    cdef readonly list reactor_eventfds, slot_eventfds
+    cdef void *_at(self, int slot, size_t offset) noexcept
+    cdef size_t _rings_start(self) noexcept
+    cdef void *request_ring(self, int slot, int reactor) noexcept
+    cdef void *request_ring_data(self, int slot, int reactor) noexcept
+    cdef void *response_ring(self, int slot, int reactor) noexcept
+    cdef void *response_ring_data(self, int slot, int reactor) noexcept
+    cdef void *slot_sleeping(self, int slot) noexcept
+    cdef void *reactor_sleeping(self, int reactor) noexcept

@@ -1,0 +1,181 @@
+"""All shared memory: memfd mappings made before the first fork, touched lazily, offsets only inside.
+
+It owns the mappings, the eventfds and the geometry of both; who may see what is decided here too
+(`keep_for_worker`, `keep_for_manager`). It never looks at what the rings or blocks hold.
+
+    per reactor   blocks (workers: read-only), request table, session table (read-only), sleeping word
+    per slot      | sleeping word | request rings, one per reactor | response rings, one per reactor |
+    once          scoreboard
+"""
+
+from libc.errno cimport errno
+from posix.mman cimport (MAP_FAILED, MAP_NORESERVE, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, mprotect, munmap)
+
+import fcntl
+import os
+
+from swhttp.ipc.ring cimport sw_ring_reset, sw_sleep_end, sw_sleeping
+
+from swhttp.ipc import scoreboard as scoreboard_module
+
+cdef enum:
+    PAGE = 4096
+    RING_HEAD = 128        # sizeof(sw_ring)
+    WAKE_WORD = 64         # sizeof(sw_sleeping)
+    SESSION_ROW = 128      # sizeof(sw_session)
+    TABLE_ROW = 64         # sizeof(sw_request_entry)
+
+
+cdef size_t _pages(size_t size):
+    return (size + PAGE - 1) // PAGE * PAGE
+
+
+cdef class Segment:
+    """One mapping of a memfd.
+
+    `name`: shown in /proc as `/memfd:swhttp-NAME`; `size`: bytes, rounded up to whole pages. Raises OSError. The
+    size is sealed: no process can shrink it under another's feet.
+    """
+
+    def __init__(self, str name, size_t size):
+        size = _pages(size)
+        fd = os.memfd_create("swhttp-" + name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(fd, size)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+        self._map(name, size, fd, PROT_READ | PROT_WRITE)
+
+    @staticmethod
+    def from_fd(int fd):
+        """Map somebody else's segment, read-only. Takes the fd over."""
+        cdef Segment segment = Segment.__new__(Segment)
+        segment._map("attached", os.fstat(fd).st_size, fd, PROT_READ)
+        return segment
+
+    def _map(self, str name, size_t size, int fd, int protection):
+        self.name, self.size, self.fd = name, size, fd
+        self.address = mmap(NULL, size, protection, MAP_SHARED | MAP_NORESERVE, fd, 0)
+        if self.address == MAP_FAILED:
+            self.address = NULL
+            raise OSError(errno, f"mmap of {name}")
+
+    def protect(self, size_t offset=0, size_t length=0, *, bint writable=False):
+        """Make a part (whole pages; length 0: to the end) read-only, or writable again, in this process."""
+        cdef int protection = PROT_READ | PROT_WRITE if writable else PROT_READ
+        if self.address != NULL and mprotect(<char *>self.address + offset,
+                                             length or self.size - offset, protection):
+            raise OSError(errno, f"mprotect of {self.name}")
+
+    def close_fd(self):
+        """Close the memfd; the mapping stays."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def unmap(self):
+        """Drop the mapping and the memfd in this process."""
+        if self.address != NULL:
+            munmap(self.address, self.size)
+            self.address = NULL
+        self.close_fd()
+
+    def __dealloc__(self):
+        if self.address != NULL:
+            munmap(self.address, self.size)
+        if self.fd >= 0:
+            os.close(self.fd)
+
+    def view(self):
+        """The memory as a writable memoryview, for tests and tools."""
+        return <unsigned char[:self.size]>self.address
+
+
+cdef class SharedMemory:
+    """Everything that master, manager and workers share. `geometry`: a `swhttp.ipc.geometry.Geometry`."""
+
+    def __init__(self, geometry):
+        cdef int r
+        g = geometry
+        self.geometry = g
+        board = Segment("scoreboard", scoreboard_module.size_bytes(g.reactors, g.slots))
+        self.scoreboard = scoreboard_module.Scoreboard(board, g.reactors, g.slots)
+        self.blocks = [Segment(f"blocks-{r}", g.arena_bytes) for r in range(g.reactors)]
+        self.tables = [Segment(f"requests-{r}", g.table_entries * TABLE_ROW) for r in range(g.reactors)]
+        self.sessions = [Segment(f"sessions-{r}", g.sessions * SESSION_ROW) for r in range(g.reactors)]
+        self.wake_words = [Segment(f"wake-{r}", WAKE_WORD) for r in range(g.reactors)]
+        self.slots = [Segment(f"slot-{s}", self._slot_bytes()) for s in range(g.slots)]
+        flags = os.EFD_CLOEXEC | os.EFD_NONBLOCK
+        self.reactor_eventfds = [os.eventfd(0, flags) for _ in range(g.reactors)]
+        self.slot_eventfds = [os.eventfd(0, flags) for _ in range(g.slots)]
+
+    def _slot_bytes(self):
+        g = self.geometry
+        return PAGE + g.reactors * (2 * RING_HEAD + g.request_ring_bytes + g.response_ring_bytes)
+
+    # The sleeping word has the first page, then the data of the rings, then their heads.
+    cdef void *_at(self, int slot, size_t offset) noexcept:
+        return <char *>(<Segment>self.slots[slot]).address + offset
+
+    cdef void *slot_sleeping(self, int slot) noexcept:
+        return self._at(slot, 0)
+
+    cdef void *reactor_sleeping(self, int reactor) noexcept:
+        return (<Segment>self.wake_words[reactor]).address
+
+    cdef void *request_ring(self, int slot, int reactor) noexcept:
+        return self._at(slot, self._rings_start() + 2 * reactor * RING_HEAD)
+
+    cdef void *response_ring(self, int slot, int reactor) noexcept:
+        return self._at(slot, self._rings_start() + (2 * reactor + 1) * RING_HEAD)
+
+    cdef size_t _rings_start(self) noexcept:
+        cdef size_t data = self.geometry.reactors * (self.geometry.request_ring_bytes
+                                                     + self.geometry.response_ring_bytes)
+        return PAGE + data
+
+    cdef void *request_ring_data(self, int slot, int reactor) noexcept:
+        return self._at(slot, PAGE + <size_t>self.geometry.request_ring_bytes * reactor)
+
+    cdef void *response_ring_data(self, int slot, int reactor) noexcept:
+        return self._at(slot, PAGE + <size_t>self.geometry.request_ring_bytes * self.geometry.reactors
+                        + <size_t>self.geometry.response_ring_bytes * reactor)
+
+    def reset_slot(self, int slot):
+        """Make a slot's rings empty for a new generation. Only while no process uses them."""
+        cdef int r
+        for r in range(self.geometry.reactors):
+            sw_ring_reset(self.request_ring(slot, r))
+            sw_ring_reset(self.response_ring(slot, r))
+        sw_sleep_end(<sw_sleeping *>self.slot_sleeping(slot))
+
+    def keep_for_worker(self, int slot):
+        """In a new worker: what it may not see is unmapped, what it may only read is made read-only."""
+        cdef int s
+        for segment in self.blocks + self.sessions:
+            (<Segment>segment).protect()
+        for s in range(self.geometry.slots):
+            if s != slot:
+                (<Segment>self.slots[s]).unmap()
+        self.scoreboard.keep_slot(slot)
+        self._close_memfds()
+
+    def keep_for_manager(self):
+        """In the manager: it looks at the scoreboard only, but hands everything down to the workers it forks."""
+        self._close_memfds()
+
+    def _close_memfds(self):
+        for segment in [*self.blocks, *self.tables, *self.sessions, *self.wake_words, *self.slots,
+                        self.scoreboard.segment]:
+            (<Segment>segment).close_fd()
+
+    def worker_fds(self, int slot):
+        """The eventfds that the worker in `slot` needs: its own and every reactor's."""
+        return [self.slot_eventfds[slot], *self.reactor_eventfds]
+
+    def close(self):
+        """Unmap all and close all fds, in this process."""
+        for segment in [*self.blocks, *self.tables, *self.sessions, *self.wake_words, *self.slots,
+                        self.scoreboard.segment]:
+            (<Segment>segment).unmap()
+        for fd in [*self.reactor_eventfds, *self.slot_eventfds]:
+            os.close(fd)
+        self.reactor_eventfds, self.slot_eventfds = [], []

@@ -1,0 +1,65 @@
+from libc.stdint cimport int64_t
+
+# Lines are pages, so that a worker can be left write access to its own alone. Every field is one aligned 64-bit
+# word with one writer; readers see each field whole, and no two fields together.
+
+cdef enum:
+    SCOREBOARD_PAGE = 4096
+    SCOREBOARD_MAGIC = 0x73776874
+
+cdef enum:  # words of a slot
+    SLOT_PID               # manager
+    SLOT_GENERATION        # manager
+    SLOT_STATE             # manager: a WorkerState
+    SLOT_TAKEN             # from here on the worker: requests taken
+    SLOT_DONE              # requests whose final frame is published
+    SLOT_LOST              # descriptors whose request the reactor had taken back
+    SLOT_FRAMES            # response frames published
+    SLOT_FRAME_BYTES
+    SLOT_WAKES             # eventfd writes to reactors
+    SLOT_QUIET             # wake-ups left to the reactor's tick
+    SLOT_SLEEPS            # times it went to sleep
+    SLOT_SERVICE_NS        # moving average of a request's service time, 0 while unknown
+    SLOT_CURRENT_REQUEST   # WSGI: request_id that the first thread runs, 0 when idle
+    SLOT_CURRENT_SINCE_NS  # CLOCK_MONOTONIC
+    SLOT_DROPPED           # responses whose client was gone
+    SLOT_APP_ERRORS        # exceptions that an app let out
+    SLOT_FIELDS
+
+cdef enum:  # words of a reactor
+    REACTOR_TURNS          # rounds of the loop
+    REACTOR_GIL_TURNS      # rounds that took the GIL
+    REACTOR_GIL_NS         # time it held the GIL
+    REACTOR_GIL_WAIT_NS    # time it waited for the GIL
+    REACTOR_TICKS          # sleeps that ended by the tick
+    REACTOR_ACCEPTED
+    REACTOR_OPEN           # client connections now
+    REACTOR_RECEIVED_BYTES
+    REACTOR_SENT_BYTES
+    REACTOR_REQUESTS       # whole requests parsed
+    REACTOR_RESPONSES      # final responses handed to the socket, the master's own included
+    REACTOR_DISPATCHED     # descriptors posted
+    REACTOR_REVOKED        # requests taken back before a worker took them
+    REACTOR_WAITING        # requests without a worker now
+    REACTOR_QUEUE_FULL     # 503: the queue was full
+    REACTOR_QUEUE_TIMEOUT  # 503: waited too long
+    REACTOR_BAD_REQUESTS   # 4xx and 5xx that the parser or its checks gave
+    REACTOR_TIMEOUTS       # connections ended by a deadline
+    REACTOR_WORKER_LOST    # 502: the worker died on it
+    REACTOR_CUT            # connections cut because a response could not be finished
+    REACTOR_SMALL_FRAMES   # RESPONSE_SMALL frames received
+    REACTOR_WAKES          # eventfd writes to workers
+    REACTOR_IN_FLIGHT      # requests with workers now
+    REACTOR_BLOCKS         # request blocks in use
+    REACTOR_BLOCKS_FULL    # 503: no request block
+    REACTOR_BAD_FRAMES     # response frames that could not be right
+    REACTOR_FIELDS
+
+
+cdef class Scoreboard:
+    cdef char *base
+    cdef readonly object segment
+    cdef readonly int reactor_count
+    cdef readonly int slot_count
+    cdef int64_t *slot(self, int index) noexcept nogil
+    cdef int64_t *reactor(self, int index) noexcept nogil

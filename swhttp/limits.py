@@ -1,0 +1,51 @@
+"""Every bound of the server: name, value, unit. Nothing is unbounded; what is not here has no limit by mistake."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Shared memory. It is touched lazily: an idle server pays for what it has used, not for these figures.
+MAX_REACTORS: Final = 64
+MAX_SLOTS: Final = 512
+MAX_WORKERS: Final = MAX_SLOTS // 2
+REQUEST_RING_BYTES: Final = 32 * 1024  # 2,048 descriptors a reactor and slot
+RESPONSE_RING_BYTES: Final = 256 * 1024  # a reactor and slot; stays within a core's L2 cache
+REQUEST_TABLE_ENTRIES: Final = 16384  # requests with workers at once, a reactor
+MAX_SESSIONS: Final = 65536  # client connections at once, a reactor
+BLOCK_CLASSES: Final = ((1024, 20480), (8192, 2048), (32768, 512), (163840, 256))  # (bytes, count) a reactor
+MAX_SMALL_FRAME_BYTES: Final = 16 * 1024  # payload of one RESPONSE_SMALL frame
+
+# Requests (RFC 9112 leaves these to us; defaults of nginx and gunicorn where they agree).
+MAX_REQUEST_LINE_BYTES: Final = 8 * 1024  # past it 414
+MAX_FIELD_BYTES: Final = 16 * 1024  # one field line, past it 431
+MAX_HEAD_BYTES: Final = 64 * 1024  # past it 431
+MAX_FIELDS: Final = 100  # past it 431
+MAX_EMPTY_LINES: Final = 4  # CRLFs before a request line (RFC 9112 §2.2), past it 400
+INLINE_BODY_BYTES: Final = 64 * 1024  # past it 413
+MAX_CHUNK_LINE_BYTES: Final = 4 * 1024  # size and extensions of one chunk, past it 400
+MAX_TRAILER_BYTES: Final = 16 * 1024  # past it 431
+
+# Deadlines, in seconds, each for the whole of what it names.
+HEAD_TIMEOUT_S: Final = 10.0
+BODY_TIMEOUT_S: Final = 30.0
+WRITE_TIMEOUT_S: Final = 60.0  # a response of which the client takes nothing for this long
+LINGER_TIMEOUT_S: Final = 2.0  # reading on after an early answer, so that it is not reset away
+
+# Dispatch.
+WORKER_CONCURRENCY: Final = 1000  # requests at once in an ASGI worker
+MAX_PREFETCH: Final = 16  # requests queued behind the threads of a WSGI worker
+PREFETCH_WINDOW_S: Final = 0.001  # as many as fit in this much service time
+REVOKE_AFTER_S: Final = 0.002  # a prefetched request older than this goes to an idle worker
+QUEUE_SIZE: Final = 16384  # requests without a worker, a reactor; past it 503
+QUEUE_TIMEOUT_S: Final = 30.0  # past it 503
+TICK_S: Final = 0.0005  # how long a reactor sleeps at most while a worker holds untaken requests
+
+# Flow.
+HIGH_WATER_BYTES: Final = 256 * 1024  # response bytes a worker may be ahead of its client
+ACCEPTS_PER_TURN: Final = 16
+QUIET_RESPONSES: Final = 8  # a busy worker wakes the reactor for every Nth response
+
+# Life.
+BOOT_BACKOFF_MIN_S: Final = 0.1
+BOOT_BACKOFF_MAX_S: Final = 5.0
+BOOT_TIMEOUT_S: Final = 60.0

@@ -1,0 +1,1 @@
+"""The tests of swhttp: real servers, real sockets, free ports, nothing left behind."""

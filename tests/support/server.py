@@ -1,0 +1,311 @@
+"""Starts one swhttp server for a test, and proves after it that nothing of it is left.
+
+Owns the server's process, its scratch directory (with a TMPDIR of its own and a short path, because unix socket paths
+end at 107 bytes) and every client connection made through `connect()`. Readiness, death and exit are events: a line in
+the log, a pidfd, the end of a pipe.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from tests.support import processes
+from tests.support.client import Connection
+from tests.support.gate import Gate
+from tests.support.logtail import LogTail
+
+TESTS = Path(__file__).resolve().parent.parent
+APPS = TESTS / "apps"
+BOOT_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 15.0
+# How long an orphan may outlive a master or manager that was killed: the kernel signals it at once, but it must be run.
+ORPHAN_TIMEOUT_S = 5.0
+LISTENING = r"\[INFO\] Listening at: (\S+) \((\d+)\)"
+TCP_ADDRESS = re.compile(r"https?://(\[[0-9a-fA-F:]+\]|[^:/]+):(\d+)")
+
+
+class Server:
+    """`python -m swhttp APP --bind ... OPTIONS` in a scratch directory; ready when the constructor returns.
+
+    app: import string, found in tests/apps unless an `--app-dir` option is given.
+    binds: `--bind` values; {dir} stands for the scratch directory. Default: a free port on 127.0.0.1.
+    ready: False starts without waiting for the log line (boots that fail or block).
+    """
+
+    def __init__(
+        self,
+        app: str,
+        *options: str,
+        binds: tuple[str, ...] = ("127.0.0.1:0",),
+        env: dict[str, str] | None = None,
+        pass_fds: tuple[int, ...] = (),
+        ready: bool = True,
+    ) -> None:
+        self.marker = uuid.uuid4().hex
+        self.directory = tempfile.mkdtemp(prefix="swt-")
+        self.scratch = os.path.join(self.directory, "tmp")
+        self.seen_path = os.path.join(self.directory, "seen")
+        os.mkdir(self.scratch)
+        self.binds = [bind.format(dir=self.directory) for bind in binds]
+        self.connections: list[Connection] = []
+        self.addresses: list[str] = []
+        self.exit_status: int | None = None
+        self._shm_before = set(os.listdir("/dev/shm"))
+        self._expected_log: list[str] = []
+        self._checked_lines = 0
+        self._baseline: dict[str, Any] = {}
+
+        command = [sys.executable, "-m", "swhttp", app]
+        if "--app-dir" not in options:
+            command += ["--app-dir", str(APPS)]
+        for bind in self.binds:
+            command += ["--bind", bind]
+        command += options
+        environment = os.environ | {
+            processes.MARKER: self.marker,
+            "TMPDIR": self.scratch,
+            "SEEN_PATH": self.seen_path,
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(TESTS.parent), os.environ.get("PYTHONPATH")])),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **(env or {}),
+        }
+        self._process = subprocess.Popen(
+            command,
+            cwd=self.directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            pass_fds=pass_fds,
+            process_group=0,  # so that a test can do what a terminal does on Ctrl-C
+        )
+        self.pid = self._process.pid
+        assert self._process.stderr is not None
+        self.log = LogTail(self._process.stderr)
+        if ready:
+            try:
+                self.wait_ready()
+            except BaseException:
+                self.abandon()
+                raise
+
+    # Talking to it
+
+    def wait_ready(self) -> None:
+        """Wait for one "Listening at" line per bind, then remember the figures to which it must return."""
+        matches = self.log.wait_for(LISTENING, BOOT_TIMEOUT_S, count=len(self.binds))
+        self.addresses = [match[1] for match in matches]
+        assert {int(match[2]) for match in matches} == {self.pid}
+        self._baseline = self._figures()
+
+    @property
+    def port(self) -> int:
+        """Port of the first TCP bind."""
+        return self.tcp_addresses()[0][1]
+
+    def tcp_addresses(self) -> list[tuple[str, int]]:
+        """(host, port) of every TCP bind."""
+        found = (TCP_ADDRESS.fullmatch(address) for address in self.addresses)
+        return [(match[1].strip("[]"), int(match[2])) for match in found if match]
+
+    def connect(self, source: str | None = None, address: tuple[str, int] | str | None = None) -> Connection:
+        """A connection of ours to the first bind, or to `address` (a string is a unix path), closed after the test."""
+        target: tuple[str, int] | str
+        if address is not None:
+            target = address
+        elif self.tcp_addresses():
+            target = self.tcp_addresses()[0]
+        else:
+            target = self.addresses[0].removeprefix("unix:")
+        connection = Connection(target, source)
+        self.connections.append(connection)
+        return connection
+
+    def get(self, target: str = "/", **headers: str) -> Any:
+        """One GET on a connection of its own; the answer's JSON, after checking that it is a 200."""
+        with self.connect() as connection:
+            response = connection.get(target, **headers)
+            assert response.status == 200, response
+            return response.json()
+
+    def gate(self, name: str = "gate") -> Gate:
+        """A gate in this server's directory for requests of the reference app to wait at."""
+        return Gate(self.directory, name)
+
+    def seen(self) -> list[str]:
+        """Targets of all requests that reached the reference app so far, in order."""
+        try:
+            return Path(self.seen_path).read_text(encoding="latin-1").splitlines()
+        except FileNotFoundError:
+            return []
+
+    def wait_for_log(self, pattern: str, timeout_s: float = 10.0, since: int = 0, count: int = 1) -> list[re.Match[str]]:
+        """Wait for log lines, see LogTail.wait_for."""
+        return self.log.wait_for(pattern, timeout_s, since, count)
+
+    def expect_log(self, pattern: str) -> None:
+        """Declare that lines that match may stand in the log although they look like an alarm."""
+        self._expected_log.append(pattern)
+
+    # Its processes
+
+    def manager(self) -> int:
+        """Pid of the master's only child."""
+        children = [p for p in processes.children_of(self.pid) if p.state != "Z"]
+        assert len(children) == 1, f"the master has the children {children}"
+        return children[0].pid
+
+    def workers(self) -> list[int]:
+        """Pids of the live workers."""
+        return [p.pid for p in processes.children_of(self.manager()) if p.state != "Z"]
+
+    def wait_for_workers(self, count: int, other_than: set[int] | None = None) -> list[int]:
+        """Wait until so many workers have booted since the start that `count` live ones are not in `other_than`."""
+        avoided = other_than or set()
+        processes.wait_until(lambda: len(set(self.workers()) - avoided) == count, f"{count} new workers")
+        pids = sorted(set(self.workers()) - avoided)
+        for pid in pids:
+            self.wait_for_log(rf"Worker booted: slot \d+, generation \d+, pid {pid}\b")
+        return pids
+
+    def kill(self, signum: int, pid: int | None = None) -> None:
+        """Send a signal to the master, or to one of its processes."""
+        os.kill(self.pid if pid is None else pid, signum)
+
+    def counters(self) -> Any:
+        """The scoreboard: `.reactors` and `.slots` are lists of dicts, counter name to int."""
+        from swhttp.ipc import scoreboard
+
+        return scoreboard.attach(self.pid)
+
+    # Ending it
+
+    def wait_exit(self, timeout_s: float = STOP_TIMEOUT_S) -> int:
+        """Wait for the master's end; its exit status (negative: signal)."""
+        if self.exit_status is None:
+            try:
+                self.exit_status = self._process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                raise AssertionError(f"still running after {timeout_s} s; the log:\n{self.log.text()}") from None
+        return self.exit_status
+
+    def stop(self, signum: int = signal.SIGTERM, expect: int = 0) -> None:
+        """Signal the master, wait for its end, and check its exit status and that nothing is left."""
+        if self.exit_status is None:
+            self.kill(signum)
+        self.finish(expect)
+
+    def finish(self, expect: int = 0, killed: bool = False, left_behind: tuple[str, ...] = ()) -> None:
+        """Wait for the end that a test has brought about and check that nothing is left.
+
+        expect: exit status of the master. killed: master or manager were killed, so their children may need a moment
+        longer than the master. left_behind: names in the directory that a SIGKILL makes unavoidable (a unix socket).
+        """
+        try:
+            status = self.wait_exit()
+            self._check_no_process(ORPHAN_TIMEOUT_S if killed else 0.0)
+            assert status == expect, f"exit status {status} instead of {expect}; the log:\n{self.log.text()}"
+            assert self.log.join(ORPHAN_TIMEOUT_S), "somebody still holds the server's stderr"
+            self._check_log()
+            self._check_files(left_behind)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Kill and remove everything without checks; the last resort after a failure, harmless after an end."""
+        for connection in self.connections:
+            connection.close()
+        pids = [p.pid for p in processes.marked_with(self.marker)]
+        for pid in pids:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        if self.exit_status is None:
+            self.exit_status = self._process.wait(STOP_TIMEOUT_S)
+        processes.wait_gone(pids, ORPHAN_TIMEOUT_S)
+        processes.reap_adopted()
+        self.log.join(ORPHAN_TIMEOUT_S)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    # Proving that nothing is left
+
+    def settle(self) -> None:
+        """Close our connections, then check that a running server is back where it was when it became ready."""
+        for connection in self.connections:
+            connection.close()
+        self.connections.clear()
+        if self.exit_status is not None:
+            return
+        assert self._process.poll() is None, f"the server ended by itself; the log:\n{self.log.text()}"
+        last: dict[str, Any] = {}
+
+        def back() -> bool:
+            last.update(self._figures())
+            return last == self._baseline
+
+        try:
+            processes.wait_until(back, "the server to return to its first figures")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\nfirst: {self._baseline}\nnow:   {last}\n{self._fd_listing()}") from None
+        self._check_log()
+        assert os.listdir(self.scratch) == [], "temp files left"
+
+    def _figures(self) -> dict[str, Any]:
+        """Number of workers and of open fds of each process. Workers are interchangeable, so theirs are a multiset."""
+        children = [p.pid for p in processes.children_of(self.pid)]
+        workers = [p for child in children for p in processes.children_of(child)]
+        return {
+            "master's children": len(children),
+            "worker states": Counter("zombie" if p.state == "Z" else "alive" for p in workers),
+            "descendants": len(processes.descendants_of(self.pid)),
+            "master fds": len(processes.fds_of(self.pid)),
+            "manager fds": [len(processes.fds_of(child)) for child in children],
+            "worker fds": sorted(len(processes.fds_of(p.pid)) for p in workers),
+        }
+
+    def _fd_listing(self) -> str:
+        pids = [self.pid] + [p.pid for p in processes.descendants_of(self.pid)]
+        return "\n".join(f"{pid}: {processes.fds_of(pid)}" for pid in pids)
+
+    def _check_log(self) -> None:
+        alarms = self.log.alarms(self._checked_lines, self._expected_log)
+        shown = self.log.text(self._checked_lines)
+        self._checked_lines = self.log.mark()
+        assert not alarms, "alarms in the log:\n" + "\n".join(alarms) + "\n--- the log:\n" + shown
+
+    def _check_no_process(self, timeout_s: float) -> None:
+        pids = [p.pid for p in processes.marked_with(self.marker)]
+        alive = processes.wait_gone(pids, timeout_s)
+        processes.reap_adopted()
+        assert not alive, f"processes left: {[processes.read_process(pid) for pid in alive]}"
+
+    def _check_files(self, left_behind: tuple[str, ...]) -> None:
+        assert os.listdir(self.scratch) == [], "temp files left"
+        sockets = []
+        for directory, _, names in os.walk(self.directory):
+            for name in names:
+                path = os.path.join(directory, name)
+                if stat.S_ISSOCK(os.stat(path).st_mode) and name not in left_behind:
+                    sockets.append(path)
+        assert sockets == [], "unix sockets left"
+        assert set(os.listdir("/dev/shm")) <= self._shm_before, "shared memory files left"
+
+
+def free_listening_socket() -> socket.socket:
+    """A TCP socket on 127.0.0.1 that listens on a free port."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(64)
+    return listener
