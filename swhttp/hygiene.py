@@ -1,0 +1,112 @@
+"""Forking without leaking: what a child of ours inherits is exactly what it was meant to get.
+
+Every fork of the server goes through `fork`. It must be called from a process with one thread only; signals are
+blocked from before the fork until the child is clean, so no handler of the parent ever runs in the child.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Collection
+from typing import Final, NoReturn
+
+from swhttp.errors import ExitCode
+
+PR_SET_PDEATHSIG: Final = 1
+# Python ignores these from its start, so that writing to a closed socket or past a file's limit is an exception.
+KEPT_IGNORED: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
+# A terminal sends these to its whole foreground group; the master decides what they mean.
+TERMINAL_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def fork(run: Callable[[], int], keep_fds: Collection[int], enter: Callable[[], None]) -> int:
+    """Fork a clean child that dies with this process. Returns its pid here; never returns in the child.
+
+    `run`: the child's work; what it returns is its exit status. `keep_fds`: the fds that the child keeps besides
+    stdin, stdout and stderr. `enter`: called in the child first, to let go of the parent's objects: an object that
+    still believed to own an fd would later close somebody else's. Raises OSError when the kernel refuses.
+    """
+    parent = os.getpid()
+    blocked_before = block_signals()
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _be_child(run, keep_fds, enter, parent)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before)
+    return pid
+
+
+def block_signals() -> set[signal.Signals | int]:
+    """Block every signal in this thread; returns the mask before, for `signal.pthread_sigmask`."""
+    return set(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()))
+
+
+def _be_child(run: Callable[[], int], keep_fds: Collection[int], enter: Callable[[], None], parent: int) -> NoReturn:
+    status: int = ExitCode.INTERNAL
+    try:
+        enter()
+        close_all_but(keep_fds)
+        reset_signals()
+        die_with(parent)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        status = run()
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else ExitCode.INTERNAL
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        _leave(status)
+
+
+def _leave(status: int) -> NoReturn:
+    """End a forked child as an interpreter ends, but without unwinding the parent's frames below this one."""
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def close_all_but(keep_fds: Collection[int]) -> None:
+    """Close every fd but `keep_fds` and the three standard ones, whoever opened them."""
+    kept = {0, 1, 2, *keep_fds}
+    for fd in [int(name) for name in os.listdir("/proc/self/fd")]:
+        if fd not in kept:
+            try:
+                os.close(fd)
+            except OSError:
+                continue  # the one that listed the directory
+
+
+def reset_signals() -> None:
+    """Forget the parent's handlers and wake-up fd; ignore what a terminal sends to its whole group."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        wanted = signal.SIG_IGN if number in KEPT_IGNORED | TERMINAL_SIGNALS else signal.SIG_DFL
+        try:
+            if signal.getsignal(number) != wanted:
+                signal.signal(number, wanted)
+        except OSError:
+            continue  # 32 and 33 belong to the C library
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when the thread that forked it dies. `parent`: its pid."""
+    if _libc.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"prctl(PR_SET_PDEATHSIG): {os.strerror(code)}")
+    if os.getppid() != parent:  # it died before the kernel knew
+        os._exit(ExitCode.INTERNAL)
