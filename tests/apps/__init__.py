@@ -1,1 +1,1 @@
-"""Applications that the tests serve. Imported by workers by bare module name (`--app-dir`), never by the tests."""
+"""Applications that the tests serve; workers import them by bare module name, tests never do."""

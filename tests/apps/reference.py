@@ -1,7 +1,7 @@
 """The reference app of the conformance cases and of most tests, once as WSGI and once as ASGI.
 
-It answers 200 with JSON of what it saw (method, target, path, query, Host, headers, body, pid; as WSGI also the
-environ). Routes, the same in both forms:
+It answers 200 with JSON of what it saw (method, target, path, query, Host, headers, body, pid; as WSGI also
+the environ). Routes, the same in both forms:
 
     /ignore-body          answers without reading the body
     /sleep/<seconds>      sleeps first
@@ -11,8 +11,8 @@ environ). Routes, the same in both forms:
     /raise-later          raises when half of its response is out
     /ws                   accepts a WebSocket and echoes (ASGI)
 
-Each request's target is also appended to the file SEEN_PATH before anything else happens, so that a test can tell what
-never reached the app even when its answer could not have come back.
+Each request's method and target are also appended to the file SEEN_PATH before anything else happens, so that
+a test can tell what never reached the app even when its answer could not have come back.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Broken(Exception):
 
 @dataclass
 class Plan:
-    """How /stream answers, from its query: status, size in bytes, pieces, framing (length, none), hold, late."""
+    """How /stream answers, from its query; a gate is waited at behind the first piece."""
 
     status: int = 200
     size: int = 0
@@ -73,12 +73,12 @@ class Plan:
             yield repeated[:length]
 
 
-def note_seen(target: str) -> None:
+def note_seen(method: str, target: str) -> None:
     """One O_APPEND write, so that lines of several workers never mix."""
     if SEEN_PATH is not None:
         fd = os.open(SEEN_PATH, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, target.encode("latin-1") + b"\n")
+            os.write(fd, f"{method} {target}\n".encode("latin-1"))
         finally:
             os.close(fd)
 
@@ -112,7 +112,7 @@ def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
     path = environ["SCRIPT_NAME"] + environ["PATH_INFO"]
     query = environ.get("QUERY_STRING", "")
     target = quote(path, safe="/*:;=@!$&'()+,~", encoding="latin-1") + ("?" + query if query else "")
-    note_seen(target)
+    note_seen(environ["REQUEST_METHOD"], target)
     if path == "/raise-first":
         raise Broken("before the response")
     if path in ("/stream", "/raise-later"):
@@ -123,7 +123,9 @@ def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
         wait_at_gate(gate_path(query))
     body = b"" if path == "/ignore-body" else environ["wsgi.input"].read()
     headers = [
-        (key[5:].replace("_", "-").lower(), value) for key, value in environ.items() if key.startswith("HTTP_")
+        (key[5:].replace("_", "-").lower(), value)
+        for key, value in environ.items()
+        if key.startswith("HTTP_")
     ]
     report = {
         "pid": os.getpid(),
@@ -179,7 +181,7 @@ async def _http(
     path = scope["path"]
     query = scope["query_string"].decode("latin-1")
     target = scope["raw_path"].decode("latin-1") + ("?" + query if query else "")
-    note_seen(target)
+    note_seen(scope["method"], target)
     if path == "/raise-first":
         raise Broken("before the response")
     if path in ("/stream", "/raise-later"):

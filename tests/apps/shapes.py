@@ -1,4 +1,4 @@
-"""The shapes in which apps come: functions, classes, instances, partials, bound methods, factories, attributes."""
+"""The shapes in which apps come: functions, classes, instances, partials, methods, factories."""
 
 from __future__ import annotations
 

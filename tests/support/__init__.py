@@ -1,1 +1,1 @@
-"""What the black-box tests stand on: starting servers, talking raw HTTP to them, proving that they left no trace."""
+"""What the black-box tests stand on: starting servers, talking raw HTTP, proving that nothing is left."""

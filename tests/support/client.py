@@ -1,14 +1,16 @@
 """A raw HTTP/1.1 client for tests: sends exactly the bytes it is given, reads exactly one response at a time.
 
-Knows nothing that it was not told: no retries, no redirects, no connection pool, and the strictness of RFC 9112 about
-what a *server* sends (CRLF line ends, no field twice that frames, chunked read to its last CRLF). A wait that exceeds
-its time is an AssertionError, never a reason to go on.
+Knows nothing that it was not told: no retries, no redirects, no connection pool, and the strictness of RFC
+9112 about what a *server* sends (CRLF line ends, no field twice that frames, chunked read to its last CRLF).
+A wait that exceeds its time is an AssertionError, never a reason to go on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import select
 import socket
 import struct
 import time
@@ -72,13 +74,15 @@ class Response:
 
 
 class Connection:
-    """One client connection. address: (host, port), or a unix socket's path. source: local IP to connect from."""
+    """One client connection. address: (host, port) or a unix socket's path; source: local IP address."""
 
     def __init__(self, address: tuple[str, int] | str, source: str | None = None) -> None:
         if isinstance(address, str):
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         else:
-            self.socket = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
+            self.socket = socket.socket(
+                socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM
+            )
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if source is not None:
                 self.socket.bind((source, 0))
@@ -98,6 +102,11 @@ class Connection:
         """Each piece in a write of its own."""
         for piece in pieces:
             self.socket.sendall(piece)
+
+    def send_while_open(self, *pieces: bytes) -> None:
+        """As send, but ends quietly when the server has closed: it may refuse before it has heard all."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.send(*pieces)
 
     def send_request(
         self,
@@ -137,6 +146,21 @@ class Connection:
             return False
         self.buffer += piece
         return True
+
+    def take_in_now(self) -> bool:
+        """Take in what has arrived, without waiting; whether anything (or the end) had."""
+        if self.ended or not self.wait_readable(0.0):
+            return False
+        self._receive(time.monotonic() + 1.0)
+        return True
+
+    def wait_readable(self, timeout_s: float) -> bool:
+        """Whether bytes or the end of the stream are there, or arrive in time."""
+        if self.buffer or self.ended:
+            return True
+        poller = select.poll()
+        poller.register(self.socket, select.POLLIN)
+        return bool(poller.poll(timeout_s * 1000))
 
     def _end(self, partial: bytes) -> Closed:
         return Reset(partial) if self.was_reset else Closed(partial)
@@ -185,17 +209,22 @@ class Connection:
         status_line = STATUS_LINE.fullmatch(lines[0])
         assert status_line, f"not a status line: {lines[0][:200]!r}"
         return Response(
-            int(status_line[2]), status_line[3].decode("latin-1"), int(status_line[1]), parse_fields(lines[1:])
+            int(status_line[2]),
+            status_line[3].decode("latin-1"),
+            int(status_line[1]),
+            parse_fields(lines[1:]),
         )
 
     def _body(self, response: Response, method: str, taken: bytearray, deadline: float) -> None:
         length, coding = response.header("content-length"), response.header("transfer-encoding")
         if response.status in (204, 304) or response.status < 200 or method == "HEAD":
             if response.status == 204 or response.status < 200:
-                assert length is None and coding is None, f"a {response.status} with framing: {response.headers}"
+                assert (length, coding) == (None, None), (
+                    f"a {response.status} with framing: {response.headers}"
+                )
             return
         if coding is not None:
-            assert coding == "chunked" and length is None, f"framed by {coding!r} and {length!r}"
+            assert (coding, length) == ("chunked", None), f"framed by {coding!r} and {length!r}"
             assert response.minor_version == 1, "chunked to an HTTP/1.0 client"
             response.framing = "chunked"
             response.body = self._chunked(response, taken, deadline)
@@ -253,7 +282,9 @@ class Connection:
 
     def get(self, target: str = "/", **headers: str) -> Response:
         """GET and its response; keyword names are field names with _ for -."""
-        return self.request("GET", target, [(name.replace("_", "-"), value) for name, value in headers.items()])
+        return self.request(
+            "GET", target, [(name.replace("_", "-"), value) for name, value in headers.items()]
+        )
 
     def request(
         self,
@@ -280,7 +311,9 @@ class Connection:
     def __enter__(self) -> Connection:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 

@@ -1,8 +1,8 @@
 """A gate that an app's request waits at, so that a test knows it is inside and decides when it goes on.
 
-The app connects to the gate's unix socket, sends its pid and a newline, and waits for the end of the stream. The test's
-`entered()` returns when a request arrived, `release()` lets it go. No sleep, no guess; if the worker is killed, the
-gate sees the end of its connection (`left()`).
+The app connects to the gate's unix socket, sends its pid and a newline, and waits for the end of the stream.
+The test's `entered()` returns when a request arrived, `release()` lets it go. No sleep, no guess; if the
+worker is killed, the gate sees the end of its connection (`left()`).
 """
 
 from __future__ import annotations
@@ -80,7 +80,9 @@ class Gate:
     def __enter__(self) -> Gate:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._listener.close()
         for visitor in self._visitors:
             visitor.release()

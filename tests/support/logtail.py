@@ -1,7 +1,7 @@
 """Reads a server's log as it is written and lets a test wait for a line.
 
-Owns the reading end of the server's stderr pipe and one thread. The end of the pipe is itself an event: it comes when
-the last process of the server has gone.
+Owns the reading end of the server's stderr pipe and one thread. The end of the pipe is itself an event: it
+comes when the last process of the server has gone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import threading
 import time
 from typing import IO
 
-ALARM = re.compile(r"\[(ERROR|CRITICAL)\]|Traceback \(most recent call last\)|^Fatal Python error|AddressSanitizer")
+ALARM = re.compile(
+    r"\[(ERROR|CRITICAL)\]|Traceback \(most recent call last\)|^Fatal Python error|AddressSanitizer"
+)
 
 
 class LogTail:
@@ -40,8 +42,10 @@ class LogTail:
         with self._changed:
             return len(self.lines)
 
-    def wait_for(self, pattern: str, timeout_s: float = 10.0, since: int = 0, count: int = 1) -> list[re.Match[str]]:
-        """Wait for `count` lines that match; returns their matches. AssertionError with the log at the deadline."""
+    def wait_for(
+        self, pattern: str, timeout_s: float = 10.0, since: int = 0, count: int = 1
+    ) -> list[re.Match[str]]:
+        """Wait for `count` lines that match; returns their matches, or AssertionError at the deadline."""
         expression = re.compile(pattern)
         deadline = time.monotonic() + timeout_s
         with self._changed:
@@ -64,11 +68,13 @@ class LogTail:
         with self._changed:
             lines = self.lines[since:]
         return [
-            line for line in lines if ALARM.search(line) and not any(re.search(pattern, line) for pattern in expected)
+            line
+            for line in lines
+            if ALARM.search(line) and not any(re.search(pattern, line) for pattern in expected)
         ]
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the end of the pipe, i.e. until nobody holds the server's stderr; False at the deadline."""
+        """Wait for the end of the pipe: nobody holds the server's stderr any more; False at the deadline."""
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             return False

@@ -1,8 +1,9 @@
 """Reads /proc: who is whose child, who is a zombie, who carries a marker, which fds somebody holds.
 
-Owns no process. The test process is made a *subreaper*, so a process that a killed server abandons becomes our child
-instead of init's and cannot slip away; a marker variable in the server's environment finds it even if it called setsid.
-Every wait here is on a pidfd or on a condition with a deadline, and a missed deadline is an AssertionError.
+Owns no process. The test process is made a *subreaper*, so a process that a killed server abandons becomes
+our child instead of init's and cannot slip away; a marker variable in the server's environment finds it even
+if it called setsid. Every wait here is on a pidfd or on a condition with a deadline, and a missed deadline is
+an AssertionError.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ def fds_of(pid: int | str) -> dict[int, str]:
 
 
 def wait_gone(pids: Iterable[int], timeout_s: float) -> list[int]:
-    """Wait until these processes have ended, zombies counting as ended; returns the ones still alive at the deadline."""
+    """Wait until these processes have ended (zombies have); returns those still alive at the deadline."""
     poller = select.poll()
     pidfds: dict[int, int] = {}
     try:
@@ -150,7 +151,7 @@ def reap_adopted() -> list[int]:
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
-    """Wait for something that has no event of its own (a count in /proc); AssertionError names it at the deadline."""
+    """Wait for what has no event of its own (a count in /proc); AssertionError names it at the deadline."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s} s for {what}"

@@ -1,12 +1,13 @@
 """Starts one swhttp server for a test, and proves after it that nothing of it is left.
 
-Owns the server's process, its scratch directory (with a TMPDIR of its own and a short path, because unix socket paths
-end at 107 bytes) and every client connection made through `connect()`. Readiness, death and exit are events: a line in
-the log, a pidfd, the end of a pipe.
+Owns the server's process, its scratch directory (with a TMPDIR of its own and a short path, because unix
+socket paths end at 107 bytes) and every client connection made through `connect()`. Readiness, death and exit
+are events: a line in the log, a pidfd, the end of a pipe.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from swhttp.ipc import scoreboard
 from tests.support import processes
 from tests.support.client import Connection
 from tests.support.gate import Gate
@@ -30,8 +32,14 @@ TESTS = Path(__file__).resolve().parent.parent
 APPS = TESTS / "apps"
 BOOT_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
-# How long an orphan may outlive a master or manager that was killed: the kernel signals it at once, but it must be run.
+# How long an orphan may outlive a master or manager that was killed: the kernel signals it at once, but it
+# must be run.
 ORPHAN_TIMEOUT_S = 5.0
+# Exit statuses, as the command line documents them; written out, because scripts of users rely on the
+# numbers.
+EXIT_BOOT_FAILED = 3
+EXIT_CANNOT_BIND = 4
+EXIT_MANAGER_DIED = 5
 LISTENING = r"\[INFO\] Listening at: (\S+) \((\d+)\)"
 TCP_ADDRESS = re.compile(r"https?://(\[[0-9a-fA-F:]+\]|[^:/]+):(\d+)")
 
@@ -120,7 +128,7 @@ class Server:
         return [(match[1].strip("[]"), int(match[2])) for match in found if match]
 
     def connect(self, source: str | None = None, address: tuple[str, int] | str | None = None) -> Connection:
-        """A connection of ours to the first bind, or to `address` (a string is a unix path), closed after the test."""
+        """A connection to the first bind, or to `address` (str: unix path), closed after the test."""
         target: tuple[str, int] | str
         if address is not None:
             target = address
@@ -144,13 +152,22 @@ class Server:
         return Gate(self.directory, name)
 
     def seen(self) -> list[str]:
-        """Targets of all requests that reached the reference app so far, in order."""
+        """Targets of all requests that reached the reference app so far, in order (lifespans.py: notes)."""
+        return [target for _, target in self.seen_requests()]
+
+    def seen_requests(self) -> list[tuple[str, str]]:
+        """(method, target) of all requests that reached the reference app so far, in order."""
         try:
-            return Path(self.seen_path).read_text(encoding="latin-1").splitlines()
+            text = Path(self.seen_path).read_bytes().decode("latin-1")
         except FileNotFoundError:
             return []
+        # Not splitlines(): a target may hold bytes that it takes for line ends.
+        pairs = (line.rpartition(" ") for line in text.split("\n")[:-1])
+        return [(method, target) for method, _, target in pairs]
 
-    def wait_for_log(self, pattern: str, timeout_s: float = 10.0, since: int = 0, count: int = 1) -> list[re.Match[str]]:
+    def wait_for_log(
+        self, pattern: str, timeout_s: float = 10.0, since: int = 0, count: int = 1
+    ) -> list[re.Match[str]]:
         """Wait for log lines, see LogTail.wait_for."""
         return self.log.wait_for(pattern, timeout_s, since, count)
 
@@ -171,7 +188,7 @@ class Server:
         return [p.pid for p in processes.children_of(self.manager()) if p.state != "Z"]
 
     def wait_for_workers(self, count: int, other_than: set[int] | None = None) -> list[int]:
-        """Wait until so many workers have booted since the start that `count` live ones are not in `other_than`."""
+        """Wait until `count` workers that are not in `other_than` have booted; their pids."""
         avoided = other_than or set()
         processes.wait_until(lambda: len(set(self.workers()) - avoided) == count, f"{count} new workers")
         pids = sorted(set(self.workers()) - avoided)
@@ -185,8 +202,6 @@ class Server:
 
     def counters(self) -> Any:
         """The scoreboard: `.reactors` and `.slots` are lists of dicts, counter name to int."""
-        from swhttp.ipc import scoreboard
-
         return scoreboard.attach(self.pid)
 
     # Ending it
@@ -197,7 +212,9 @@ class Server:
             try:
                 self.exit_status = self._process.wait(timeout_s)
             except subprocess.TimeoutExpired:
-                raise AssertionError(f"still running after {timeout_s} s; the log:\n{self.log.text()}") from None
+                raise AssertionError(
+                    f"still running after {timeout_s} s; the log:\n{self.log.text()}"
+                ) from None
         return self.exit_status
 
     def stop(self, signum: int = signal.SIGTERM, expect: int = 0) -> None:
@@ -209,8 +226,9 @@ class Server:
     def finish(self, expect: int = 0, killed: bool = False, left_behind: tuple[str, ...] = ()) -> None:
         """Wait for the end that a test has brought about and check that nothing is left.
 
-        expect: exit status of the master. killed: master or manager were killed, so their children may need a moment
-        longer than the master. left_behind: names in the directory that a SIGKILL makes unavoidable (a unix socket).
+        expect: exit status of the master. killed: master or manager were killed, so their children may need a
+        moment longer than the master. left_behind: names in the directory that a SIGKILL makes unavoidable (a
+        unix socket).
         """
         try:
             status = self.wait_exit()
@@ -223,15 +241,13 @@ class Server:
             self.abandon()
 
     def abandon(self) -> None:
-        """Kill and remove everything without checks; the last resort after a failure, harmless after an end."""
+        """Kill and remove everything unchecked: the last resort after a failure, harmless after an end."""
         for connection in self.connections:
             connection.close()
         pids = [p.pid for p in processes.marked_with(self.marker)]
         for pid in pids:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         if self.exit_status is None:
             self.exit_status = self._process.wait(STOP_TIMEOUT_S)
         processes.wait_gone(pids, ORPHAN_TIMEOUT_S)
@@ -242,7 +258,7 @@ class Server:
     # Proving that nothing is left
 
     def settle(self) -> None:
-        """Close our connections, then check that a running server is back where it was when it became ready."""
+        """Close our connections, then check that a running server is back at its first figures."""
         for connection in self.connections:
             connection.close()
         self.connections.clear()
@@ -258,14 +274,18 @@ class Server:
         try:
             processes.wait_until(back, "the server to return to its first figures")
         except AssertionError as error:
-            raise AssertionError(f"{error}\nfirst: {self._baseline}\nnow:   {last}\n{self._fd_listing()}") from None
+            raise AssertionError(
+                f"{error}\nfirst: {self._baseline}\nnow:   {last}\n{self._fd_listing()}"
+            ) from None
         self._check_log()
+        self._expected_log.clear()  # declared for one test of the module
         assert os.listdir(self.scratch) == [], "temp files left"
 
     def _figures(self) -> dict[str, Any]:
-        """Number of workers and of open fds of each process. Workers are interchangeable, so theirs are a multiset."""
+        """Processes, open fds, the reactors' gauges. Workers are interchangeable: theirs are sorted."""
         children = [p.pid for p in processes.children_of(self.pid)]
         workers = [p for child in children for p in processes.children_of(child)]
+        reactors = self.counters().reactors
         return {
             "master's children": len(children),
             "worker states": Counter("zombie" if p.state == "Z" else "alive" for p in workers),
@@ -273,6 +293,10 @@ class Server:
             "master fds": len(processes.fds_of(self.pid)),
             "manager fds": [len(processes.fds_of(child)) for child in children],
             "worker fds": sorted(len(processes.fds_of(p.pid)) for p in workers),
+            **{
+                name: sum(reactor[name] for reactor in reactors)
+                for name in ("open", "in_flight", "blocks", "waiting")
+            },
         }
 
     def _fd_listing(self) -> str:

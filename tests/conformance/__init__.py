@@ -1,0 +1,1 @@
+"""HTTP/1.1 conformance: requests as bytes, and what must come of each."""

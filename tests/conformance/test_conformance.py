@@ -1,0 +1,52 @@
+"""Every conformance case, delivered four ways, to the reference app as WSGI and as ASGI.
+
+SWHTTP_CONFORMANCE_SEED repeats the random splits of an earlier run; the seed stands in every failure.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+
+from tests.conformance.checker import MODES, Case, judge, load_cases, load_deferred, observe
+from tests.support.fleet import Start
+from tests.support.server import Server
+
+SEED = int(os.environ.get("SWHTTP_CONFORMANCE_SEED", random.SystemRandom().randrange(1 << 32)))
+DEFERRED = load_deferred()
+CASES = load_cases()
+
+
+@pytest.fixture(scope="module", params=["wsgi", "asgi"])
+def site(request: pytest.FixtureRequest, module_server: Start) -> Server:
+    """The reference app with one worker, so that "the same worker" is one pid."""
+    return module_server(f"reference:{request.param}", "--workers", "1", "--reactors", "1")
+
+
+def broken_rules(case: Case, site: Server) -> list[str]:
+    """All rules that the case breaks in any of its deliveries."""
+    broken = []
+    verdicts = {}
+    for mode in MODES:
+        before = site.workers()
+        observed = observe(case, site, mode, SEED)
+        broken += [f"{mode}: {rule}" for rule in judge(case, observed, before, site.workers())]
+        verdicts[mode] = observed.verdict
+    if len(set(verdicts.values())) != 1:
+        broken.append(f"the verdict depends on the delivery: {verdicts}")
+    return broken
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.id not in DEFERRED], ids=str)
+def test_case(site: Server, case: Case) -> None:
+    broken = broken_rules(case, site)
+    assert broken == [], f"{case.id} ({case.keys['why']}), seed {SEED}:\n" + "\n".join(broken)
+
+
+def test_the_deferred_list_holds_only_cases_that_fail(site: Server) -> None:
+    known = {case.id for case in CASES}
+    assert set(DEFERRED) <= known
+    passing = [case.id for case in CASES if case.id in DEFERRED and not broken_rules(case, site)]
+    assert passing == [], "take these off the list"

@@ -1,0 +1,172 @@
+"""How a server ends: graceful on TERM and INT, quick on QUIT, without orphans when one is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.support.fleet import Start
+from tests.support.processes import wait_until
+from tests.support.server import EXIT_MANAGER_DIED
+
+INTERFACES = ["wsgi", "asgi"]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("interface", INTERFACES)
+def test_a_graceful_stop_finishes_what_is_in_flight(server: Start, interface: str, signum: int) -> None:
+    site = server(f"reference:{interface}", "--workers", "2", "--reactors", "2")
+    with site.gate() as gate:
+        busy, idle, fresh = site.connect(), site.connect(), site.connect()
+        assert idle.get("/").status == 200
+        busy.send_request(target=gate.target)
+        visitor = gate.entered()
+        site.kill(signum)
+        idle.expect_end()
+        fresh.expect_end()
+        visitor.release()
+        answer = busy.response()
+        assert answer.status == 200
+        assert not answer.keeps_open
+        busy.expect_end()
+    site.finish()
+
+
+def test_a_graceful_stop_takes_no_new_connection(server: Start) -> None:
+    site = server("reference:wsgi", "--workers", "1", "--reactors", "1")
+    address = site.tcp_addresses()[0]
+    with site.gate() as gate:
+        busy = site.connect()
+        busy.send_request(target=gate.target)
+        visitor = gate.entered()
+        site.kill(signal.SIGTERM)
+
+        def is_refused() -> bool:
+            try:
+                site.connect(address=address).close()
+            except ConnectionRefusedError:
+                return True
+            return False
+
+        wait_until(is_refused, "the listening socket to close")
+        visitor.release()
+        assert busy.response().status == 200
+    site.finish()
+
+
+def test_a_graceful_stop_delivers_a_large_response_to_its_end(server: Start) -> None:
+    site = server("reference:wsgi", "--workers", "1", "--reactors", "1")
+    client = site.connect()
+    client.send_request(target="/stream?size=10485760&pieces=20")
+    beginning = client.raw(1000)
+    site.kill(signal.SIGTERM)
+    client.buffer = beginning + client.buffer
+    assert len(client.response().body) == 10 << 20
+    client.expect_end()
+    site.finish()
+
+
+def test_a_graceful_stop_answers_what_waits_behind_the_busy(server: Start) -> None:
+    site = server("reference:wsgi", "--workers", "1", "--reactors", "1")
+    with site.gate() as gate:
+        busy, waiting = site.connect(), [site.connect() for _ in range(5)]
+        busy.send_request(target=gate.target)
+        visitor = gate.entered()
+        for client in waiting:
+            client.send_request()
+        wait_until(lambda: site.counters().reactors[0]["requests"] == 6, "the requests to arrive")
+        site.kill(signal.SIGTERM)
+        visitor.release()
+        assert busy.response().status == 200
+        for client in waiting:
+            assert client.response().status == 200
+    site.finish()
+
+
+def test_a_terminals_interrupt_to_the_whole_group_is_one_graceful_stop(server: Start) -> None:
+    site = server("reference:wsgi", "--workers", "2", "--reactors", "1")
+    with site.gate() as gate:
+        busy = site.connect()
+        busy.send_request(target=gate.target)
+        visitor = gate.entered()
+        os.killpg(site.pid, signal.SIGINT)
+        visitor.release()
+        assert busy.response().status == 200
+    site.finish()
+
+
+@pytest.mark.parametrize("interface", INTERFACES)
+def test_the_graceful_timeout_ends_what_does_not_end(server: Start, interface: str) -> None:
+    site = server(f"reference:{interface}", "--workers", "1", "--reactors", "1", "--graceful-timeout", "0.5")
+    with site.gate() as gate:
+        busy = site.connect()
+        busy.send_request("POST", gate.target)
+        visitor = gate.entered()
+        site.kill(signal.SIGTERM)
+        visitor.left()
+    site.finish()
+
+
+@pytest.mark.parametrize("interface", INTERFACES)
+def test_a_quick_stop_waits_for_nobody(server: Start, interface: str) -> None:
+    site = server(f"reference:{interface}", "--workers", "2", "--reactors", "1")
+    with site.gate() as gate:
+        busy, idle = site.connect(), site.connect()
+        assert idle.get("/").status == 200
+        busy.send_request("POST", gate.target)
+        gate.entered()
+        site.kill(signal.SIGQUIT)
+        site.finish()
+
+
+def test_a_quick_stop_interrupts_a_graceful_one(server: Start) -> None:
+    site = server("reference:wsgi", "--workers", "1", "--reactors", "1")
+    with site.gate() as gate:
+        busy, idle = site.connect(), site.connect()
+        assert idle.get("/").status == 200
+        busy.send_request("POST", gate.target)
+        gate.entered()
+        site.kill(signal.SIGTERM)
+        idle.expect_end()
+        site.kill(signal.SIGQUIT)
+        site.finish()
+
+
+def test_an_idle_server_stops(server: Start) -> None:
+    site = server("reference:asgi", "--workers", "4", "--reactors", "2")
+    site.stop()
+
+
+@pytest.mark.parametrize("interface", INTERFACES)
+def test_a_killed_master_leaves_no_orphan(server: Start, interface: str) -> None:
+    site = server(f"reference:{interface}", "--workers", "3", "--reactors", "1")
+    with site.gate() as gate:
+        busy = site.connect()
+        busy.send_request("POST", gate.target)
+        visitor = gate.entered()
+        site.kill(signal.SIGKILL)
+        visitor.left()
+    site.finish(expect=-signal.SIGKILL, killed=True)
+
+
+@pytest.mark.parametrize("interface", INTERFACES)
+def test_a_killed_manager_ends_all_and_what_is_in_flight_is_told_502(server: Start, interface: str) -> None:
+    site = server(f"reference:{interface}", "--workers", "3", "--reactors", "1")
+    site.expect_log(r"\[(ERROR|CRITICAL)\]")
+    with site.gate() as gate:
+        busy = site.connect()
+        busy.send_request("POST", gate.target)
+        visitor = gate.entered()
+        site.kill(signal.SIGKILL, site.manager())
+        visitor.left()
+        assert busy.response().status == 502
+    site.finish(expect=EXIT_MANAGER_DIED, killed=True)
+
+
+def test_a_unix_socket_is_removed_at_the_end(server: Start) -> None:
+    site = server("reference:wsgi", "--workers", "1", binds=("unix:{dir}/http.sock",))
+    assert os.path.exists(os.path.join(site.directory, "http.sock"))
+    assert site.get("/")["target"] == "/"
+    site.stop()  # which checks that no unix socket is left
