@@ -1,20 +1,29 @@
-"""Starts the servers that are libraries: `python -m loadtest.embed bjoern|fastpysgi module:attr PORT BACKLOG`."""
+"""Starts the servers that are libraries.
+
+`python -m loadtest.embed bjoern|fastpysgi module:attr PORT BACKLOG`
+"""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from typing import Any
 
 
 def serve(server: str, app: Any, port: int, backlog: int) -> None:
-    """Serve `app` on 127.0.0.1:port until a signal ends the process; ValueError for an unknown server."""
+    """Serve `app` on 127.0.0.1:port until a signal ends the process; ValueError for an unknown server.
+
+    fastpysgi serves ASGI on asyncio's loop unless it is lent a faster one: uvloop saves it a tenth.
+    """
     if server == "bjoern":
         bjoern = importlib.import_module("bjoern")
         bjoern.run(app, "127.0.0.1", port, listen_backlog=backlog)
     elif server == "fastpysgi":
         fastpysgi = importlib.import_module("fastpysgi")
         fastpysgi.server.backlog = backlog
+        if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__):
+            fastpysgi.server.loop = importlib.import_module("uvloop").new_event_loop()
         fastpysgi.run(app, "127.0.0.1", port, loglevel=fastpysgi.LL_ERROR)
     else:
         raise ValueError(f"unknown server: {server}")

@@ -1,9 +1,10 @@
 """CPU time and memory of a server's whole process tree, read from outside.
 
-CPU comes from each process's own CPU clock (`clock_gettime` on the clock of another pid, clock_getcpuclockid(3)):
-nanoseconds, up to date, and with the threads that have ended; /proc/PID/stat would count in ticks of 10 ms.
-Children that ended and were reaped are in their parent's cutime and cstime, so the sum over the tree never
-goes backwards. What the kernel does in soft interrupts on loopback runs in, and is charged to, whoever sent.
+CPU comes from each process's own CPU clock (`clock_gettime` on the clock of another pid,
+clock_getcpuclockid(3)): nanoseconds, up to date, and with the threads that have ended; /proc/PID/stat would
+count in ticks of 10 ms. Children that ended and were reaped are in their parent's cutime and cstime, so the
+sum over the tree never goes backwards. What the kernel does in soft interrupts on loopback runs in, and is
+charged to, whoever sent.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,10 +76,8 @@ def cpu_ns(members: Iterable[Stat]) -> int:
     """Return the CPU time, in ns, that these processes and their reaped children have used so far."""
     total = 0
     for member in members:
-        try:
+        with suppress(OSError):  # gone since the listing: its parent's cutime has it
             total += time.clock_gettime_ns((~member.pid << 3) | CPUCLOCK_SCHED)
-        except OSError:
-            pass  # gone since the listing: its parent's cutime has it
         total += member.reaped_ticks * NS_PER_TICK
     return total
 

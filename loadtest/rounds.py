@@ -1,9 +1,9 @@
 """Measures servers in interleaved rounds.
 
-Each round visits each server once: start it, warm it up, load it, measure, end it. The next round goes through
-them in the opposite order. So a slow drift of the machine meets all of them alike, nobody is always the
-neighbour of the same other, an idle server's timers never disturb the loaded one, and a fresh process each round
-takes the luck of one process's memory layout and hash seed out of the medians.
+Each round visits each server once: start it, warm it up, load it, measure, end it. The next round goes
+through them in the opposite order. So a slow drift of the machine meets all of them alike, nobody is always
+the neighbour of the same other, an idle server's timers never disturb the loaded one, and a fresh process
+each round takes the luck of one process's memory layout and hash seed out of the medians.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Runs wrk once and reads what it says.
 
-A run with a status other than 2xx/3xx or any socket error is still a result, but an invalid one: `Load.faults`
-says why, and no figure of it may be compared.
+A run with a status other than 2xx/3xx or any socket error is still a result, but an invalid one:
+`Load.faults` says why, and no figure of it may be compared.
 """
 
 from __future__ import annotations
@@ -69,9 +69,7 @@ def command(
     return [*line, f"http://127.0.0.1:{port}/"]
 
 
-def run(
-    port: int, connections: int, seconds: int, threads: int, headers: Sequence[tuple[str, str]] = ()
-) -> Load:
+def run(port: int, connections: int, seconds: int, threads: int, headers: Sequence[tuple[str, str]] = ()) -> Load:
     """Load 127.0.0.1:port and return what wrk saw; WrkError when wrk fails, wrk never outlives the call."""
     line = command(port, connections, seconds, threads, headers)
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as wrk:

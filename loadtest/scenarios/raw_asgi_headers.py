@@ -16,7 +16,7 @@ SCENARIO = replace(
         ("Accept-Language", "en-GB,en;q=0.7,de;q=0.3"),
         ("Accept-Encoding", "gzip, deflate, br, zstd"),
         ("Referer", "https://shop.example.com/catalogue/garden/chairs?page=3&sort=price"),
-        ("Cookie", "session=6f1d0c9b7e5a4b3c8d2e1f0a9b8c7d6e; csrftoken=Qm9ZtX4vLw2sKp8r; theme=dark; consent=1"),
+        ("Cookie", "session=6f1d0c9b7e5a4b3c8d2e1f0a9b8c7d6e; csrftoken=Qm9ZtX4vLw2sKp8r; theme=dark"),
         ("Upgrade-Insecure-Requests", "1"),
         ("Sec-Fetch-Dest", "document"),
         ("Sec-Fetch-Mode", "navigate"),

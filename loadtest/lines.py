@@ -1,0 +1,103 @@
+"""What the gate asks: one line per promise, as a table, and the arithmetic that decides it. Pure, no I/O.
+
+A line compares medians of one run. It falls short when its value is past its limit, and also when a row
+that it needs had a fault in any round: a figure that cannot be trusted never passes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from loadtest.stats import Key, Row
+
+SUBJECT = "swhttp"
+MANY = 5_000
+IDLE_CONNECTIONS = 10_000
+
+
+@dataclass(frozen=True)
+class Line:
+    """A promise. kind: "ratio" (subject's metric over the peer's), "growth" (the metric at MANY connections over
+    that at `connections`, against the peer's same ratio plus `limit`) or "own" (the subject's metric alone).
+
+    at_most: whether `limit` is an upper bound.
+    """
+
+    name: str
+    scenario: str
+    metric: str
+    limit: float
+    peer: str = ""
+    connections: int = 64
+    at_most: bool = True
+    kind: str = "ratio"
+
+    def needs(self, subject: str) -> list[Key]:
+        """Return the rows that deciding this line takes."""
+        counts = (self.connections, MANY) if self.kind == "growth" else (self.connections,)
+        names = (subject,) if self.kind == "own" else (subject, self.peer)
+        return [(self.scenario, name, count) for name in names for count in counts]
+
+
+LINES = (
+    Line("raw-asgi-cpu-granian", "raw-asgi", "cpu_us", 0.45, "granian"),
+    Line("raw-asgi-cpu-uvicorn", "raw-asgi", "cpu_us", 0.42, "uvicorn"),
+    Line("raw-asgi-throughput-granian", "raw-asgi", "per_second", 1.5, "granian", at_most=False),
+    Line("raw-asgi-p50-uvicorn", "raw-asgi", "p50_us", 0.85, "uvicorn", connections=1),
+    Line("raw-wsgi-cpu-bjoern", "raw-wsgi", "cpu_us", 1.0, "bjoern"),
+    Line("raw-wsgi-throughput-bjoern", "raw-wsgi", "per_second", 0.95, "bjoern", at_most=False),
+    Line("raw-wsgi-throughput-fastpysgi", "raw-wsgi", "per_second", 0.95, "fastpysgi", at_most=False),
+    Line("starlette-cpu-granian", "starlette", "cpu_us", 0.70, "granian"),
+    Line("flask-cpu-bjoern", "flask", "cpu_us", 1.05, "bjoern"),
+    Line("flask-throughput-bjoern", "flask", "per_second", 1.0, "bjoern", at_most=False),
+    Line("django-cpu-bjoern", "django", "cpu_us", 1.05, "bjoern"),
+    Line("django-throughput-bjoern", "django", "per_second", 1.0, "bjoern", at_most=False),
+    Line("many-connections-cpu-nginx", "raw-asgi", "cpu_us", 0.15, "nginx", kind="growth"),
+    Line("idle-connection-pss", "idle", "idle_kib", 1.0, connections=IDLE_CONNECTIONS, kind="own"),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A decided line. per_round: the value's range if each round were decided alone; None without a value."""
+
+    line: Line
+    passed: bool
+    value: float | None
+    limit: float
+    detail: str
+    per_round: tuple[float, float] | None = None
+
+
+def paired(above: tuple[float, ...], below: tuple[float, ...]) -> tuple[float, float]:
+    """Return the lowest and highest quotient of values of the same round."""
+    quotients = [a / b for a, b in zip(above, below, strict=False) if b]
+    return min(quotients), max(quotients)
+
+
+def decide(line: Line, rows: dict[Key, Row], subject: str) -> Verdict:
+    """Decide one line from the run's rows; a row that is missing counts as one with a fault."""
+    needed = [rows.get(key) for key in line.needs(subject)]
+    bad = [(key, row) for key, row in zip(line.needs(subject), needed, strict=True) if not (row and row.valid)]
+    if bad:
+        (scenario, server, connections), row = bad[0]
+        why = row.faults[0].strip() if row and row.faults else "never measured"
+        return Verdict(line, False, None, line.limit, f"{server}, {scenario}, {connections} connections: {why}")
+
+    found = [row for row in needed if row]
+    medians = [row.figure(line.metric).median for row in found]
+    values = [row.values[line.metric] for row in found]
+    limit = line.limit
+    if line.kind == "own":
+        value, span = medians[0], (min(values[0]), max(values[0]))
+        detail = f"{medians[0]:.2f} KiB each"
+    elif line.kind == "growth":
+        few, many, peer_few, peer_many = medians
+        value, span = many / few, paired(values[1], values[0])
+        limit = peer_many / peer_few + line.limit
+        detail = f"{few:.2f} to {many:.2f}; {line.peer} {peer_few:.2f} to {peer_many:.2f}"
+    else:
+        value, span = medians[0] / medians[1], paired(*values)
+        detail = f"{medians[0]:,.2f} against {medians[1]:,.2f}"
+    passed = value <= limit if line.at_most else value >= limit
+    return Verdict(line, passed, value, limit, detail, span)
