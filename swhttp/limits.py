@@ -56,4 +56,5 @@ JOIN_TIMEOUT_S: Final = 5.0  # how long the end waits for the reactor threads
 MAX_THREADS: Final = 256  # WSGI threads a worker
 MAX_WAIT_S: Final = 86400.0  # of --graceful-timeout and --keep-alive
 MAX_MESSAGE_BYTES: Final = 4096  # between master, manager and workers
+MESSAGES_A_TURN: Final = 64
 BACKLOG: Final = 2048  # connections that the kernel holds for us (it caps this at net.core.somaxconn)

@@ -3,7 +3,7 @@
 One packet is one message, so nothing is ever framed or half read. A channel never blocks: what the kernel does not
 take waits in order until `flush`, because two single-threaded processes that write to each other and block would
 wait for each other for ever. A message from a worker comes from a process that runs foreign code: whoever reads it
-checks every field (`integer`, `word`).
+checks every field.
 
     manager -> master   ready {slot, generation, pid, interface}   dispatch to it from now on
                         stopping {slot}                            it drains and leaves
@@ -68,12 +68,13 @@ class Channel:
             self._unsent.popleft()
 
     def receive(self) -> tuple[list[Message], bool]:
-        """All messages that have come, and whether the peer still has its end open.
+        """Messages that have come, and whether the peer still has its end open.
 
-        What is not a JSON object with a `kind`, or larger than MAX_MESSAGE_BYTES, is left out.
+        At most MESSAGES_A_TURN of them, so that a peer that never stops cannot keep us from everything else. What is
+        not a JSON object with a `kind`, or is larger than MAX_MESSAGE_BYTES, is left out.
         """
         messages: list[Message] = []
-        while True:
+        for _ in range(limits.MESSAGES_A_TURN):
             try:
                 packet = self._socket.recv(limits.MAX_MESSAGE_BYTES)
             except (BlockingIOError, InterruptedError):
@@ -88,6 +89,7 @@ class Channel:
                 continue
             if isinstance(message, dict) and isinstance(message.get("kind"), str):
                 messages.append(message)
+        return messages, True
 
     def close(self) -> None:
         """Close this end."""

@@ -1,0 +1,175 @@
+"""The listening sockets: made, checked or inherited before anything else starts, and removed at the end.
+
+Only the master has them. Unix sockets are files: a stale one (nobody answers) is replaced, a live one is not, and at
+the end only our own is removed.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from dataclasses import dataclass
+
+from swhttp import limits
+from swhttp.binds import Bind, FdBind, TcpBind, UnixBind, parse, tcp_text
+from swhttp.errors import ExitCode, ServerError
+
+
+@dataclass(frozen=True)
+class Listener:
+    """One listening, non-blocking socket.
+
+    `kind`: "tcp" or "unix"; `text`: as in "127.0.0.1:8000", "[::1]:8000" or "unix:/path".
+    """
+
+    socket: socket.socket
+    kind: str
+    text: str
+    inherited: bool
+    file: tuple[str, int, int] | None = None
+    """Path, device and inode of a unix socket that we have made."""
+
+    @property
+    def url(self) -> str:
+        """How it is shown to people."""
+        return f"http://{self.text}" if self.kind == "tcp" else self.text
+
+    def stop_listening(self) -> None:
+        """Refuse new connections from now on, without closing the fd, which reactors may be using.
+
+        A socket that was inherited is another's too (systemd's, for the next start): it goes on listening.
+        """
+        if not self.inherited:
+            try:
+                self.socket.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                return  # it did not listen any more
+            self._remove_file()
+
+    def close(self) -> None:
+        """Close it, and remove a file of ours: first, for an inode's number is another's once ours is closed."""
+        self._remove_file()
+        self.socket.close()
+
+    def _remove_file(self) -> None:
+        if self.file is None:
+            return
+        path, device, inode = self.file
+        try:
+            found = os.stat(path, follow_symlinks=False)
+            if (found.st_dev, found.st_ino) == (device, inode):
+                os.unlink(path)
+        except OSError:
+            return  # somebody has removed it already
+
+
+def open_all(texts: tuple[str, ...]) -> list[Listener]:
+    """Listen on every bind. Raises ServerError (ExitCode.BIND) and leaves none open when one fails."""
+    opened: list[Listener] = []
+    try:
+        for text in texts:
+            opened.append(_open(text, parse(text)))
+    except BaseException:
+        for listener in opened:
+            listener.close()
+        raise
+    return opened
+
+
+def _open(text: str, bind: Bind) -> Listener:
+    try:
+        match bind:
+            case TcpBind():
+                return _open_tcp(bind)
+            case UnixBind():
+                return _open_unix(bind)
+            case FdBind():
+                return _inherit(bind)
+    except OSError as error:
+        raise ServerError(f"Cannot listen on {text}: {error.strerror or error}", ExitCode.BIND) from None
+
+
+def _open_tcp(bind: TcpBind) -> Listener:
+    found = socket.getaddrinfo(bind.host, bind.port, type=socket.SOCK_STREAM)
+    # One bind is one socket. A name with addresses of both families ("localhost") means the IPv4 one.
+    family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by what is accepted
+        if family == socket.AF_INET6:
+            # [::] and 0.0.0.0 can be bound side by side, and clients never show as ::ffff:1.2.3.4.
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen(limits.BACKLOG)
+        listener.setblocking(False)
+        return Listener(listener, "tcp", _text_of(listener), inherited=False)
+    except BaseException:
+        listener.close()
+        raise
+
+
+def _open_unix(bind: UnixBind) -> Listener:
+    _remove_stale(bind.path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(bind.path)
+        made = os.stat(bind.path, follow_symlinks=False)
+        path = os.path.abspath(bind.path)
+        try:
+            listener.listen(limits.BACKLOG)
+            listener.setblocking(False)
+        except BaseException:
+            os.unlink(bind.path)
+            raise
+        return Listener(listener, "unix", f"unix:{bind.path}", False, (path, made.st_dev, made.st_ino))
+    except BaseException:
+        listener.close()
+        raise
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket file at which nobody listens. Anything else there makes `bind` fail, as it should."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path, follow_symlinks=False).st_mode):
+            return
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        except OSError:
+            return  # a full backlog, another type of socket, no permission: in use
+
+
+def _inherit(bind: FdBind) -> Listener:
+    try:
+        os.fstat(bind.fd)
+        inherited = socket.socket(fileno=bind.fd)
+    except OSError as error:
+        raise OSError(error.errno, f"file descriptor {bind.fd}: {error.strerror}") from None
+    if inherited.type != socket.SOCK_STREAM or not inherited.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        inherited.detach()
+        raise OSError(None, "the file descriptor is not a listening stream socket")
+    inherited.set_inheritable(False)
+    inherited.setblocking(False)
+    if inherited.family == socket.AF_UNIX:
+        return Listener(inherited, "unix", _text_of(inherited), inherited=True)
+    if inherited.family in (socket.AF_INET, socket.AF_INET6):
+        inherited.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return Listener(inherited, "tcp", _text_of(inherited), inherited=True)
+    inherited.detach()
+    raise OSError(None, f"the address family {inherited.family} is not served")
+
+
+def _text_of(listener: socket.socket) -> str:
+    name = listener.getsockname()
+    if listener.family != socket.AF_UNIX:
+        return tcp_text(name[0], name[1])
+    path = os.fsdecode(name)
+    # An abstract name begins with a NUL, which is written "@" (unix(7), as ss and systemd do).
+    return "unix:" + (f"@{path[1:]}" if path.startswith("\0") else path)

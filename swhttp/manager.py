@@ -1,0 +1,221 @@
+"""The manager process: the hands of `swhttp.supervision`.
+
+It owns the workers' processes: forks them, reaps them through pidfds, listens to them and to the master, and carries
+out what the supervisor decides. It has one thread, for only such a process may fork. It decides nothing itself, never
+imports the application, and ignores every signal: the master decides what they mean. When the master dies the kernel
+kills it, and then its workers.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import selectors
+import signal
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from socket import socket
+from typing import Final, assert_never
+
+from swhttp import hygiene
+from swhttp.config import Config
+from swhttp.errors import ExitCode
+from swhttp.ipc.memory import SharedMemory
+from swhttp.logs import log
+from swhttp.messages import Channel, Message
+from swhttp.supervision import Action, Finish, Kill, Log, Spawn, Supervisor, Tell, WorkerState
+
+# The terminal, service managers and administrators may send these to a whole group.
+IGNORED: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+@dataclass
+class Process:
+    """A worker process and the fds by which the manager knows it."""
+
+    slot: int
+    generation: int
+    pid: int
+    pidfd: int
+    channel: Channel
+
+    def close(self) -> None:
+        """Close its fds."""
+        os.close(self.pidfd)
+        self.channel.close()
+
+
+class Manager:
+    """Runs in the manager's process. `bind_texts`: the addresses, as the workers show them; `master`: to the master."""
+
+    def __init__(self, config: Config, memory: SharedMemory, bind_texts: tuple[str, ...], master: Channel) -> None:
+        self._config = config
+        self._memory = memory
+        self._bind_texts = bind_texts
+        self._master = master
+        self._supervisor = Supervisor(config.workers, config.graceful_timeout_s)
+        self._processes: dict[int, Process] = {}
+        self._shown: list[tuple[int, int, int]] = [(0, 0, 0)] * config.slots
+        self._selector = selectors.DefaultSelector()
+        self._exit_code: ExitCode | None = None
+
+    def run(self) -> int:
+        """Supervise until there is nothing left to supervise; returns the exit status."""
+        for number in IGNORED:
+            signal.signal(number, signal.SIG_IGN)
+        # Here, not in the master: workers share these pages, and are forked with the imports done.
+        import swhttp.worker.main  # noqa: F401
+
+        self._selector.register(self._master, selectors.EVENT_READ, self._on_master)
+        self._act(self._supervisor.start(time.monotonic()))
+        while self._exit_code is None:
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._master.wants_write else 0)
+            self._selector.modify(self._master, events, self._on_master)
+            wait_s = self._supervisor.next_tick_s() - time.monotonic()
+            for key, _ in self._selector.select(None if wait_s == math.inf else max(0.0, wait_s)):
+                key.data()
+            self._act(self._supervisor.tick(time.monotonic()))
+        self._selector.modify(self._master, selectors.EVENT_WRITE, self._on_master)
+        while self._master.wants_write:
+            self._selector.select()
+            self._master.flush()
+        return self._exit_code
+
+    # Events
+
+    def _on_master(self) -> None:
+        self._master.flush()
+        messages, is_open = self._master.receive()
+        for message in messages:
+            now_s = time.monotonic()
+            match message:
+                case {"kind": "settled", "slot": int(slot)}:
+                    self._act(self._supervisor.settled(slot, now_s))
+                case {"kind": "stop"}:
+                    self._act(self._supervisor.stop(now_s))
+                case {"kind": "kill"}:
+                    self._act(self._supervisor.kill(now_s))
+                case _:
+                    raise ValueError(f"unknown message from the master: {message}")
+        if not is_open:
+            self._exit_code = ExitCode.MANAGER_DIED  # the master is dead; the workers follow us
+
+    def _on_worker(self, process: Process) -> None:
+        if self._processes.get(process.slot) is not process:
+            return  # reaped by an event of the same turn
+        messages, is_open = process.channel.receive()
+        for message in messages:
+            self._heard(process, message)
+        if not is_open:
+            # Foreign code may close any fd. The process lives on, unheard; its pidfd tells its end.
+            self._selector.unregister(process.channel)
+
+    def _heard(self, process: Process, message: Message) -> None:
+        now_s = time.monotonic()
+        match message:
+            case {"kind": "ready", "interface": "asgi" | "wsgi" as interface}:
+                self._act(self._supervisor.ready(process.slot, process.generation, interface, now_s))
+            case {"kind": "stopping"}:
+                self._act(self._supervisor.stopping(process.slot, process.generation, now_s))
+            case _:
+                log.warning("Worker said what is not understood: slot %d, pid %d", process.slot, process.pid)
+
+    def _on_exit(self, process: Process) -> None:
+        self._on_worker(process)  # what it said last comes before its end
+        _, status = os.waitpid(process.pid, 0)
+        del self._processes[process.slot]
+        for registered in (process.pidfd, process.channel):
+            if registered in self._selector.get_map():
+                self._selector.unregister(registered)
+        process.close()
+        self._act(self._supervisor.exited(
+            process.slot, process.generation, os.waitstatus_to_exitcode(status), time.monotonic()))
+
+    # Actions
+
+    def _act(self, actions: Iterable[Action]) -> None:
+        waiting = deque(actions)
+        while waiting:
+            action = waiting.popleft()
+            match action:
+                case Spawn(slot, generation):
+                    waiting.extend(self._spawn(slot, generation))
+                case Tell(kind, fields):
+                    self._master.send(kind, **fields)
+                case Kill(slot, number):
+                    signal.pidfd_send_signal(self._processes[slot].pidfd, number)
+                case Log(level, text):
+                    log.log(level, "%s", text)
+                case Finish(exit_code):
+                    self._exit_code = exit_code
+                case _:
+                    assert_never(action)
+        self._show()
+
+    def _spawn(self, slot: int, generation: int) -> list[Action]:
+        """Fork a worker into the slot. What follows when that is impossible is returned."""
+        self._memory.reset_slot(slot)
+        self._memory.scoreboard.set_slot(slot, pid=0, generation=generation, state=WorkerState.STARTING, clear=True)
+        try:
+            process = self._fork(slot, generation)
+        except OSError as error:
+            log.error("Cannot fork a worker into slot %d: %s", slot, error)
+            return self._supervisor.exited(slot, generation, ExitCode.INTERNAL, time.monotonic())
+        self._supervisor.forked(slot, process.pid)
+        self._processes[slot] = process
+        self._selector.register(process.pidfd, selectors.EVENT_READ, functools.partial(self._on_exit, process))
+        self._selector.register(process.channel, selectors.EVENT_READ, functools.partial(self._on_worker, process))
+        return []
+
+    def _fork(self, slot: int, generation: int) -> Process:
+        ours, theirs = Channel.pair()
+        with theirs:
+            channel = Channel(ours)
+            pid = 0
+            try:
+                pid = hygiene.fork(
+                    functools.partial(self._work, slot, generation, theirs),
+                    [theirs.fileno(), *self._memory.worker_fds(slot)],
+                    functools.partial(self._let_go, slot, channel))
+                return Process(slot, generation, pid, os.pidfd_open(pid), channel)
+            except OSError:
+                channel.close()
+                if pid:  # a child that cannot be watched is worse than none
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
+                raise
+
+    def _show(self) -> None:
+        """Bring the scoreboard up to date."""
+        for worker in self._supervisor.slots:
+            pid = 0 if worker.state in (WorkerState.EMPTY, WorkerState.DEAD) else worker.pid
+            state = (pid, worker.generation, int(worker.state))
+            if self._shown[worker.slot] != state:
+                self._shown[worker.slot] = state
+                self._memory.scoreboard.set_slot(
+                    worker.slot, pid=pid, generation=worker.generation, state=worker.state)
+
+    # In the child
+
+    def _let_go(self, slot: int, channel: Channel) -> None:
+        """Close, by their owners, the fds of the manager that the new worker has inherited."""
+        self._selector.close()  # never unregister: the epoll instance is still the manager's too
+        self._master.close()
+        channel.close()
+        for process in self._processes.values():
+            process.close()
+        self._processes.clear()
+        self._memory.keep_for_worker(slot)
+
+    def _work(self, slot: int, generation: int, channel: socket) -> int:
+        from swhttp.worker.context import WorkerContext
+        from swhttp.worker.main import run
+
+        config = self._config
+        return run(WorkerContext(
+            slot=slot, generation=generation, memory=self._memory, app=config.app, factory=config.factory,
+            app_dir=config.app_dir, interface=config.interface, threads=config.threads, channel=channel,
+            binds=self._bind_texts, log_level=config.log_level, graceful_timeout_s=config.graceful_timeout_s))

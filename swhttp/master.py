@@ -1,0 +1,299 @@
+"""The master's main thread: the order of start and stop, and the link between reactors and manager.
+
+It owns the listening sockets, the shared memory, the manager's process and the reactor threads, and it alone may
+touch these. It never imports the application, never forks once threads run, and never does work in a signal handler.
+
+    start   bind -> map shared memory -> fork the manager -> start the reactors -> all workers READY: "Listening at"
+    stop    SERVING --TERM, INT--> DRAINING (reactors take no more, finish what is in flight)
+                --drained--> STOPPING (workers are told, the manager waits for them)
+                --the manager is gone--> SETTLING (last answers go out) --> threads end, sockets are removed
+            QUIT, a second TERM or INT, or the end of --graceful-timeout kills the workers on the way
+            the manager is gone unasked: every request in flight is answered 502, and the exit code says so
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import math
+import os
+import resource
+import selectors
+import signal
+import time
+from typing import Final
+
+from swhttp import __version__, hygiene, limits, listeners
+from swhttp.config import Config
+from swhttp.errors import ExitCode, ServerError
+from swhttp.ipc.geometry import Geometry
+from swhttp.ipc.memory import SharedMemory
+from swhttp.logs import log
+from swhttp.manager import Manager
+from swhttp.messages import Channel
+from swhttp.reactor.loop import Reactors
+from swhttp.reactor.settings import ReactorSettings
+from swhttp.signals import SignalInbox
+from swhttp.supervision import describe
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+
+class Phase(enum.IntEnum):
+    """How far the master's life has gone; it only grows."""
+
+    SERVING = 0
+    DRAINING = 1
+    STOPPING = 2
+    SETTLING = 3
+
+
+class Master:
+    """One server. `run` may be called once, in the main thread."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._phase = Phase.SERVING
+        self._deadline_s = math.inf
+        self._exit_code = ExitCode.OK
+        self._listening = False
+        self._up: set[int] = set()
+        self._told_to_stop: set[int] = set()
+        self._unsettled: set[int] = set()
+        self._draining = False
+        self._drained = False
+        self._killed = False
+
+    def run(self) -> int:
+        """Serve until told to stop; returns the exit status. Raises ServerError for what the operator can mend."""
+        raise_fd_limit()
+        blocked_before = hygiene.block_signals()  # one that comes before there is a handler waits for it
+        self._listeners = listeners.open_all(self._config.bind)
+        try:
+            self._start()
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before - set(SIGNALS))
+            self._loop()
+            self._end()
+            return self._exit_code
+        finally:
+            for listener in self._listeners:
+                listener.close()
+
+    # Start
+
+    def _start(self) -> None:
+        config = self._config
+        try:
+            self._memory = SharedMemory(Geometry(reactors=config.reactors, slots=config.slots))
+            self._pid, self._manager = self._fork_manager()
+            self._pidfd = os.pidfd_open(self._pid)
+        except OSError as error:
+            raise ServerError(f"Cannot start: {error}", ExitCode.INTERNAL) from None
+        self._reactors = self._start_reactors()
+        self._signals = SignalInbox(SIGNALS)
+        log.debug("swhttp %s: %d workers, %d reactors", __version__, config.workers, config.reactors)
+
+    def _fork_manager(self) -> tuple[int, Channel]:
+        ours, theirs = Channel.pair()
+        texts = tuple(listener.text for listener in self._listeners)
+
+        def let_go() -> None:
+            ours.close()
+            for listener in self._listeners:
+                listener.socket.close()  # and no more: the file is the master's
+            self._memory.keep_for_manager()
+
+        def manage() -> int:
+            return Manager(self._config, self._memory, texts, Channel(theirs)).run()
+
+        keep = [theirs.fileno(), *self._memory.slot_eventfds, *self._memory.reactor_eventfds]
+        with theirs:
+            return hygiene.fork(manage, keep, let_go), Channel(ours)
+
+    def _start_reactors(self) -> Reactors:
+        """Start the reactor threads. Signals are blocked here, so they are blocked there for good."""
+        config = self._config
+        settings = ReactorSettings(
+            dispatch=config.dispatch, threads=config.threads, keep_alive_s=config.keep_alive_s,
+            worker_concurrency=limits.WORKER_CONCURRENCY, queue_size=limits.QUEUE_SIZE,
+            queue_timeout_s=limits.QUEUE_TIMEOUT_S, server_header=b"swhttp")
+        reactors = Reactors(
+            self._memory, settings,
+            [(listener.socket.fileno(), listener.kind, listener.text) for listener in self._listeners])
+        reactors.start()
+        return reactors
+
+    # Events
+
+    def _loop(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
+            selector.register(self._manager, selectors.EVENT_READ, self._on_manager)
+            selector.register(self._pidfd, selectors.EVENT_READ, self._on_manager_exit)
+            selector.register(self._reactors.report_fd, selectors.EVENT_READ, self._on_reports)
+            while not self._over():
+                if self._phase < Phase.SETTLING:
+                    events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._manager.wants_write else 0)
+                    selector.modify(self._manager, events, self._on_manager)
+                elif self._pidfd in selector.get_map():
+                    selector.unregister(self._pidfd)
+                    selector.unregister(self._manager)
+                wait_s = self._deadline_s - time.monotonic()
+                for key, _ in selector.select(None if wait_s == math.inf else max(0.0, wait_s)):
+                    key.data()
+                if time.monotonic() >= self._deadline_s:
+                    self._on_deadline()
+
+    def _over(self) -> bool:
+        """Whether nothing is left to wait for."""
+        if self._phase < Phase.SETTLING:
+            return False
+        return self._deadline_s == -math.inf or (self._drained and not self._unsettled)
+
+    def _on_signals(self) -> None:
+        for number in self._signals.receive():
+            if number == signal.SIGQUIT or self._phase > Phase.SERVING:
+                log.info("%s: stopping at once", number.name)
+                self._kill()
+            else:
+                log.info("%s: stopping, requests in flight have %g s", number.name, self._config.graceful_timeout_s)
+                self._drain()
+                self._deadline_s = time.monotonic() + self._config.graceful_timeout_s
+
+    def _on_manager(self) -> int:
+        """Returns how many messages there were. The channel's end means nothing: the pidfd tells the manager's."""
+        self._manager.flush()
+        messages, _ = self._manager.receive()
+        for message in messages:
+            match message:
+                case {"kind": "ready", "slot": int(slot), "generation": int(generation), "pid": int(pid),
+                      "interface": str(interface)}:
+                    self._on_ready(slot, generation, pid, interface)
+                case {"kind": "stopping", "slot": int(slot)}:
+                    self._stop_slot(slot)
+                case {"kind": "gone", "slot": int(slot)}:
+                    self._on_gone(slot)
+                case {"kind": "failed", "code": int(code), "text": str(text)}:
+                    log.error("%s", text)
+                    self._exit_code = ExitCode(code)
+                    self._drain()
+                    self._phase = Phase.STOPPING
+                case _:
+                    raise ValueError(f"unknown message from the manager: {message}")
+        return len(messages)
+
+    def _on_ready(self, slot: int, generation: int, pid: int, interface: str) -> None:
+        self._reactors.slot_up(slot, generation, interface)
+        self._up.add(slot)
+        log.info("Worker booted: slot %d, generation %d, pid %d", slot, generation, pid)
+        if self._phase >= Phase.STOPPING:  # it became ready while the manager was being told to stop
+            self._stop_slot(slot)
+        elif not self._listening and len(self._up) >= self._config.workers:
+            self._listening = True
+            for listener in self._listeners:
+                log.info("Listening at: %s (%d)", listener.url, os.getpid())
+
+    def _on_gone(self, slot: int) -> None:
+        if slot in self._up:
+            self._up.discard(slot)
+            self._told_to_stop.discard(slot)
+            self._unsettled.add(slot)
+            self._reactors.slot_dead(slot)
+        else:  # it died before READY: no reactor has ever heard of it
+            self._manager.send("settled", slot=slot)
+
+    def _on_reports(self) -> None:
+        for report in self._reactors.reports():
+            match report:
+                case ("settled", int(slot)):
+                    self._unsettled.discard(slot)
+                    self._manager.send("settled", slot=slot)
+                case ("drained", _):
+                    self._drained = True
+                    if self._phase == Phase.DRAINING:
+                        self._stop()
+                case ("log", str(level), str(text)):
+                    log.log(logging.getLevelNamesMapping()[level.upper()], "%s", text)
+                case _:
+                    raise ValueError(f"unknown report from a reactor: {report}")
+
+    def _on_manager_exit(self) -> None:
+        while self._on_manager():
+            pass  # what it said last comes before its end
+        _, status = os.waitpid(self._pid, 0)
+        asked = self._phase >= Phase.STOPPING and os.waitstatus_to_exitcode(status) == self._exit_code
+        self._phase = Phase.SETTLING
+        self._deadline_s = time.monotonic() + limits.SETTLE_TIMEOUT_S
+        if not asked:
+            log.critical("Manager died: pid %d, %s", self._pid, describe(os.waitstatus_to_exitcode(status)))
+            self._exit_code = ExitCode.MANAGER_DIED
+            self._unsettled.clear()  # the reactors settle all at once now, and nobody is left to hear of it
+            self._reactors.manager_dead()
+        self._drain_reactors()
+
+    def _on_deadline(self) -> None:
+        if self._phase == Phase.SETTLING:
+            self._deadline_s = -math.inf
+        else:
+            log.warning("The graceful timeout is over: killing %d workers", len(self._up))
+            self._kill()
+
+    # Decisions
+
+    def _drain(self) -> None:
+        """Take no new connections and requests."""
+        self._phase = max(self._phase, Phase.DRAINING)
+        self._drain_reactors()
+
+    def _drain_reactors(self) -> None:
+        if self._draining:
+            return
+        self._draining = True
+        self._reactors.drain()
+        for listener in self._listeners:
+            listener.stop_listening()
+
+    def _stop(self) -> None:
+        """Let all workers go; the manager leaves when they are gone."""
+        self._phase = max(self._phase, Phase.STOPPING)
+        for slot in sorted(self._up):
+            self._stop_slot(slot)
+        self._manager.send("stop")
+
+    def _kill(self) -> None:
+        """The same, with force: who does not leave at once is killed."""
+        self._deadline_s = math.inf if self._phase < Phase.SETTLING else self._deadline_s
+        self._drain()
+        if not self._killed:
+            self._killed = True
+            self._stop()
+        self._manager.send("kill")
+
+    def _stop_slot(self, slot: int) -> None:
+        if slot in self._up and slot not in self._told_to_stop:
+            self._told_to_stop.add(slot)
+            self._reactors.slot_stop(slot)
+
+    # End
+
+    def _end(self) -> None:
+        """Everything is answered and everybody gone: stop the threads."""
+        self._signals.close()
+        self._reactors.stop()
+        if not self._reactors.join(limits.JOIN_TIMEOUT_S):
+            raise RuntimeError("the reactor threads do not end")
+        self._on_reports()
+        self._manager.close()
+        os.close(self._pidfd)
+        self._memory.close()
+        log.debug("Stopped")
+
+
+def raise_fd_limit() -> None:
+    """Every connection is an fd: take as many as the system lets us have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (ValueError, OSError) as error:
+            log.warning("The limit of open files stays at %d: %s", soft, error)
