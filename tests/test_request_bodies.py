@@ -166,6 +166,13 @@ def test_expect_continue_of_a_body_that_is_too_large_is_refused_at_once(site: Se
         client.expect_end()
 
 
+def test_an_unknown_expectation_is_417(site: Server) -> None:
+    with site.connect() as client:
+        client.send_request("POST", "/expecting", [("Expect", "200-ok")], b"hello")
+        assert client.response().status == 417
+    assert "/expecting" not in site.seen()
+
+
 def test_http_1_0_is_never_sent_an_interim_response(site: Server) -> None:
     with site.connect() as client:
         client.send_request("POST", "/", [("Expect", "100-continue")], b"hello", version="HTTP/1.0")

@@ -257,7 +257,7 @@ def test_a_bad_request_is_logged_with_its_client(site: Server) -> None:
     since = site.log.mark()
     with site.connect() as client:
         port = client.socket.getsockname()[1]
-        client.send(b"GET / HTTP/1.1\r\n\r\n")
+        client.send(request_bytes(host="a b"))
         assert client.response().body.strip() == b"bad-host"
         site.wait_for_log(rf"\[WARNING\] 400 reason=bad-host client=127\.0\.0\.1:{port}\b", since=since)
 

@@ -28,7 +28,7 @@ from tests.support.server import Server
 CASES_PATH = Path(__file__).with_name("h1_cases.json")
 DEFERRED_PATH = Path(__file__).with_name("deferred.txt")
 MODES = ("one write", "single bytes", "at each CRLF", "random splits")
-ANSWER_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 6.0
 # How long silence must last to count as the outcome "timeout", or as the end of an exchange that may stay
 # open.
 SILENCE_S = 0.7

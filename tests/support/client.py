@@ -149,15 +149,16 @@ class Connection:
 
     def take_in_now(self) -> bool:
         """Take in what has arrived, without waiting; whether anything (or the end) had."""
-        if self.ended or not self.wait_readable(0.0):
+        if self.ended or not self._poll(0.0):
             return False
         self._receive(time.monotonic() + 1.0)
         return True
 
     def wait_readable(self, timeout_s: float) -> bool:
         """Whether bytes or the end of the stream are there, or arrive in time."""
-        if self.buffer or self.ended:
-            return True
+        return bool(self.buffer) or self.ended or self._poll(timeout_s)
+
+    def _poll(self, timeout_s: float) -> bool:
         poller = select.poll()
         poller.register(self.socket, select.POLLIN)
         return bool(poller.poll(timeout_s * 1000))
