@@ -153,8 +153,8 @@ def test_a_client_that_half_closes_while_it_waits_is_ended_in_order(site: Server
             assert client.response().json()["path"] == "/hold"
             client.expect_end()
         except Closed as end:
-            assert end.partial == b"", end
-            assert not client.was_reset
+            if end.partial or client.was_reset:
+                raise
     assert site.get("/after")["target"] == "/after"
 
 
