@@ -30,8 +30,9 @@ class Geometry:
                 raise ValueError(f"{name} must be a power of two of at least 128, not {size}")
         if not 1 <= self.reactors <= limits.MAX_REACTORS or not 1 <= self.slots <= limits.MAX_SLOTS:
             raise ValueError(f"{self.reactors} reactors and {self.slots} slots are out of range")
-        if not 1 <= self.table_entries <= 65536:
-            raise ValueError(f"a request table has 1 to 65536 entries, not {self.table_entries}")
+        # Not 65536: the low half of a request_id with index 65535 can be the rings' wrap marker.
+        if not 1 <= self.table_entries <= 65535:
+            raise ValueError(f"a request table has 1 to 65535 entries, not {self.table_entries}")
         sizes = [size for size, _ in self.block_classes]
         if sizes != sorted(set(sizes)) or any(size % 64 for size in sizes):
             raise ValueError("block sizes must grow and be multiples of 64 bytes")

@@ -37,6 +37,9 @@ cdef class Segment:
     size is sealed: no process can shrink it under another's feet.
     """
 
+    def __cinit__(self, *_, **__):
+        self.fd = -1  # or an instance that failed to be made would close fd 0
+
     def __init__(self, str name, size_t size):
         size = _pages(size)
         fd = os.memfd_create("swhttp-" + name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)

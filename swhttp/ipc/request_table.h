@@ -107,7 +107,8 @@ static inline uint64_t sw_request_acked(sw_request_entry *entry)
     return atomic_load_explicit(&entry->acked, memory_order_acquire);
 }
 
-/* Ask to be woken. The caller must look at `acked` and `closed` once more before it waits. */
+/* Ask to be woken, once: the caller must look at `acked` and `closed` again before it waits, and must ask again
+ * after a wake that brought too little. */
 static inline void sw_request_want_ack(sw_request_entry *entry)
 {
     atomic_store_explicit(&entry->want_ack, 1, memory_order_relaxed);

@@ -17,8 +17,16 @@
  * Sleeping. The consumer has ONE `sleeping` word for all its rings. To sleep: store it, full fence, look at
  * every ring once more, only then block. To wake: publish, full fence, load it, and if it is set exchange it to
  * 0 and write the eventfd. Both fences are needed (store buffers: each side's store must be visible before its
- * load). `make model` proves this pairing and fails when either fence is taken out. Waiting for space is the
- * same handshake the other way round, with `want_space`.
+ * load). `make model` proves this pairing and fails when either fence is taken out.
+ *
+ * Waiting for space is the same handshake the other way round, with `want_space`, and has an order of its own:
+ * flush held-back wake-ups; announce sleep; say `want_space`; try to reserve once more; only then block; and all
+ * of it again after each wake. `want_space` before the announcement is a lost wake-up: a release that makes too
+ * little room takes the word back and finds its producer awake, and the next one has nobody to wake.
+ *
+ * A claim and its eventfd write are two steps. A process killed between them leaves a sleeper whose word says
+ * awake and whom nobody wakes again. So whoever learns of a death writes the eventfds of all sleepers that the dead
+ * could wake, whatever their words say.
  */
 #ifndef SWHTTP_RING_H
 #define SWHTTP_RING_H
@@ -115,7 +123,8 @@ static inline void sw_ring_publish(sw_ring_end *end, uint64_t length)
     atomic_store_explicit(&end->ring->head, end->own, memory_order_release);
 }
 
-/* Say that room is wanted. The caller must try to reserve once more before it waits. */
+/* Say that room is wanted. The caller has announced sleep before this, and must try to reserve once more before
+ * it blocks; after a wake that brought too little room it begins again. */
 static inline void sw_ring_want_space(sw_ring_end *end)
 {
     atomic_store_explicit(&end->ring->want_space, 1, memory_order_relaxed);
