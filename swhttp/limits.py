@@ -55,6 +55,7 @@ SETTLE_TIMEOUT_S: Final = 1.0  # how long a master that has lost its workers wai
 JOIN_TIMEOUT_S: Final = 5.0  # how long the end waits for the reactor threads
 MAX_THREADS: Final = 256  # WSGI threads a worker
 MAX_WAIT_S: Final = 86400.0  # of --graceful-timeout and --keep-alive
+SIGNAL_REPEAT_S: Final = 0.5  # a second TERM or INT sooner than this is the first one's echo
 MAX_MESSAGE_BYTES: Final = 4096  # between master, manager and workers
 MESSAGES_A_TURN: Final = 64
 BACKLOG: Final = 2048  # connections that the kernel holds for us (it caps this at net.core.somaxconn)

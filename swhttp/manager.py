@@ -111,7 +111,7 @@ class Manager:
             self._heard(process, message)
         if not is_open:
             # Foreign code may close any fd. The process lives on, unheard; its pidfd tells its end.
-            self._selector.unregister(process.channel)
+            self._unwatch(process.channel)
 
     def _heard(self, process: Process, message: Message) -> None:
         now_s = time.monotonic()
@@ -127,12 +127,15 @@ class Manager:
         self._on_worker(process)  # what it said last comes before its end
         _, status = os.waitpid(process.pid, 0)
         del self._processes[process.slot]
-        for registered in (process.pidfd, process.channel):
-            if registered in self._selector.get_map():
-                self._selector.unregister(registered)
+        self._unwatch(process.pidfd)
+        self._unwatch(process.channel)
         process.close()
         self._act(self._supervisor.exited(
             process.slot, process.generation, os.waitstatus_to_exitcode(status), time.monotonic()))
+
+    def _unwatch(self, watched: int | Channel) -> None:
+        if watched in self._selector.get_map():
+            self._selector.unregister(watched)
 
     # Actions
 

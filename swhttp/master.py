@@ -55,6 +55,7 @@ class Master:
         self._config = config
         self._phase = Phase.SERVING
         self._deadline_s = math.inf
+        self._stopping_since_s = -math.inf
         self._exit_code = ExitCode.OK
         self._listening = False
         self._up: set[int] = set()
@@ -152,13 +153,16 @@ class Master:
 
     def _on_signals(self) -> None:
         for number in self._signals.receive():
-            if number == signal.SIGQUIT or self._phase > Phase.SERVING:
+            now_s = time.monotonic()
+            if self._phase == Phase.SERVING and number != signal.SIGQUIT:
+                log.info("%s: stopping, requests in flight have %g s", number.name, self._config.graceful_timeout_s)
+                self._stopping_since_s = now_s
+                self._deadline_s = now_s + self._config.graceful_timeout_s
+                self._drain()
+            # timeout(1) and others signal the process and then its group: that is not a second wish.
+            elif number == signal.SIGQUIT or now_s >= self._stopping_since_s + limits.SIGNAL_REPEAT_S:
                 log.info("%s: stopping at once", number.name)
                 self._kill()
-            else:
-                log.info("%s: stopping, requests in flight have %g s", number.name, self._config.graceful_timeout_s)
-                self._drain()
-                self._deadline_s = time.monotonic() + self._config.graceful_timeout_s
 
     def _on_manager(self) -> int:
         """Returns how many messages there were. The channel's end means nothing: the pidfd tells the manager's."""

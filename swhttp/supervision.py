@@ -90,7 +90,7 @@ _S = WorkerState
 
 TABLE: Final[Mapping[tuple[WorkerState, Event], Row]] = {
     (_S.STARTING, Event.READY): Row(_S.READY, (Step.SUCCEED, Step.TELL_READY)),
-    # SIGTERM came while it booted. Reactors never knew it, so it has nothing to drain.
+    # SIGTERM came while it booted: it has nothing to finish.
     (_S.STARTING, Event.STOPPING): Row(_S.STOPPING, (Step.PACE, Step.SIGNAL)),
     (_S.STARTING, Event.EXIT): Row(_S.DEAD, (Step.TELL_GONE, Step.REPORT_DEATH, Step.FAIL)),
     (_S.STARTING, Event.EXPIRED): Row(_S.STARTING, (Step.REPORT_LATE, Step.SIGNAL)),
@@ -100,6 +100,8 @@ TABLE: Final[Mapping[tuple[WorkerState, Event], Row]] = {
     (_S.READY, Event.EXIT): Row(_S.DEAD, (Step.TELL_GONE, Step.REPORT_DEATH, Step.PACE)),
     (_S.READY, Event.STOP): Row(_S.STOPPING, (Step.DRAIN,)),  # the master has stopped dispatching to it already
     (_S.READY, Event.KILL): Row(_S.STOPPING, (Step.SIGNAL,)),
+    # It was told to leave while it booted, and booted: it leaves as others do, when the reactors let go of it.
+    (_S.STOPPING, Event.READY): Row(_S.STOPPING, (Step.SUCCEED, Step.TELL_READY, Step.TELL_STOPPING)),
     (_S.STOPPING, Event.EXIT): Row(_S.DEAD, (Step.TELL_GONE, Step.REPORT_EXIT)),
     (_S.STOPPING, Event.EXPIRED): Row(_S.STOPPING, (Step.REPORT_LATE, Step.SIGNAL)),
     (_S.STOPPING, Event.KILL): Row(_S.STOPPING, (Step.SIGNAL,)),
@@ -158,6 +160,7 @@ class Worker:
     state: WorkerState = WorkerState.EMPTY
     pid: int = 0
     interface: str = ""
+    """Known once it has been READY."""
     status: int = 0
     """Exit code, or minus the number of the signal."""
     spawned_s: float = 0.0
@@ -168,6 +171,11 @@ class Worker:
     def name(self) -> str:
         """How the log calls it."""
         return f"slot {self.slot}, pid {self.pid}"
+
+    @property
+    def left_as_told(self) -> bool:
+        """Whether its end is what was asked of it: exit code 0, or the SIGTERM that we have sent."""
+        return self.status == 0 or (self.status == -SIGTERM and self.next_signal is not SIGTERM)
 
 
 def describe(status: int) -> str:
@@ -213,8 +221,10 @@ class Supervisor:
 
     def ready(self, slot: int, generation: int, interface: str, now_s: float) -> list[Action]:
         """A worker serves. `interface`: "asgi" or "wsgi"."""
-        if self.slots[slot].state is WorkerState.STARTING:
-            self.slots[slot].interface = interface
+        worker = self.slots[slot]
+        if worker.generation != generation or worker.interface:
+            return self._done(now_s)  # once is enough
+        worker.interface = interface
         return self._input(slot, generation, Event.READY, now_s)
 
     def stopping(self, slot: int, generation: int, now_s: float) -> list[Action]:
@@ -296,7 +306,7 @@ class Supervisor:
             case Step.REPORT_DEATH:
                 self._log(logging.WARNING, f"Worker died: {worker.name}, {describe(worker.status)}")
             case Step.REPORT_EXIT:
-                if worker.status == 0:
+                if worker.left_as_told:
                     self._log(logging.INFO, f"Worker left: {worker.name}")
                 else:
                     self._log(logging.WARNING, f"Worker died: {worker.name}, {describe(worker.status)}")
