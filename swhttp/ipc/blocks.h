@@ -1,0 +1,105 @@
+/* The allocator of request blocks: a reactor's arena, cut into a few sizes, each with a stack of free blocks.
+ *
+ *   arena   | 1 KiB x n | 8 KiB x n | 32 KiB x n | 160 KiB x n |       offsets in units of SW_BLOCK_UNIT
+ *
+ * Only the reactor allocates and frees, so all of this is in its private memory. Last freed is first used again: a
+ * busy reactor stays within few cache lines, and memory that was never needed is never touched.
+ */
+#ifndef SWHTTP_BLOCKS_H
+#define SWHTTP_BLOCKS_H
+
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "swhttp/ipc/frame.h"
+
+#define SW_BLOCK_CLASSES 8
+#define SW_NO_BLOCK 0xFFFFFFFFu
+
+typedef struct {
+    uint32_t bytes;    /* of each block */
+    uint32_t count;
+    uint32_t first;    /* offset of the first one, in units */
+    uint32_t fresh;    /* how many were ever given out */
+    uint32_t returned; /* depth of the stack */
+    uint32_t *stack;
+} sw_block_class;
+
+typedef struct {
+    unsigned char *arena;
+    int classes;
+    uint32_t in_use;
+    sw_block_class by_size[SW_BLOCK_CLASSES];
+} sw_blocks;
+
+static inline void sw_blocks_init(sw_blocks *blocks, void *arena)
+{
+    memset(blocks, 0, sizeof *blocks);
+    blocks->arena = (unsigned char *)arena;
+}
+
+/* Classes are added smallest first. 0 when out of memory or of classes. */
+static inline int sw_blocks_add(sw_blocks *blocks, uint32_t bytes, uint32_t count)
+{
+    sw_block_class *c = &blocks->by_size[blocks->classes];
+    if (blocks->classes == SW_BLOCK_CLASSES)
+        return 0;
+    c->bytes = bytes;
+    c->count = count;
+    if (blocks->classes > 0) {
+        const sw_block_class *before = c - 1;
+        c->first = before->first + before->count * (before->bytes / SW_BLOCK_UNIT);
+    }
+    c->stack = (uint32_t *)malloc(sizeof(uint32_t) * (count ? count : 1));
+    if (c->stack == NULL)
+        return 0;
+    blocks->classes++;
+    return 1;
+}
+
+static inline void sw_blocks_destroy(sw_blocks *blocks)
+{
+    for (int i = 0; i < blocks->classes; i++)
+        free(blocks->by_size[i].stack);
+    blocks->classes = 0;
+}
+
+/* The smallest free block of at least `bytes`, or SW_NO_BLOCK. */
+static inline uint32_t sw_blocks_take(sw_blocks *blocks, uint64_t bytes, uint8_t *size_class)
+{
+    for (int i = 0; i < blocks->classes; i++) {
+        sw_block_class *c = &blocks->by_size[i];
+        if (c->bytes < bytes)
+            continue;
+        if (c->returned > 0) {
+            *size_class = (uint8_t)i;
+            blocks->in_use++;
+            return c->stack[--c->returned];
+        }
+        if (c->fresh < c->count) {
+            *size_class = (uint8_t)i;
+            blocks->in_use++;
+            return c->first + c->fresh++ * (c->bytes / SW_BLOCK_UNIT);
+        }
+    }
+    return SW_NO_BLOCK;
+}
+
+static inline void sw_blocks_give(sw_blocks *blocks, uint32_t block, uint8_t size_class)
+{
+    sw_block_class *c = &blocks->by_size[size_class];
+    c->stack[c->returned++] = block;
+    blocks->in_use--;
+}
+
+static inline sw_block *sw_blocks_at(sw_blocks *blocks, uint32_t block)
+{
+    return (sw_block *)(blocks->arena + (uint64_t)block * SW_BLOCK_UNIT);
+}
+
+static inline uint32_t sw_blocks_bytes(sw_blocks *blocks, uint8_t size_class)
+{
+    return blocks->by_size[size_class].bytes;
+}
+
+#endif

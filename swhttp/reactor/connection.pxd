@@ -1,0 +1,17 @@
+from libc.stdint cimport uint32_t, uint64_t
+
+from swhttp.ipc.sessions cimport sw_address
+from swhttp.reactor.state cimport Conn, State
+
+
+cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil
+cdef void conn_watch(State *s, Conn *c) noexcept nogil
+cdef void conn_close(State *s, Conn *c) noexcept nogil
+cdef void conn_release(State *s, Conn *c) noexcept nogil
+cdef void conn_drop_block(State *s, Conn *c) noexcept nogil
+cdef void conn_end(State *s, Conn *c) noexcept nogil
+cdef void conn_next(State *s, Conn *c) noexcept nogil
+cdef void conn_todo(State *s, Conn *c) noexcept nogil
+cdef bint conn_keep_input(Conn *c, const unsigned char *data, uint32_t length) noexcept nogil
+cdef void conn_consume_input(Conn *c, uint32_t length) noexcept nogil
+cdef void conn_log(State *s, Conn *c, int level, int status, const char *slug) noexcept nogil

@@ -1,0 +1,215 @@
+"""The life of a client connection: opened, between requests, closed, and what it holds given back.
+
+It owns the rows (a connection is a row of the session table and a `Conn`), the input that is not consumed yet, and
+the list of connections with work left for the next turn. It never parses and never frames. Runs without the GIL.
+
+A row is given out again only when nothing refers to it: no parser to give back, no place on the list of work, and
+no worker that still owes a final frame (STAGE_GONE).
+"""
+
+from libc.stdio cimport snprintf
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy, memmove, memset
+from posix.unistd cimport close
+
+from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_give
+from swhttp.ipc.frame cimport EVENT_CLOSE
+from swhttp.ipc.request_table cimport sw_request_ack, sw_request_index
+from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_OPEN
+from swhttp.ipc.sessions cimport sw_session_close, sw_session_open
+from swhttp.reactor.dispatch cimport dispatch_leave_queue, dispatch_revoke, dispatch_tell
+from swhttp.reactor.state cimport (CONN_CUT, CONN_EOF, CONN_EXPECT, CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_READABLE,
+                                   CONN_UNREAD, MAIL_LOG, STAGE_FREE, STAGE_GONE, STAGE_IDLE, STAGE_IN_FLIGHT,
+                                   STAGE_LINGER, STAGE_WAITING, sw_gauge_add, sw_mail, sw_mailbox_send)
+from swhttp.reactor.system cimport (EPOLL_CTL_ADD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, SHUT_WR, epoll_ctl,
+                                    epoll_event, shutdown)
+from swhttp.reactor.timers cimport timer_remove, timer_set
+
+from swhttp import limits
+
+cdef uint64_t HEAD_TIMEOUT_NS = <uint64_t>(limits.HEAD_TIMEOUT_S * 1e9)
+cdef uint64_t LINGER_TIMEOUT_NS = <uint64_t>(limits.LINGER_TIMEOUT_S * 1e9)
+
+# What of the flags outlives a request.
+cdef uint32_t LASTING_FLAGS = CONN_READABLE | CONN_LEFTOVER | CONN_EOF
+
+
+cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil:
+    """Give `fd` a row. NULL: none is free, and the fd stays the caller's."""
+    cdef uint32_t row
+    cdef Conn *c
+    cdef uint32_t hashed = 2166136261
+    cdef int i
+    if s.free_row_count > 0:
+        s.free_row_count -= 1
+        row = s.free_rows[s.free_row_count]
+    elif s.conns_used < s.max_conns:
+        row = s.conns_used
+        s.conns_used += 1
+    else:
+        return NULL
+    c = &s.conns[row]
+    c.generation += 1
+    c.row = row
+    c.fd = fd
+    c.flags = 0
+    c.stage = STAGE_IDLE
+    c.slot = -1
+    c.block = SW_NO_BLOCK
+    c.wheel_tick = -1
+    c.listener = address.listener
+    c.empty_lines = 0
+    for i in range(address.peer_len):  # FNV-1a, for --dispatch ip
+        hashed = (hashed ^ <unsigned char>address.peer[i]) * 16777619
+    c.ip_hash = hashed
+    sw_session_open(&s.sessions[row], c.generation, address)
+    s.open += 1
+    s.line[REACTOR_OPEN] = s.open
+    timer_set(s, c, s.now_ns + HEAD_TIMEOUT_NS)
+    return c
+
+
+cdef void conn_watch(State *s, Conn *c) noexcept nogil:
+    """Edge-triggered and once for all: a connection is never re-armed, so a request costs no epoll_ctl."""
+    cdef epoll_event event
+    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
+    event.data.ptr = c
+    if epoll_ctl(s.epoll, EPOLL_CTL_ADD, c.fd, &event) != 0:
+        conn_close(s, c)
+
+
+cdef void conn_drop_block(State *s, Conn *c) noexcept nogil:
+    if c.block != SW_NO_BLOCK:
+        sw_blocks_give(&s.blocks, c.block, c.block_class)
+        s.line[REACTOR_BLOCKS] = s.blocks.in_use
+        c.block = SW_NO_BLOCK
+
+
+cdef void conn_close(State *s, Conn *c) noexcept nogil:
+    """Close the socket at once, and take the request back, or tell the worker that has it."""
+    if c.fd < 0:
+        return
+    if c.stage == STAGE_WAITING:
+        dispatch_leave_queue(s, c)
+    elif c.stage == STAGE_IN_FLIGHT and not dispatch_revoke(s, c):
+        sw_request_ack(&s.table[sw_request_index(c.request_id)], c.response_bytes, True)
+        dispatch_tell(s, c, EVENT_CLOSE)
+        c.stage = STAGE_GONE
+    close(c.fd)  # leaves the epoll set by itself
+    c.fd = -1
+    sw_session_close(&s.sessions[c.row], c.generation)
+    timer_remove(s, c)
+    free(c.input)
+    free(c.out)
+    c.input = c.out = NULL
+    c.input_from = c.input_to = c.input_room = 0
+    c.out_from = c.out_to = c.out_room = 0
+    s.open -= 1
+    s.line[REACTOR_OPEN] = s.open
+    sw_gauge_add(&s.open_gauges[s.index], -1)
+    if c.stage != STAGE_GONE:
+        c.stage = STAGE_FREE
+        conn_drop_block(s, c)
+    if c.parser != NULL:
+        c.grave_next = s.graves
+        s.graves = c
+    conn_release(s, c)
+
+
+cdef void conn_release(State *s, Conn *c) noexcept nogil:
+    """Give the row back if nothing refers to it any more."""
+    if c.fd < 0 and c.stage == STAGE_FREE and c.parser == NULL and not c.flags & CONN_LEFTOVER:
+        s.free_rows[s.free_row_count] = c.row
+        s.free_row_count += 1
+
+
+cdef void conn_end(State *s, Conn *c) noexcept nogil:
+    """Close after an answer. What the client still sends is read for a while: closing a socket with unread bytes
+    makes the kernel send a reset, which would take our answer away from the client."""
+    conn_drop_block(s, c)
+    if c.flags & CONN_EOF or not (c.flags & (CONN_UNREAD | CONN_READABLE) or c.input_to > c.input_from):
+        conn_close(s, c)
+        return
+    free(c.input)
+    c.input = NULL
+    c.input_from = c.input_to = c.input_room = 0
+    c.stage = STAGE_LINGER
+    shutdown(c.fd, SHUT_WR)
+    timer_set(s, c, s.now_ns + LINGER_TIMEOUT_NS)
+    c.flags |= CONN_READABLE
+    conn_todo(s, c)
+
+
+cdef void conn_next(State *s, Conn *c) noexcept nogil:
+    """The response has left. On to the next request of this connection, or to its end."""
+    conn_drop_block(s, c)
+    if not c.flags & CONN_KEEP_ALIVE or c.flags & CONN_CUT:
+        conn_end(s, c)
+        return
+    c.flags &= LASTING_FLAGS
+    c.stage = STAGE_IDLE
+    c.empty_lines = 0
+    c.response_bytes = 0
+    timer_set(s, c, s.now_ns + s.keep_alive_ns)
+    if c.input_to > c.input_from or c.flags & (CONN_READABLE | CONN_EOF) or s.draining:
+        c.flags |= CONN_READABLE
+        conn_todo(s, c)
+
+
+cdef void conn_todo(State *s, Conn *c) noexcept nogil:
+    """Look at `c` in the next turn, without waiting for epoll."""
+    if c.flags & CONN_LEFTOVER:
+        return
+    c.flags |= CONN_LEFTOVER
+    c.todo_next = NULL
+    if s.todo_last != NULL:
+        s.todo_last.todo_next = c
+    else:
+        s.todo_first = c
+    s.todo_last = c
+
+
+cdef bint conn_keep_input(Conn *c, const unsigned char *data, uint32_t length) noexcept nogil:
+    """Append to the input that waits. False: no memory."""
+    cdef uint32_t room
+    cdef unsigned char *grown
+    if c.input_from > 0:
+        memmove(c.input, c.input + c.input_from, c.input_to - c.input_from)
+        c.input_to -= c.input_from
+        c.input_from = 0
+    if c.input_to + length > c.input_room:
+        room = c.input_room * 2 if c.input_room else 512
+        while room < c.input_to + length:
+            room *= 2
+        grown = <unsigned char *>realloc(c.input, room)
+        if grown == NULL:
+            return False
+        c.input = grown
+        c.input_room = room
+    memcpy(c.input + c.input_to, data, length)
+    c.input_to += length
+    return True
+
+
+cdef void conn_consume_input(Conn *c, uint32_t length) noexcept nogil:
+    """Drop the first bytes of the input that waits, and its memory with the last of them."""
+    c.input_from += length
+    if c.input_from == c.input_to:
+        free(c.input)
+        c.input = NULL
+        c.input_from = c.input_to = c.input_room = 0
+
+
+cdef void conn_log(State *s, Conn *c, int level, int status, const char *slug) noexcept nogil:
+    """One line for the main thread to log: the status we answered (0: none) and the reason."""
+    cdef sw_mail mail
+    cdef sw_address *address = &s.sessions[c.row].address
+    cdef int length = address.peer_len
+    mail.kind = MAIL_LOG
+    mail.a = level
+    if length > 0:
+        snprintf(mail.text, sizeof(mail.text), "%d reason=%s client=%.*s:%d", status, slug, length,
+                 &address.peer[0], <int>address.peer_port)
+    else:
+        snprintf(mail.text, sizeof(mail.text), "%d reason=%s client=unix", status, slug)
+    sw_mailbox_send(s.reports, &mail, True)

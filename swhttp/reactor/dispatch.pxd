@@ -1,0 +1,19 @@
+from libc.stdint cimport uint32_t, uint64_t
+
+from swhttp.reactor.state cimport Conn, SlotLink, State
+
+
+cdef int dispatch_submit(State *s, Conn *c, bint again) noexcept nogil
+cdef void dispatch_waiting(State *s) noexcept nogil
+cdef bint dispatch_could_go_on(State *s) noexcept nogil
+cdef void dispatch_leave_queue(State *s, Conn *c) noexcept nogil
+cdef bint dispatch_revoke(State *s, Conn *c) noexcept nogil
+cdef void dispatch_finish(State *s, Conn *c) noexcept nogil
+cdef void dispatch_tell(State *s, Conn *c, int event) noexcept nogil
+cdef void dispatch_rebalance(State *s) noexcept nogil
+cdef bint dispatch_untaken(State *s) noexcept nogil
+cdef void dispatch_flush(State *s) noexcept nogil
+cdef void slot_up(State *s, int slot, uint32_t generation, bint asgi) noexcept nogil
+cdef void slot_stop(State *s, int slot) noexcept nogil
+cdef void slot_down(State *s, int slot) noexcept nogil
+cdef void slot_say_stop(State *s, int slot) noexcept nogil

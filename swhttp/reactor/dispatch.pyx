@@ -1,0 +1,474 @@
+"""Which worker gets a request, and when: choice, capacity, the queue of those that wait, taking back.
+
+It owns the request ring's producer end of every slot, the lists of requests waiting and in flight, and the entries
+of the request table. It never touches a socket and never closes a connection: it answers with a reason, and its
+caller does. Runs without the GIL (phase 3).
+
+A connection is on at most one list: a queue while STAGE_WAITING, a slot's list while STAGE_IN_FLIGHT or STAGE_GONE.
+"""
+
+from libc.stdint cimport int64_t
+
+from swhttp.ipc.frame cimport EVENT_PACKAGE, EVENT_STOP, sw_descriptor
+from swhttp.ipc.request_table cimport (SW_REQUEST_QUEUED, sw_request_entry, sw_request_free, sw_request_id,
+                                       sw_request_index, sw_request_queue, sw_request_revoke, sw_request_state)
+from swhttp.ipc.ring cimport (sw_eventfd_write, sw_ring_publish, sw_ring_reserve, sw_ring_unread,
+                              sw_ring_want_space, sw_wake_claim)
+from swhttp.ipc.scoreboard cimport (REACTOR_DISPATCHED, REACTOR_IN_FLIGHT, REACTOR_REVOKED, REACTOR_WAITING,
+                                    REACTOR_WAKES, SLOT_SERVICE_NS)
+from swhttp.reactor.reasons cimport REASON_NONE, REASON_QUEUE_FULL
+from swhttp.reactor.state cimport (DISPATCH_FIXED, DISPATCH_IDLE, DISPATCH_IP, DISPATCH_ROUND_ROBIN, SLOT_DOWN,
+                                   SLOT_STOPPING, SLOT_UP, STAGE_IN_FLIGHT, STAGE_WAITING, sw_gauge_get_fenced,
+                                   sw_gauge_set_fenced, sw_load_in_flight, sw_load_release, sw_load_reserve)
+
+from swhttp import limits
+
+cdef uint32_t MAX_PREFETCH = limits.MAX_PREFETCH
+cdef int64_t PREFETCH_WINDOW_NS = <int64_t>(limits.PREFETCH_WINDOW_S * 1e9)
+cdef uint64_t REVOKE_AFTER_NS = <uint64_t>(limits.REVOKE_AFTER_S * 1e9)
+
+
+# ---- lists ----
+
+cdef void _append(Conn **first, Conn **last, Conn *c) noexcept nogil:
+    c.next = NULL
+    c.previous = last[0]
+    if last[0] != NULL:
+        last[0].next = c
+    else:
+        first[0] = c
+    last[0] = c
+
+
+cdef void _prepend(Conn **first, Conn **last, Conn *c) noexcept nogil:
+    c.previous = NULL
+    c.next = first[0]
+    if first[0] != NULL:
+        first[0].previous = c
+    else:
+        last[0] = c
+    first[0] = c
+
+
+cdef void _remove(Conn **first, Conn **last, Conn *c) noexcept nogil:
+    if c.previous != NULL:
+        c.previous.next = c.next
+    else:
+        first[0] = c.next
+    if c.next != NULL:
+        c.next.previous = c.previous
+    else:
+        last[0] = c.previous
+    c.next = c.previous = NULL
+
+
+# ---- choice ----
+
+cdef bint _keyed(State *s) noexcept nogil:
+    return s.dispatch == DISPATCH_FIXED or s.dispatch == DISPATCH_IP
+
+
+cdef uint32_t _capacity(State *s, SlotLink *link) noexcept nogil:
+    """Requests that may be with this worker: what it can run at once, and a few more so that it never waits for us."""
+    cdef int64_t service_ns, fit
+    if s.dispatch == DISPATCH_IDLE:
+        return 1 if link.asgi else s.threads
+    if link.asgi:
+        return s.concurrency
+    service_ns = link.line[SLOT_SERVICE_NS]
+    fit = PREFETCH_WINDOW_NS // service_ns if service_ns > 0 else 1
+    if fit < 1:
+        fit = 1
+    elif fit > MAX_PREFETCH:
+        fit = MAX_PREFETCH
+    return s.threads + <uint32_t>fit
+
+
+cdef int _keyed_slot(State *s, Conn *c) noexcept nogil:
+    cdef uint32_t nth = (c.row if s.dispatch == DISPATCH_FIXED else c.ip_hash) % <uint32_t>s.up
+    cdef int slot
+    for slot in range(s.slots):
+        if s.links[slot].state == SLOT_UP:
+            if nth == 0:
+                return slot
+            nth -= 1
+    return -1
+
+
+cdef int _least_slot(State *s) noexcept nogil:
+    """The worker with fewest requests among those with room, and that room reserved; -1: none."""
+    cdef int slot, best, tried
+    cdef uint32_t load, lowest
+    cdef SlotLink *link
+    for tried in range(s.up):
+        best = -1
+        lowest = 0xFFFFFFFF
+        for i in range(s.slots):
+            slot = <int>((s.turn + <uint32_t>i) % <uint32_t>s.slots)
+            link = &s.links[slot]
+            if link.state != SLOT_UP:
+                continue
+            load = sw_load_in_flight(&s.loads[slot])
+            if load < lowest and load < _capacity(s, link):
+                lowest, best = load, slot
+        if best < 0:
+            return -1
+        if sw_load_reserve(&s.loads[best], s.links[best].generation, _capacity(s, &s.links[best])):
+            s.turn = <uint32_t>best + 1
+            return best
+    return -1
+
+
+cdef int _round_robin_slot(State *s) noexcept nogil:
+    cdef int slot, i
+    cdef SlotLink *link
+    for i in range(s.slots):
+        slot = <int>((s.turn + <uint32_t>i) % <uint32_t>s.slots)
+        link = &s.links[slot]
+        if link.state == SLOT_UP and sw_load_reserve(&s.loads[slot], link.generation, _capacity(s, link)):
+            s.turn = <uint32_t>slot + 1
+            return slot
+    return -1
+
+
+cdef int _reserve_any(State *s) noexcept nogil:
+    return _round_robin_slot(s) if s.dispatch == DISPATCH_ROUND_ROBIN else _least_slot(s)
+
+
+# ---- posting ----
+
+cdef bint _post(State *s, int slot, Conn *c) noexcept nogil:
+    """Hand `c`'s block to `slot`, where room is reserved. False: its ring or the table is full, for now."""
+    cdef SlotLink *link = &s.links[slot]
+    cdef sw_descriptor *d
+    cdef uint32_t index
+    if s.free_entry_count > 0:
+        index = s.free_entries[s.free_entry_count - 1]
+    elif s.entries_used < s.table_entries:
+        index = s.entries_used
+    else:
+        return False
+    d = <sw_descriptor *>sw_ring_reserve(&link.requests, sizeof(sw_descriptor))
+    if d == NULL:
+        sw_ring_want_space(&link.requests)
+        d = <sw_descriptor *>sw_ring_reserve(&link.requests, sizeof(sw_descriptor))
+        if d == NULL:
+            return False
+    if s.free_entry_count > 0:
+        s.free_entry_count -= 1
+    else:
+        s.entries_used += 1
+    s.serial += 1
+    c.request_id = sw_request_id(s.serial, index)
+    sw_request_queue(&s.table[index], c.request_id)
+    d.request_id = c.request_id
+    d.block = c.block
+    d.type = EVENT_PACKAGE
+    d.zero = 0
+    sw_ring_publish(&link.requests, sizeof(sw_descriptor))
+    link.posted = 1
+    link.in_flight += 1
+    s.in_flight[index] = c
+    _append(&link.first, &link.last, c)
+    c.slot = slot
+    c.stage = STAGE_IN_FLIGHT
+    c.since_ns = s.now_ns
+    s.line[REACTOR_DISPATCHED] += 1
+    s.line[REACTOR_IN_FLIGHT] += 1
+    return True
+
+
+cdef bint _try(State *s, Conn *c, int slot) noexcept nogil:
+    if slot < 0:
+        return False
+    if _post(s, slot, c):
+        return True
+    sw_load_release(&s.loads[slot], s.links[slot].generation)
+    return False
+
+
+cdef bint _reserve_and_post(State *s, Conn *c, int slot) noexcept nogil:
+    return (sw_load_reserve(&s.loads[slot], s.links[slot].generation, _capacity(s, &s.links[slot]))
+            and _try(s, c, slot))
+
+
+cdef void _count_waiting(State *s, int by) noexcept nogil:
+    s.waiting_count += by
+    s.line[REACTOR_WAITING] = s.waiting_count
+    if s.reactors > 1:
+        sw_gauge_set_fenced(&s.waiting_gauges[s.index], s.waiting_count)
+
+
+cdef int dispatch_submit(State *s, Conn *c, bint again) noexcept nogil:
+    """Send a whole request to a worker, or let it wait; `again`: it waited or was posted before, so it goes first.
+
+    Returns REASON_NONE, or the reason for which it must be answered by us.
+    """
+    cdef int slot = -1
+    cdef SlotLink *link
+    if s.up > 0:
+        if _keyed(s):
+            slot = _keyed_slot(s, c)
+            if s.links[slot].waiting_first == NULL and _reserve_and_post(s, c, slot):
+                return REASON_NONE
+        elif (s.waiting_first == NULL or again) and _try(s, c, _reserve_any(s)):
+            return REASON_NONE
+    if s.waiting_count >= s.queue_size and not again:
+        return REASON_QUEUE_FULL
+    c.stage = STAGE_WAITING
+    c.slot = slot
+    if not again:
+        c.since_ns = s.now_ns
+    if slot >= 0:
+        link = &s.links[slot]
+        if again:
+            _prepend(&link.waiting_first, &link.waiting_last, c)
+        else:
+            _append(&link.waiting_first, &link.waiting_last, c)
+    elif again:
+        _prepend(&s.waiting_first, &s.waiting_last, c)
+    else:
+        _append(&s.waiting_first, &s.waiting_last, c)
+    _count_waiting(s, 1)
+    return REASON_NONE
+
+
+cdef void dispatch_leave_queue(State *s, Conn *c) noexcept nogil:
+    """Take a waiting request off its queue."""
+    if c.slot >= 0:
+        _remove(&s.links[c.slot].waiting_first, &s.links[c.slot].waiting_last, c)
+    else:
+        _remove(&s.waiting_first, &s.waiting_last, c)
+    _count_waiting(s, -1)
+
+
+cdef void _requeue(State *s, Conn *c) noexcept nogil:
+    """A keyed request whose worker is no more: choose again, keeping its age."""
+    cdef uint64_t since_ns = c.since_ns
+    dispatch_leave_queue(s, c)
+    dispatch_submit(s, c, True)
+    c.since_ns = since_ns
+
+
+cdef void dispatch_waiting(State *s) noexcept nogil:
+    """Post as many waiting requests as there is room for, oldest first."""
+    cdef Conn *c
+    cdef SlotLink *link
+    cdef int slot
+    if s.waiting_count == 0 or s.up == 0:
+        return
+    if _keyed(s):
+        while s.waiting_first != NULL:  # came while no worker was up
+            _requeue(s, s.waiting_first)
+        for slot in range(s.slots):
+            link = &s.links[slot]
+            while (link.waiting_first != NULL and link.state == SLOT_UP
+                   and sw_load_reserve(&s.loads[slot], link.generation, _capacity(s, link))):
+                c = link.waiting_first
+                dispatch_leave_queue(s, c)
+                if not _try(s, c, slot):
+                    dispatch_submit(s, c, True)
+                    break
+        return
+    while s.waiting_first != NULL:
+        slot = _reserve_any(s)
+        if slot < 0:
+            return
+        c = s.waiting_first
+        dispatch_leave_queue(s, c)
+        if not _try(s, c, slot):
+            _prepend(&s.waiting_first, &s.waiting_last, c)
+            _count_waiting(s, 1)
+            return
+
+
+cdef bint dispatch_could_go_on(State *s) noexcept nogil:
+    """Is there room for a waiting request? Asked after the gauge is up and before the reactor sleeps."""
+    cdef int slot
+    cdef SlotLink *link
+    if s.waiting_count == 0:
+        return False
+    for slot in range(s.slots):
+        link = &s.links[slot]
+        if (link.state == SLOT_UP and (not _keyed(s) or link.waiting_first != NULL)
+                and sw_load_in_flight(&s.loads[slot]) < _capacity(s, link)
+                and sw_ring_unread(&link.requests) < link.requests.size):
+            return True
+    return False
+
+
+# ---- the end of a request's stay with a worker ----
+
+cdef void _unlink(State *s, Conn *c) noexcept nogil:
+    cdef SlotLink *link = &s.links[c.slot]
+    cdef uint32_t index = sw_request_index(c.request_id)
+    cdef int other
+    sw_request_free(&s.table[index])
+    s.in_flight[index] = NULL
+    s.free_entries[s.free_entry_count] = index
+    s.free_entry_count += 1
+    _remove(&link.first, &link.last, c)
+    link.in_flight -= 1
+    s.line[REACTOR_IN_FLIGHT] -= 1
+    sw_load_release(&s.loads[c.slot], link.generation)
+    c.request_id = 0
+    c.slot = -1
+    if s.reactors > 1:
+        for other in range(s.reactors):
+            if other != s.index and sw_gauge_get_fenced(&s.waiting_gauges[other]) > 0:
+                sw_eventfd_write(s.peer_eventfds[other])
+
+
+cdef void dispatch_finish(State *s, Conn *c) noexcept nogil:
+    """The worker has published its final frame, or is dead: its entry and its place are free again."""
+    _unlink(s, c)
+
+
+cdef bint dispatch_revoke(State *s, Conn *c) noexcept nogil:
+    """Take a request back that no worker has begun. False: one has, and the request is its own."""
+    if not sw_request_revoke(&s.table[sw_request_index(c.request_id)], c.request_id):
+        return False
+    s.line[REACTOR_REVOKED] += 1
+    _unlink(s, c)
+    return True
+
+
+cdef void dispatch_tell(State *s, Conn *c, int event) noexcept nogil:
+    """Wake the worker that has `c` for a word that has changed. A full ring wakes it too, so nothing is lost."""
+    cdef SlotLink *link = &s.links[c.slot]
+    cdef sw_descriptor *d = <sw_descriptor *>sw_ring_reserve(&link.requests, sizeof(sw_descriptor))
+    if d != NULL:
+        d.request_id = c.request_id
+        d.block = 0
+        d.type = event
+        d.zero = 0
+        sw_ring_publish(&link.requests, sizeof(sw_descriptor))
+    link.posted = 1
+
+
+# ---- fairness ----
+
+cdef void dispatch_rebalance(State *s) noexcept nogil:
+    """Give requests that sit behind a busy worker to one that has nothing to do, oldest first."""
+    cdef int idle, slot
+    cdef SlotLink *link
+    cdef Conn *c
+    cdef Conn *oldest
+    if s.up < 2 or _keyed(s) or s.waiting_count > 0:
+        return
+    for idle in range(s.slots):
+        if s.links[idle].state != SLOT_UP or sw_load_in_flight(&s.loads[idle]) > 0:
+            continue
+        oldest = NULL
+        for slot in range(s.slots):
+            link = &s.links[slot]
+            if slot == idle or link.state != SLOT_UP or sw_ring_unread(&link.requests) == 0:
+                continue
+            c = link.last  # taken in order, so those not taken stand at the end
+            while c != NULL and sw_request_state(&s.table[sw_request_index(c.request_id)],
+                                                 c.request_id) == SW_REQUEST_QUEUED:
+                if (s.now_ns - c.since_ns >= REVOKE_AFTER_NS and c.stage == STAGE_IN_FLIGHT
+                        and (oldest == NULL or c.since_ns < oldest.since_ns)):
+                    oldest = c
+                c = c.previous
+        if oldest == NULL:
+            return
+        if dispatch_revoke(s, oldest):
+            if not _reserve_and_post(s, oldest, idle):
+                dispatch_submit(s, oldest, True)
+
+
+cdef bint dispatch_untaken(State *s) noexcept nogil:
+    """Does any worker hold requests of ours that it has not taken? Then we look again within a tick."""
+    cdef int slot
+    for slot in range(s.slots):
+        if s.links[slot].in_flight > 0 and sw_ring_unread(&s.links[slot].requests) > 0:
+            return True
+    return False
+
+
+cdef void dispatch_flush(State *s) noexcept nogil:
+    """Wake the workers that sleep and have got something in this turn."""
+    cdef int slot
+    cdef SlotLink *link
+    for slot in range(s.slots):
+        link = &s.links[slot]
+        if link.posted:
+            link.posted = 0
+            if sw_wake_claim(link.sleeping, False):
+                s.line[REACTOR_WAKES] += 1
+                sw_eventfd_write(link.eventfd)
+
+
+# ---- slots ----
+
+cdef void slot_up(State *s, int slot, uint32_t generation, bint asgi) noexcept nogil:
+    """A worker is ready in `slot`, whose rings are new."""
+    cdef SlotLink *link = &s.links[slot]
+    link.requests.own = link.requests.peer = 0
+    link.responses.own = link.responses.peer = 0
+    link.generation = generation
+    link.asgi = asgi
+    link.posted = 0
+    link.state = SLOT_UP
+    s.up += 1
+
+
+cdef void _rehome(State *s, int slot) noexcept nogil:
+    """Requests that waited for this worker choose another, or wait for whichever comes."""
+    cdef SlotLink *link = &s.links[slot]
+    while link.waiting_last != NULL:
+        _requeue(s, link.waiting_last)
+
+
+cdef void slot_stop(State *s, int slot) noexcept nogil:
+    """Post nothing more: take back what is not begun, then say EVENT_STOP as the last word."""
+    cdef SlotLink *link = &s.links[slot]
+    cdef sw_descriptor *d
+    cdef Conn *c
+    cdef Conn *previous
+    if link.state != SLOT_UP:
+        return
+    link.state = SLOT_STOPPING
+    s.up -= 1
+    c = link.last
+    while c != NULL:
+        previous = c.previous
+        if c.stage == STAGE_IN_FLIGHT and dispatch_revoke(s, c):
+            dispatch_submit(s, c, True)
+        c = previous
+    _rehome(s, slot)
+    link.stop_owed = 1
+    slot_say_stop(s, slot)
+
+
+cdef void slot_say_stop(State *s, int slot) noexcept nogil:
+    """EVENT_STOP, as soon as the ring has room for it."""
+    cdef SlotLink *link = &s.links[slot]
+    cdef sw_descriptor *d
+    if not link.stop_owed:
+        return
+    d = <sw_descriptor *>sw_ring_reserve(&link.requests, sizeof(sw_descriptor))
+    if d == NULL:
+        sw_ring_want_space(&link.requests)
+        d = <sw_descriptor *>sw_ring_reserve(&link.requests, sizeof(sw_descriptor))
+        if d == NULL:
+            return
+    link.stop_owed = 0
+    d.request_id = 0
+    d.block = 0
+    d.type = EVENT_STOP
+    d.zero = 0
+    sw_ring_publish(&link.requests, sizeof(sw_descriptor))
+    link.posted = 1
+
+
+cdef void slot_down(State *s, int slot) noexcept nogil:
+    """The worker is dead and its requests are settled."""
+    cdef SlotLink *link = &s.links[slot]
+    if link.state == SLOT_UP:
+        s.up -= 1
+    link.state = SLOT_DOWN
+    link.stop_owed = 0
+    link.posted = 0
+    _rehome(s, slot)

@@ -1,0 +1,473 @@
+"""HTTP/1.1 requests: bytes in, request blocks out. This is phase 2, the only one that holds the GIL.
+
+It owns the parsers and what a request means: httptools judges the grammar, the framing and whether the connection
+goes on; the checks it leaves to us (RFC 9112 §3.2, §6.1, §2.3; RFC 9110 §10.1.1) are here. It never sends and never
+dispatches: what it finds goes on the ready list, for phase 3.
+
+Rules for httptools (0.9), each of which a test holds:
+
+* A head reaches it whole and in one piece, and messages one at a time (swhttp.reactor.boundary), so nothing is
+  joined by `+=`, and message 2 can never raise in the call that completes message 1.
+* Bodies of known length are counted, not parsed: they go straight from the socket into the block. Chunked bodies
+  are followed by `boundary` and judged by httptools; when the two disagree about the end, the request is refused.
+* A parser goes back to the pool only after on_message_complete of a keep-alive message without an exception and
+  without an upgrade. Otherwise it is thrown away: after `Connection: close` the next bytes raise, and they would be
+  another client's.
+* With `Upgrade`, httptools takes every message as complete at its head. Without a body it is served as an ordinary
+  request and what follows goes to another parser; with one it is refused, for its body would be read as a request.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.buffer cimport PyBUF_READ
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memchr, memcmp, memcpy, memset
+
+import httptools
+
+from swhttp.ipc.blocks cimport (SW_NO_BLOCK, sw_blocks_at, sw_blocks_bytes, sw_blocks_give, sw_blocks_take)
+from swhttp.ipc.frame cimport SW_BLOCK_HEAD_METHOD, SW_BLOCK_KEEP_ALIVE, sw_header
+from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_REQUESTS
+from swhttp.reactor.boundary cimport BOUNDARY_MORE, BOUNDARY_WHOLE, boundary_chunks, boundary_head
+from swhttp.reactor.connection cimport conn_consume_input, conn_drop_block, conn_keep_input, conn_release
+from swhttp.reactor.grammar cimport (sw_content_length, sw_copy_lower, sw_copy_value, sw_is_host, sw_is_target,
+                                     sw_is_tchar, sw_is_word)
+from swhttp.reactor.reasons cimport (REASON_BAD_CHUNK, REASON_BAD_CONTENT_LENGTH, REASON_BAD_FIELD_VALUE,
+                                     REASON_BAD_HOST, REASON_BAD_REQUEST_LINE, REASON_BAD_SYNTAX, REASON_BAD_TARGET,
+                                     REASON_BAD_TRAILER, REASON_BAD_TRANSFER_ENCODING, REASON_BLOCKS_FULL,
+                                     REASON_BODY_TOO_LARGE, REASON_CONNECT_METHOD, REASON_ENCODING_IN_HTTP10,
+                                     REASON_INTERNAL, REASON_LENGTH_AND_ENCODING, REASON_MANY_HOSTS,
+                                     REASON_MISSING_HOST, REASON_NONE, REASON_UNKNOWN_ENCODING,
+                                     REASON_UNKNOWN_EXPECTATION, REASON_UNKNOWN_METHOD, REASON_UPGRADE_WITH_BODY)
+from swhttp.reactor.state cimport (CHUNK_SIZE, CHUNK_TRAILER, CONN_EXPECT, CONN_HEAD_METHOD, CONN_HTTP10,
+                                   CONN_KEEP_ALIVE, STAGE_BODY, STAGE_CHUNKED, STAGE_HEAD, STAGE_IDLE, STAGE_READY)
+from swhttp.reactor.timers cimport timer_clear, timer_set
+
+from swhttp import limits
+
+cdef uint64_t HEAD_TIMEOUT_NS = <uint64_t>(limits.HEAD_TIMEOUT_S * 1e9)
+cdef uint64_t BODY_TIMEOUT_NS = <uint64_t>(limits.BODY_TIMEOUT_S * 1e9)
+cdef uint64_t INLINE_BODY_BYTES = limits.INLINE_BODY_BYTES
+cdef int POOLED_PARSERS = 8  # a turn seldom needs more than one; more are made and dropped as they come
+cdef uint32_t COPY_BYTES = 4096  # a piece up to this length is copied to a bytes object: cheaper than a view
+
+
+cdef void ready(State *s, Conn *c) noexcept nogil:
+    """Let phase 3 look at `c`."""
+    c.ready_next = NULL
+    if s.ready_last != NULL:
+        s.ready_last.ready_next = c
+    else:
+        s.ready_first = c
+    s.ready_last = c
+
+
+cdef class Http1Parser:
+    """One httptools parser with its callbacks, which write straight into a request block.
+
+    The block is known to have room: it was chosen for the length of the raw head.
+    """
+
+    def __init__(self):
+        parser = httptools.HttpRequestParser(self)
+        self.feed = parser.feed_data
+        self.should_keep_alive = parser.should_keep_alive
+
+    cdef void begin(self, unsigned char *base, const unsigned char *line, uint32_t method_len, bint http10):
+        self.base = base
+        self.block = <sw_block *>base
+        memset(base, 0, sizeof(sw_block))
+        self.block.method_len = method_len
+        memcpy(base + sizeof(sw_block), line, method_len)
+        self.at = <uint32_t>sizeof(sw_block) + method_len
+        self.http10 = http10
+        self.reason = REASON_NONE
+        self.complete = self.keep_alive = self.in_trailers = self.chunked = self.expects = False
+        self.hosts = self.encodings = 0
+        self.content_length = -1
+        self.authority_len = 0
+        self.pooled = False
+
+    cdef void drop(self):
+        """It will not be used again: undo the cycle of parser and callbacks, so that no collector is needed."""
+        self.feed = self.should_keep_alive = None
+
+    def on_url(self, bytes url):
+        cdef const unsigned char *target = <const unsigned char *>PyBytes_AS_STRING(url)
+        cdef uint32_t length = <uint32_t>PyBytes_GET_SIZE(url)
+        cdef sw_block *block = self.block
+        memcpy(self.base + self.at, target, length)
+        block.target_len = length
+        self.split_target(target, length)
+        self.at += length + 1  # one byte more: the path of an absolute target without one
+        block.headers_off = self.at
+
+    cdef void split_target(self, const unsigned char *target, uint32_t length):
+        """origin-form, absolute-form or asterisk-form (RFC 9112 §3.2); CONNECT was refused before."""
+        cdef sw_block *block = self.block
+        cdef uint32_t path = 0, i
+        cdef const unsigned char *mark
+        if not sw_is_target(target, length):
+            self.reason = REASON_BAD_TARGET
+            return
+        if target[0] != 47:
+            if length == 1 and target[0] == 42:
+                if block.method_len != 7 or memcmp(self.base + sizeof(sw_block), b"OPTIONS", 7) != 0:
+                    self.reason = REASON_BAD_TARGET
+            else:
+                if length > 7 and sw_is_word(target, 7, b"http://"):
+                    path = 7
+                elif length > 8 and sw_is_word(target, 8, b"https://"):
+                    path = 8
+                else:
+                    self.reason = REASON_BAD_TARGET
+                    return
+                self.authority_at = self.at + path
+                while path < length and target[path] != 47 and target[path] != 63:
+                    path += 1
+                self.authority_len = self.at + path - self.authority_at
+                if not sw_is_host(self.base + self.authority_at, self.authority_len):
+                    self.reason = REASON_BAD_TARGET
+                    return
+        mark = <const unsigned char *>memchr(target + path, 63, length - path)
+        block.path_off = self.at + path
+        block.path_len = length - path
+        if mark != NULL:
+            i = <uint32_t>(mark - target)
+            block.path_len = i - path
+            block.query_off = self.at + i + 1
+            block.query_len = length - i - 1
+        if block.path_len == 0:
+            self.base[self.at + length] = 47
+            block.path_off = self.at + length
+            block.path_len = 1
+
+    def on_header(self, bytes name, bytes value):
+        cdef const unsigned char *name_text = <const unsigned char *>PyBytes_AS_STRING(name)
+        cdef const unsigned char *value_text = <const unsigned char *>PyBytes_AS_STRING(value)
+        cdef uint32_t name_len = <uint32_t>PyBytes_GET_SIZE(name)
+        cdef uint32_t value_len = <uint32_t>PyBytes_GET_SIZE(value)
+        cdef sw_header *record
+        cdef unsigned char *to
+        if self.in_trailers:  # RFC 9112 §7.1.2: a recipient may discard them
+            return
+        while value_len > 0 and (value_text[value_len - 1] == 32 or value_text[value_len - 1] == 9):
+            value_len -= 1
+        if name_len == 4 and self.authority_len > 0 and self.hosts == 0 and sw_is_word(name_text, 4, b"host"):
+            # RFC 9112 §3.2.2: the authority of an absolute target replaces what Host says.
+            if not sw_is_host(value_text, value_len):
+                self.reason = REASON_BAD_HOST
+            value_text = self.base + self.authority_at
+            value_len = self.authority_len
+        record = <sw_header *>(self.base + self.at)
+        to = self.base + self.at + sizeof(sw_header)
+        record.name_len = <unsigned short>name_len
+        record.value_len = <unsigned short>value_len
+        sw_copy_lower(to, name_text, name_len)
+        if not sw_copy_value(to + name_len, value_text, value_len):
+            self.reason = REASON_BAD_FIELD_VALUE
+        self.block.headers_count += 1
+        self.at += <uint32_t>sizeof(sw_header) + name_len + value_len
+        if name_len == 4 or name_len == 6 or name_len == 14 or name_len == 17:
+            self.special(to, name_len, to + name_len, value_len)
+
+    cdef void special(self, const unsigned char *name, uint32_t name_len, const unsigned char *value,
+                      uint32_t value_len):
+        """The fields that say something to us."""
+        if name_len == 4 and memcmp(name, b"host", 4) == 0:
+            self.hosts += 1
+            if not sw_is_host(value, value_len):
+                self.reason = REASON_BAD_HOST
+        elif name_len == 6 and memcmp(name, b"expect", 6) == 0:
+            if sw_is_word(value, value_len, b"100-continue"):
+                self.expects = True
+            else:
+                self.reason = REASON_UNKNOWN_EXPECTATION
+        elif name_len == 14 and memcmp(name, b"content-length", 14) == 0:
+            if self.content_length >= 0:
+                self.reason = REASON_BAD_CONTENT_LENGTH
+            self.content_length = sw_content_length(value, value_len)
+            if self.content_length < 0:
+                self.reason = REASON_BAD_CONTENT_LENGTH
+        elif name_len == 17 and memcmp(name, b"transfer-encoding", 17) == 0:
+            self.encodings += 1
+            if self.encodings > 1:
+                self.reason = REASON_BAD_TRANSFER_ENCODING
+            elif sw_is_word(value, value_len, b"chunked"):
+                self.chunked = True
+            else:
+                self.reason = REASON_UNKNOWN_ENCODING
+
+    def on_headers_complete(self):
+        self.keep_alive = self.should_keep_alive()
+        self.in_trailers = True
+
+    def on_message_complete(self):
+        self.complete = True
+
+    cdef int checks(self):
+        """What httptools leaves to us, once the head has passed it."""
+        if self.hosts != 1 and (self.hosts > 1 or not self.http10):
+            return REASON_MANY_HOSTS if self.hosts else REASON_MISSING_HOST
+        if self.encodings:
+            if self.http10:
+                return REASON_ENCODING_IN_HTTP10
+            if self.content_length >= 0:
+                return REASON_LENGTH_AND_ENCODING
+        return REASON_NONE
+
+
+cdef class Http1:
+    """The parsing side of one reactor: `input` for bytes that came, `bury` for parsers of closed connections."""
+
+    def __init__(self):
+        self.pool = []
+        self.unknown_method = httptools.HttpParserInvalidMethodError
+        self.bad_syntax = httptools.HttpParserError
+        self.callback_failed = httptools.HttpParserCallbackError
+        self.upgraded = httptools.HttpParserUpgrade
+
+    cdef void bury(self):
+        """Drop the parsers of connections that were closed without the GIL."""
+        cdef Conn *c
+        while self.state.graves != NULL:
+            c = self.state.graves
+            self.state.graves = c.grave_next
+            (<Http1Parser>c.parser).drop()
+            Py_DECREF(<object>c.parser)
+            c.parser = NULL
+            conn_release(self.state, c)
+
+    cdef void input(self, Conn *c, const unsigned char *data, uint32_t length):
+        """Take what `c` has sent (NULL: what it sent before and is kept), as far as the end of one message."""
+        cdef State *s = self.state
+        cdef bint kept = c.input_to > c.input_from or data == NULL
+        cdef uint32_t used = 0
+        cdef int reason
+        if kept:
+            if data != NULL and not conn_keep_input(c, data, length):
+                c.reason = REASON_INTERNAL
+                c.stage = STAGE_READY
+                ready(s, c)
+                return
+            data = c.input + c.input_from
+            length = c.input_to - c.input_from
+        reason = self.advance(c, data, length, &used)
+        if reason == REASON_NONE:
+            if kept:
+                if used:
+                    conn_consume_input(c, used)
+            elif used < length and not conn_keep_input(c, data + used, length - used):
+                reason = REASON_INTERNAL
+        if reason != REASON_NONE:
+            c.reason = reason
+            c.stage = STAGE_READY
+            timer_clear(c)
+            ready(s, c)
+
+    cdef int advance(self, Conn *c, const unsigned char *data, uint32_t length, uint32_t *used):
+        """One step of at most one message. Returns a reason; `used`: bytes that need not be kept."""
+        cdef uint32_t start = 0, end = 0
+        cdef int found
+        if c.stage == STAGE_CHUNKED:
+            return self.chunks(c, <Http1Parser>c.parser, data, length, used)
+        if c.stage == STAGE_IDLE:
+            c.stage = STAGE_HEAD
+            c.scan_at = c.line_at = c.head_at = 0
+            c.fields = 0
+            c.deadline_ns = 0  # set below, unless the head is whole already
+        found = boundary_head(c, data, length, &start, &end)
+        if found == BOUNDARY_MORE:
+            if c.deadline_ns == 0:
+                timer_set(self.state, c, self.state.now_ns + HEAD_TIMEOUT_NS)
+            return REASON_NONE
+        if found != BOUNDARY_WHOLE:
+            return found
+        return self.head(c, data, start, end, length, used)
+
+    cdef int head(self, Conn *c, const unsigned char *data, uint32_t start, uint32_t end, uint32_t length,
+                  uint32_t *used):
+        cdef State *s = self.state
+        cdef const unsigned char *line = data + start
+        cdef const unsigned char *first_space = <const unsigned char *>memchr(line, 32, end - start)
+        cdef const unsigned char *line_end = <const unsigned char *>memchr(line, 13, end - start)
+        cdef uint32_t method_len = <uint32_t>(first_space - line)
+        cdef bint http10 = (line_end - 1)[0] == 48
+        cdef Http1Parser parser
+        cdef bint upgraded = False
+        cdef int reason
+        if http10:
+            c.flags |= CONN_HTTP10
+        if method_len == 4 and memcmp(line, b"HEAD", 4) == 0:
+            c.flags |= CONN_HEAD_METHOD
+        elif method_len == 7 and memcmp(line, b"CONNECT", 7) == 0:
+            return REASON_CONNECT_METHOD
+        # A field's record has 4 bytes more than its name and value; on the wire it had at least 3 more.
+        # An authority in the target may stand once more, as the value of Host.
+        c.block = sw_blocks_take(&s.blocks, sizeof(sw_block) + (end - start) + (line_end - line) + c.fields + 1,
+                                 &c.block_class)
+        s.line[REACTOR_BLOCKS] = s.blocks.in_use
+        if c.block == SW_NO_BLOCK:
+            return REASON_BLOCKS_FULL
+        parser = self.pool.pop() if self.pool else Http1Parser()
+        parser.begin(<unsigned char *>sw_blocks_at(&s.blocks, c.block), line, method_len, http10)
+        reason = self.feed_piece(parser, line, end - start, &upgraded)
+        if parser.reason:
+            reason = parser.reason
+        if reason == REASON_NONE:
+            reason = parser.checks()
+        if reason == REASON_UNKNOWN_METHOD:
+            while method_len > 0:
+                method_len -= 1
+                if not sw_is_tchar(line[method_len]):
+                    reason = REASON_BAD_REQUEST_LINE
+        if reason != REASON_NONE:
+            parser.drop()
+            return reason
+        parser.block.headers_len = parser.at - parser.block.headers_off
+        parser.block.http_minor = 0 if http10 else 1
+        parser.block.session = c.row
+        parser.block.session_generation = c.generation
+        parser.block.flags = ((SW_BLOCK_KEEP_ALIVE if parser.keep_alive else 0)
+                              | (SW_BLOCK_HEAD_METHOD if c.flags & CONN_HEAD_METHOD else 0))
+        if parser.keep_alive:
+            c.flags |= CONN_KEEP_ALIVE
+        parser.block.body_off = c.body_at = parser.at
+        reason = self.body(c, parser, upgraded, data, end, length, used)
+        if c.parser != <void *>parser and not parser.pooled:
+            parser.drop()
+        return reason
+
+    cdef int body(self, Conn *c, Http1Parser parser, bint upgraded, const unsigned char *data, uint32_t end,
+                  uint32_t length, uint32_t *used):
+        """The head was right; what of the body is here?"""
+        cdef State *s = self.state
+        cdef uint32_t here
+        cdef int reason
+        if upgraded and (parser.chunked or parser.content_length > 0):
+            return REASON_UPGRADE_WITH_BODY
+        if parser.chunked:
+            if not self.room_for_body(c, 0):
+                return REASON_BLOCKS_FULL
+            parser.base = <unsigned char *>sw_blocks_at(&s.blocks, c.block)
+            parser.block = <sw_block *>parser.base
+            c.stage = STAGE_CHUNKED
+            c.chunk_state = CHUNK_SIZE
+            c.body_left = 0
+            c.line_bytes = c.line_at = c.scan_at = 0
+            Py_INCREF(parser)
+            c.parser = <void *>parser
+            timer_set(s, c, s.now_ns + BODY_TIMEOUT_NS)
+            reason = self.chunks(c, parser, data + end, length - end, used)
+            used[0] += end
+            if reason == REASON_NONE and c.stage == STAGE_CHUNKED and parser.expects and not parser.http10 \
+                    and used[0] == end:
+                c.flags |= CONN_EXPECT
+                ready(s, c)
+            return reason
+        if parser.content_length > 0:
+            if <uint64_t>parser.content_length > INLINE_BODY_BYTES:
+                return REASON_BODY_TOO_LARGE
+            if not self.room_for_body(c, <uint32_t>parser.content_length):
+                return REASON_BLOCKS_FULL
+            parser.base = <unsigned char *>sw_blocks_at(&s.blocks, c.block)
+            parser.block = <sw_block *>parser.base
+            parser.block.body_len = <uint32_t>parser.content_length
+            here = length - end
+            if here > parser.content_length:
+                here = <uint32_t>parser.content_length
+            memcpy(parser.base + c.body_at, data + end, here)
+            c.body_at += here
+            c.body_left = <uint64_t>parser.content_length - here
+            used[0] = end + here
+            if c.body_left > 0:
+                c.stage = STAGE_BODY  # the rest goes straight into the block; this parser saw only a head
+                timer_set(s, c, s.now_ns + BODY_TIMEOUT_NS)
+                if parser.expects and not parser.http10 and here == 0:
+                    c.flags |= CONN_EXPECT
+                    ready(s, c)
+                return REASON_NONE
+            reason = self.feed_piece(parser, data + end, here, &upgraded)
+            if reason != REASON_NONE:
+                return reason
+        else:
+            used[0] = end
+        if not parser.complete:
+            return REASON_BAD_SYNTAX
+        self.done(c, parser, upgraded)
+        return REASON_NONE
+
+    cdef void done(self, Conn *c, Http1Parser parser, bint upgraded):
+        """A message is whole: its parser may serve another, and phase 3 sends it on its way."""
+        if parser.keep_alive and not upgraded and len(self.pool) < POOLED_PARSERS:
+            parser.pooled = True
+            self.pool.append(parser)
+        self.state.line[REACTOR_REQUESTS] += 1
+        c.reason = REASON_NONE
+        c.stage = STAGE_READY
+        timer_clear(c)
+        ready(self.state, c)
+
+    cdef int chunks(self, Conn *c, Http1Parser parser, const unsigned char *data, uint32_t length, uint32_t *used):
+        cdef State *s = self.state
+        cdef unsigned char *content = parser.base + parser.block.body_off
+        cdef uint32_t room = <uint32_t>INLINE_BODY_BYTES
+        cdef uint32_t copied = c.body_at - parser.block.body_off
+        cdef bint upgraded = False
+        cdef int found = boundary_chunks(c, data, length, used, content, room, &copied)
+        cdef int reason
+        c.body_at = parser.block.body_off + copied
+        if found != BOUNDARY_MORE and found != BOUNDARY_WHOLE:
+            return found
+        if used[0] > 0:
+            reason = self.feed_piece(parser, data, used[0], &upgraded)
+            if reason != REASON_NONE:
+                return REASON_BAD_TRAILER if c.chunk_state >= CHUNK_TRAILER else REASON_BAD_CHUNK
+        if (found == BOUNDARY_WHOLE) != parser.complete:
+            return REASON_BAD_CHUNK
+        if found == BOUNDARY_WHOLE:
+            parser.block.body_len = copied
+            c.parser = NULL
+            self.done(c, parser, False)
+            if not parser.pooled:
+                parser.drop()
+            Py_DECREF(parser)
+        return REASON_NONE
+
+    cdef int feed_piece(self, Http1Parser parser, const unsigned char *data, uint32_t length, bint *upgraded):
+        """Feed httptools. Returns a reason; sets `upgraded` when it stopped for an Upgrade."""
+        cdef object piece
+        if length <= COPY_BYTES:
+            piece = PyBytes_FromStringAndSize(<const char *>data, length)
+        else:
+            piece = PyMemoryView_FromMemory(<char *>data, length, PyBUF_READ)
+        try:
+            parser.feed(piece)
+        except self.upgraded:
+            upgraded[0] = True
+        except self.unknown_method:
+            return REASON_UNKNOWN_METHOD
+        except self.callback_failed:
+            return REASON_INTERNAL
+        except self.bad_syntax:
+            return REASON_BAD_SYNTAX
+        return REASON_NONE
+
+    cdef bint room_for_body(self, Conn *c, uint32_t length):
+        """Make sure that the block has room for the body; a chunked one (0) may grow to the inline limit."""
+        cdef State *s = self.state
+        cdef uint64_t need = c.body_at + (length if length else INLINE_BODY_BYTES)
+        cdef uint32_t larger
+        cdef uint8_t larger_class = 0
+        if need <= sw_blocks_bytes(&s.blocks, c.block_class):
+            return True
+        larger = sw_blocks_take(&s.blocks, need, &larger_class)
+        if larger == SW_NO_BLOCK:
+            return False
+        memcpy(sw_blocks_at(&s.blocks, larger), sw_blocks_at(&s.blocks, c.block), c.body_at)
+        sw_blocks_give(&s.blocks, c.block, c.block_class)
+        c.block = larger
+        c.block_class = larger_class
+        s.line[REACTOR_BLOCKS] = s.blocks.in_use
+        return True

@@ -1,0 +1,744 @@
+"""The reactor: one thread that owns its client connections and goes round in three phases.
+
+    phase 1  no GIL   epoll_wait, accept, receive into one slab
+    phase 2  GIL      httptools, request by request, into request blocks        (swhttp.reactor.http1)
+    phase 3  no GIL   dispatch, responses out of the rings and onto sockets, deadlines, wake-ups
+
+It owns the epoll set, the slab and the order of things. It never runs application code, never logs (it reports) and
+never waits for anything but epoll. `Reactors` is the master's handle on all of them; its methods are called by the
+master's main thread only.
+"""
+
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc
+from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdio cimport snprintf
+from libc.string cimport memcpy, memset, strlen
+from posix.unistd cimport close
+
+import faulthandler
+import os
+import sys
+import threading
+import traceback
+
+from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_add, sw_blocks_at, sw_blocks_destroy, sw_blocks_init
+from swhttp.ipc.memory cimport Segment, SharedMemory
+from swhttp.ipc.request_table cimport sw_request_entry
+from swhttp.ipc.ring cimport (SW_ASLEEP, SW_ASLEEP_WITH_TICK, sw_eventfd_write, sw_ring_attach, sw_sleep_begin,
+                              sw_sleep_end, sw_sleeping)
+from swhttp.ipc.scoreboard cimport (REACTOR_ACCEPTED, REACTOR_GIL_NS, REACTOR_GIL_TURNS, REACTOR_GIL_WAIT_NS,
+                                    REACTOR_RECEIVED_BYTES, REACTOR_REQUESTS, REACTOR_TICKS, REACTOR_TIMEOUTS,
+                                    REACTOR_TURNS, Scoreboard)
+from swhttp.ipc.sessions cimport SW_ADDRESS_TEXT, sw_address, sw_session
+from swhttp.reactor.connection cimport (conn_close, conn_end, conn_next, conn_open, conn_release, conn_todo,
+                                        conn_watch)
+from swhttp.reactor.dispatch cimport (dispatch_could_go_on, dispatch_flush, dispatch_leave_queue,
+                                      dispatch_rebalance, dispatch_submit, dispatch_untaken, dispatch_waiting,
+                                      slot_say_stop, slot_stop, slot_up)
+from swhttp.reactor.http1 cimport Http1, ready
+from swhttp.reactor.outbox cimport out_flush, out_pending
+from swhttp.reactor.reasons cimport (REASON_BODY_TIMEOUT, REASON_HEAD_TIMEOUT, REASON_NONE, REASON_QUEUE_TIMEOUT)
+from swhttp.reactor.response cimport (response_clock, response_continue, response_cut, response_own,
+                                      response_progress)
+from swhttp.reactor.settle cimport settle_anything_published, settle_dead, settle_responses
+from swhttp.reactor.state cimport (CONN_CUT, CONN_EOF, CONN_EXPECT, CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_READABLE,
+                                   CONN_UNREAD, CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_CORRUPT, MAIL_DRAIN,
+                                   MAIL_DRAINED, MAIL_LOG, MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STOP,
+                                   MAIL_SLOT_UP, MAIL_STOP, MAX_EVENTS, MAX_RECV_BYTES, SCRATCH_BYTES, SLAB_BYTES,
+                                   SLOT_UP, STAGE_BODY, STAGE_CHUNKED, STAGE_FINISHING, STAGE_GONE, STAGE_HEAD,
+                                   STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_READY, STAGE_WAITING,
+                                   WHEEL_TICK_NS, Conn, SlotLink, State, sw_gauge, sw_gauge_add, sw_gauge_get, sw_load,
+                                   sw_load_reset, sw_mail, sw_mailbox, sw_mailbox_init, sw_mailbox_pending,
+                                   sw_mailbox_send, sw_mailbox_take, sw_mailbox_take_dropped)
+from swhttp.reactor.system cimport (AF_INET, AF_INET6, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLERR,
+                                    EPOLLET, EPOLLEXCLUSIVE, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_create1,
+                                    epoll_ctl, epoll_event, getsockname, recv, sockaddr, sockaddr_storage,
+                                    socklen_t, ssize_t, sw_accept, sw_address_text, sw_epoll_wait, sw_monotonic_ns)
+from swhttp.reactor.timers cimport timer_expired, timer_next_ns
+
+from swhttp import limits
+from swhttp.reactor.settings import DISPATCH_MODES
+
+cdef extern from "<sys/ioctl.h>" nogil:
+    enum:
+        FIONREAD
+    int ioctl(int fd, unsigned long request, ...)
+
+cdef extern from "<stdlib.h>" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
+
+cdef int ACCEPTS_PER_TURN = limits.ACCEPTS_PER_TURN
+cdef int64_t TICK_NS = <int64_t>(limits.TICK_S * 1e9)
+cdef int64_t SECOND_NS = 1000000000
+cdef int WARNING = 30
+cdef uint64_t ACCEPT_PAUSE_NS = 100000000
+
+# What epoll's user data names besides connections: pointers below any real address.
+cdef enum:
+    DATA_WAKE = 1
+    DATA_LISTENERS = 16
+
+cdef struct Piece:
+    Conn *c
+    unsigned char *data   # NULL: what is kept with the connection
+    uint32_t length
+
+
+cdef class Reactor:
+    """One reactor thread's state and phases."""
+
+    cdef State state
+    cdef Http1 http1
+    cdef Piece *pieces
+    cdef int piece_count
+    cdef uint32_t slab_at
+    cdef object thread
+
+    def __cinit__(self):
+        memset(&self.state, 0, sizeof(State))
+        self.pieces = NULL
+
+    def __dealloc__(self):
+        cdef State *s = &self.state
+        if s.epoll > 0:
+            close(s.epoll)
+        sw_blocks_destroy(&s.blocks)
+        for memory in (<size_t>s.conns, <size_t>s.free_rows, <size_t>s.in_flight, <size_t>s.free_entries,
+                       <size_t>s.links, <size_t>s.scratch, <size_t>s.slab, <size_t>s.events,
+                       <size_t>s.listener_fds, <size_t>self.pieces):
+            PyMem_RawFree(<void *><size_t>memory)
+
+    cdef void *_zeroed(self, size_t count, size_t size) except NULL:
+        cdef void *memory = PyMem_RawCalloc(count if count else 1, size)
+        if memory == NULL:
+            raise MemoryError("reactor")
+        return memory
+
+    cdef setup(self, int index, SharedMemory memory, settings, list listeners):
+        """Private memory, epoll and this reactor's view of the shared memory."""
+        cdef State *s = &self.state
+        cdef int i
+        cdef char server[64]
+        geometry = memory.geometry
+        s.index = index
+        s.reactors = geometry.reactors
+        s.slots = geometry.slots
+        s.eventfd = memory.reactor_eventfds[index]
+        s.sleeping = <sw_sleeping *>memory.reactor_sleeping(index)
+        s.line = (<Scoreboard>memory.scoreboard).reactor(index)
+        s.dispatch = DISPATCH_MODES.index(settings.dispatch)
+        s.threads = settings.threads
+        s.concurrency = settings.worker_concurrency
+        s.queue_size = settings.queue_size
+        s.queue_timeout_ns = <uint64_t>(settings.queue_timeout_s * 1e9)
+        s.keep_alive_ns = <uint64_t>(settings.keep_alive_s * 1e9)
+        sw_blocks_init(&s.blocks, (<Segment>memory.blocks[index]).address)
+        for size, count in geometry.block_classes:
+            if not sw_blocks_add(&s.blocks, size, count):
+                raise MemoryError("request blocks")
+        s.table = <sw_request_entry *>(<Segment>memory.tables[index]).address
+        s.table_entries = geometry.table_entries
+        s.sessions = <sw_session *>(<Segment>memory.sessions[index]).address
+        s.max_conns = geometry.sessions
+        s.conns = <Conn *>self._zeroed(s.max_conns, sizeof(Conn))
+        s.free_rows = <uint32_t *>self._zeroed(s.max_conns, sizeof(uint32_t))
+        s.in_flight = <Conn **>self._zeroed(s.table_entries, sizeof(Conn *))
+        s.free_entries = <uint32_t *>self._zeroed(s.table_entries, sizeof(uint32_t))
+        s.links = <SlotLink *>self._zeroed(s.slots, sizeof(s.links[0]))
+        s.scratch = <unsigned char *>self._zeroed(1, SCRATCH_BYTES)
+        s.slab = <unsigned char *>self._zeroed(1, SLAB_BYTES)
+        s.events = <epoll_event *>self._zeroed(MAX_EVENTS, sizeof(epoll_event))
+        self.pieces = <Piece *>self._zeroed(2 * MAX_EVENTS, sizeof(Piece))
+        s.listener_count = len(listeners)
+        s.listener_fds = <int *>self._zeroed(s.listener_count, sizeof(int))
+        for i in range(s.listener_count):
+            s.listener_fds[i] = listeners[i][0]
+        for i in range(s.slots):
+            sw_ring_attach(&s.links[i].requests, memory.request_ring(i, index),
+                           memory.request_ring_data(i, index), geometry.request_ring_bytes)
+            sw_ring_attach(&s.links[i].responses, memory.response_ring(i, index),
+                           memory.response_ring_data(i, index), geometry.response_ring_bytes)
+            s.links[i].sleeping = <sw_sleeping *>memory.slot_sleeping(i)
+            s.links[i].eventfd = memory.slot_eventfds[i]
+            s.links[i].line = (<Scoreboard>memory.scoreboard).slot(i)
+        s.now_ns = sw_monotonic_ns()
+        s.wheel_done = <int64_t>(s.now_ns // WHEEL_TICK_NS)
+        s.wheel_next = s.wheel_done + 1
+        # The Server line stands behind the Date line, whose length never changes.
+        response_clock(s)
+        name = b"server: " + settings.server_header + b"\r\n" if settings.server_header else b""
+        memcpy(s.fields_tail + s.date_len, <const char *>name, len(name))
+        s.fields_tail_len = s.date_len + <int>len(name)
+        s.epoll = epoll_create1(EPOLL_CLOEXEC)
+        if s.epoll < 0:
+            raise OSError(errno, "epoll_create1")
+        self.watch(s.eventfd, EPOLLIN | EPOLLET, DATA_WAKE)
+        self.http1 = Http1()
+        self.http1.state = s
+
+    cdef watch(self, int fd, uint32_t events, size_t data):
+        cdef epoll_event event
+        event.events = events
+        event.data.ptr = <void *>data
+        if epoll_ctl(self.state.epoll, EPOLL_CTL_ADD, fd, &event) != 0:
+            raise OSError(errno, "epoll_ctl")
+
+    def run(self):
+        """The thread. Nothing may escape: a server whose reactor died in silence is worse than one that restarts."""
+        try:
+            self._run()
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+            faulthandler.disable()
+            os.abort()
+
+    cdef _run(self):
+        cdef State *s = &self.state
+        cdef uint64_t wanted_ns = 0, held_ns
+        cdef int i
+        while not s.stopping:
+            with nogil:
+                self._without_gil()
+                wanted_ns = sw_monotonic_ns()
+            held_ns = sw_monotonic_ns()
+            s.line[REACTOR_GIL_WAIT_NS] += <int64_t>(held_ns - wanted_ns)
+            s.line[REACTOR_GIL_TURNS] += 1
+            self.http1.bury()
+            for i in range(self.piece_count):
+                self.http1.input(self.pieces[i].c, self.pieces[i].data, self.pieces[i].length)
+            s.line[REACTOR_GIL_NS] += <int64_t>(sw_monotonic_ns() - held_ns)
+        self._close_all()
+        self.http1.bury()
+
+    cdef void _without_gil(self) noexcept nogil:
+        """Phases 3 and 1, over and over, until something needs parsing."""
+        cdef State *s = &self.state
+        self.piece_count = 0
+        self.slab_at = 0
+        while True:
+            s.line[REACTOR_TURNS] += 1
+            self._phase3()
+            if s.stopping:
+                return
+            self._phase1()
+            if self.piece_count > 0 or s.graves != NULL:
+                return
+
+    # ---- phase 1 ----
+
+    cdef void _phase1(self) noexcept nogil:
+        cdef State *s = &self.state
+        cdef Conn *c
+        cdef int64_t timeout_ns = 0
+        cdef int n, i
+        cdef bint tick = False
+        cdef size_t data
+        cdef bint slept = False
+        if s.todo_first == NULL and s.ready_first == NULL and not s.more_published:
+            tick = dispatch_untaken(s)
+            sw_sleep_begin(s.sleeping, SW_ASLEEP_WITH_TICK if tick else SW_ASLEEP)
+            slept = True
+            if not (settle_anything_published(s) or sw_mailbox_pending(&s.inboxes[s.index])
+                    or dispatch_could_go_on(s)):
+                timeout_ns = self._sleep_ns(tick)
+        n = sw_epoll_wait(s.epoll, s.events, MAX_EVENTS, timeout_ns)
+        if slept:
+            sw_sleep_end(s.sleeping)
+        s.now_ns = sw_monotonic_ns()
+        if n <= 0 and tick and timeout_ns == TICK_NS:
+            s.line[REACTOR_TICKS] += 1
+        self._do_todo()
+        for i in range(n):
+            data = <size_t>s.events[i].data.ptr
+            if data == DATA_WAKE:
+                continue
+            if data < 4096:
+                self._accept(<int>(data - DATA_LISTENERS))
+                continue
+            self._event(<Conn *>s.events[i].data.ptr, s.events[i].events)
+
+    cdef int64_t _sleep_ns(self, bint tick) noexcept nogil:
+        """How long epoll may wait: -1 for ever."""
+        cdef State *s = &self.state
+        cdef int64_t until = timer_next_ns(s)
+        cdef int64_t other = -1
+        if tick:
+            return TICK_NS
+        if s.waiting_count > 0:
+            other = SECOND_NS // 10  # the queue's own deadline
+        if s.accept_paused_until_ns:
+            other = ACCEPT_PAUSE_NS
+        if until < 0 or (other >= 0 and other < until):
+            return other
+        return until
+
+    cdef void _do_todo(self) noexcept nogil:
+        """Connections with work left over from earlier turns."""
+        cdef State *s = &self.state
+        cdef Conn *c
+        cdef Conn *last = s.todo_last
+        cdef bint done = last == NULL
+        while not done:
+            c = s.todo_first
+            done = c == last
+            s.todo_first = c.todo_next
+            if s.todo_first == NULL:
+                s.todo_last = NULL
+            c.flags &= ~CONN_LEFTOVER
+            if c.fd < 0:
+                conn_release(s, c)
+            elif self.piece_count >= 2 * MAX_EVENTS - 1:
+                conn_todo(s, c)
+            elif c.input_to > c.input_from and (c.stage == STAGE_IDLE or c.stage == STAGE_HEAD):
+                self.pieces[self.piece_count].c = c
+                self.pieces[self.piece_count].data = NULL
+                self.pieces[self.piece_count].length = 0
+                self.piece_count += 1
+            elif c.flags & CONN_READABLE:
+                self._receive(c)
+
+    cdef void _event(self, Conn *c, uint32_t events) noexcept nogil:
+        cdef State *s = &self.state
+        cdef int unread = 0
+        if c.fd < 0:
+            return
+        if events & EPOLLOUT and c.flags & CONN_WRITABLE_WAIT:
+            if not out_flush(s, c):
+                conn_close(s, c)
+                return
+            if c.stage == STAGE_FINISHING and out_pending(c) == 0:
+                conn_next(s, c)
+                if c.fd < 0:
+                    return
+            else:
+                response_progress(s, c)
+        if events & (EPOLLERR | EPOLLHUP):
+            conn_close(s, c)  # reset, or closed both ways: nothing can be delivered
+            return
+        if events & EPOLLRDHUP:
+            c.flags |= CONN_EOF
+            if c.stage == STAGE_IN_FLIGHT or c.stage == STAGE_WAITING or c.stage == STAGE_READY:
+                # Gone, unless another request was sent before the end (then serve, and close at the end).
+                ioctl(c.fd, FIONREAD, &unread)
+                if unread == 0 and c.input_to == c.input_from:
+                    conn_close(s, c)
+                    return
+        if events & (EPOLLIN | EPOLLRDHUP):
+            c.flags |= CONN_READABLE
+            self._receive(c)
+
+    cdef void _receive(self, Conn *c) noexcept nogil:
+        """Read from a socket that has, or may have, something to read, as its stage allows."""
+        cdef State *s = &self.state
+        cdef ssize_t n
+        cdef unsigned char *to
+        cdef size_t room
+        if c.stage == STAGE_BODY:
+            to = <unsigned char *>sw_blocks_at(&s.blocks, c.block) + c.body_at
+            room = c.body_left
+        elif c.stage == STAGE_IDLE or c.stage == STAGE_HEAD or c.stage == STAGE_CHUNKED or c.stage == STAGE_LINGER:
+            if SLAB_BYTES - self.slab_at < MAX_RECV_BYTES or self.piece_count >= 2 * MAX_EVENTS - 1:
+                conn_todo(s, c)
+                return
+            to = s.slab + self.slab_at
+            room = MAX_RECV_BYTES
+        else:
+            return  # one request at a time: no recv while anything of this connection is queued
+        n = recv(c.fd, to, room, 0)
+        if n < 0:
+            if errno == EINTR:
+                conn_todo(s, c)
+            elif errno != EAGAIN:
+                conn_close(s, c)
+            else:
+                c.flags &= ~CONN_READABLE
+                if s.draining and c.stage == STAGE_IDLE:
+                    conn_close(s, c)
+            return
+        if n == 0:
+            c.flags |= CONN_EOF
+            conn_close(s, c)
+            return
+        s.line[REACTOR_RECEIVED_BYTES] += n
+        if <size_t>n < room and not c.flags & CONN_EOF:
+            c.flags &= ~CONN_READABLE
+        if c.stage == STAGE_LINGER:
+            if c.flags & CONN_READABLE:
+                conn_todo(s, c)
+        elif c.stage == STAGE_BODY:
+            c.body_at += <uint32_t>n
+            c.body_left -= <uint64_t>n
+            if c.body_left == 0:
+                s.line[REACTOR_REQUESTS] += 1
+                c.reason = REASON_NONE
+                c.stage = STAGE_READY
+                c.deadline_ns = 0
+                ready(s, c)
+            elif c.flags & CONN_READABLE:
+                conn_todo(s, c)
+        else:
+            self.pieces[self.piece_count].c = c
+            self.pieces[self.piece_count].data = to
+            self.pieces[self.piece_count].length = <uint32_t>n
+            self.piece_count += 1
+            self.slab_at += (<uint32_t>n + 63) & ~<uint32_t>63
+
+    # ---- accepting ----
+
+    cdef void _accept(self, int which) noexcept nogil:
+        """At most 16 a turn, each handed to the reactor with fewest connections."""
+        cdef State *s = &self.state
+        cdef sockaddr_storage peer
+        cdef socklen_t length
+        cdef sw_address address
+        cdef int i, fd, other, best
+        cdef sw_mail mail
+        for i in range(ACCEPTS_PER_TURN):
+            length = sizeof(peer)
+            fd = sw_accept(s.listener_fds[which], <sockaddr *>&peer, &length)
+            if fd < 0:
+                if errno == EINTR or errno == ECONNABORTED:
+                    continue
+                if errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
+                    self._pause_accepting(b"out of file descriptors or memory")
+                return
+            memset(&address, 0, sizeof(address))
+            address.listener = <unsigned short>which
+            address.peer_len = <unsigned char>sw_address_text(&peer, address.peer, SW_ADDRESS_TEXT,
+                                                              &address.peer_port)
+            if address.peer_len > 0:
+                length = sizeof(peer)
+                if getsockname(fd, <sockaddr *>&peer, &length) == 0:
+                    address.local_len = <unsigned char>sw_address_text(&peer, address.local, SW_ADDRESS_TEXT,
+                                                                       &address.local_port)
+            s.line[REACTOR_ACCEPTED] += 1
+            best = s.index
+            for other in range(s.reactors):
+                if sw_gauge_get(&s.open_gauges[other]) < sw_gauge_get(&s.open_gauges[best]):
+                    best = other
+            if best != s.index:
+                mail.kind = MAIL_CONNECTION
+                mail.a = fd
+                memcpy(mail.text, &address, sizeof(address))
+                sw_gauge_add(&s.open_gauges[best], 1)
+                if sw_mailbox_send(&s.inboxes[best], &mail, True):
+                    continue
+                sw_gauge_add(&s.open_gauges[best], -1)
+            sw_gauge_add(&s.open_gauges[s.index], 1)
+            self._adopt(fd, &address)
+
+    cdef void _adopt(self, int fd, const sw_address *address) noexcept nogil:
+        cdef State *s = &self.state
+        cdef Conn *c = conn_open(s, fd, address)
+        if c == NULL:
+            close(fd)
+            sw_gauge_add(&s.open_gauges[s.index], -1)
+            self._pause_accepting(b"all session rows are taken")
+            return
+        conn_watch(s, c)
+
+    cdef void _listen(self, bint on) noexcept nogil:
+        cdef State *s = &self.state
+        cdef epoll_event event
+        cdef int i
+        for i in range(s.listener_count):
+            event.events = EPOLLIN | EPOLLEXCLUSIVE
+            event.data.ptr = <void *><size_t>(DATA_LISTENERS + i)
+            epoll_ctl(s.epoll, EPOLL_CTL_ADD if on else EPOLL_CTL_DEL, s.listener_fds[i], &event)
+        s.listening = on
+
+    cdef void _pause_accepting(self, const char *why) noexcept nogil:
+        """Leave new connections in the backlog for a moment, rather than spin; one log line a second."""
+        cdef State *s = &self.state
+        cdef sw_mail mail
+        if s.listening:
+            self._listen(False)
+        s.accept_paused_until_ns = s.now_ns + ACCEPT_PAUSE_NS
+        if s.now_ns - s.accept_logged_ns >= <uint64_t>SECOND_NS:
+            s.accept_logged_ns = s.now_ns
+            mail.kind = MAIL_LOG
+            mail.a = WARNING
+            snprintf(mail.text, sizeof(mail.text), "reason=accept-paused %s", why)
+            sw_mailbox_send(s.reports, &mail, True)
+
+    # ---- phase 3 ----
+
+    cdef void _phase3(self) noexcept nogil:
+        cdef State *s = &self.state
+        response_clock(s)
+        if sw_mailbox_pending(&s.inboxes[s.index]):
+            self._commands()
+        self._submit_ready()
+        dispatch_flush(s)
+        s.more_published = settle_responses(s)
+        dispatch_waiting(s)
+        dispatch_rebalance(s)
+        self._owed()
+        dispatch_flush(s)
+        self._deadlines()
+        if s.draining and not s.drained and s.open == 0:
+            s.drained = True
+            self._report(MAIL_DRAINED, -1)
+
+    cdef void _submit_ready(self) noexcept nogil:
+        cdef State *s = &self.state
+        cdef Conn *c = s.ready_first
+        cdef Conn *following
+        cdef int reason
+        s.ready_first = s.ready_last = NULL
+        while c != NULL:
+            following = c.ready_next
+            if c.flags & CONN_EXPECT:
+                c.flags &= ~CONN_EXPECT
+                response_continue(s, c)
+            elif c.stage == STAGE_READY:
+                reason = c.reason
+                if reason == REASON_NONE:
+                    sw_blocks_at(&s.blocks, c.block).ready_ns = s.now_ns
+                    reason = dispatch_submit(s, c, False)
+                if reason != REASON_NONE:
+                    response_own(s, c, reason)
+            c = following
+
+    cdef void _owed(self) noexcept nogil:
+        """EVENT_STOPs that found no room."""
+        cdef State *s = &self.state
+        cdef int slot
+        for slot in range(s.slots):
+            if s.links[slot].stop_owed:
+                slot_say_stop(s, slot)
+
+    cdef void _deadlines(self) noexcept nogil:
+        cdef State *s = &self.state
+        cdef Conn *c
+        while True:
+            c = timer_expired(s)
+            if c == NULL:
+                break
+            s.line[REACTOR_TIMEOUTS] += 1
+            c.deadline_ns = 0
+            if c.stage == STAGE_HEAD:
+                response_own(s, c, REASON_HEAD_TIMEOUT)
+            elif c.stage == STAGE_BODY or c.stage == STAGE_CHUNKED:
+                response_own(s, c, REASON_BODY_TIMEOUT)
+            else:
+                conn_close(s, c)
+        if s.waiting_count > 0:
+            self._expire_queue(s.waiting_first)
+            self._expire_keyed()
+        if s.accept_paused_until_ns and s.now_ns >= s.accept_paused_until_ns:
+            s.accept_paused_until_ns = 0
+            if not s.draining and not s.listening:
+                self._listen(True)
+
+    cdef void _expire_queue(self, Conn *c) noexcept nogil:
+        cdef State *s = &self.state
+        cdef Conn *following
+        while c != NULL and s.now_ns - c.since_ns > s.queue_timeout_ns:
+            following = c.next
+            dispatch_leave_queue(s, c)
+            response_own(s, c, REASON_QUEUE_TIMEOUT)
+            c = following
+
+    cdef void _expire_keyed(self) noexcept nogil:
+        cdef int slot
+        for slot in range(self.state.slots):
+            self._expire_queue(self.state.links[slot].waiting_first)
+
+    # ---- commands ----
+
+    cdef void _report(self, int kind, int slot) noexcept nogil:
+        cdef sw_mail mail
+        mail.kind = kind
+        mail.a = slot
+        sw_mailbox_send(self.state.reports, &mail, False)
+
+    cdef void _commands(self) noexcept nogil:
+        cdef State *s = &self.state
+        cdef sw_mail mail
+        while sw_mailbox_take(&s.inboxes[s.index], &mail):
+            if mail.kind == MAIL_CONNECTION:
+                if s.draining:
+                    close(mail.a)
+                    sw_gauge_add(&s.open_gauges[s.index], -1)
+                else:
+                    self._adopt(mail.a, <sw_address *>&mail.text[0])
+            elif mail.kind == MAIL_SLOT_UP:
+                slot_up(s, mail.a, <uint32_t>mail.b, mail.c)
+                if not s.listening and not s.draining:
+                    self._listen(True)
+            elif mail.kind == MAIL_SLOT_STOP:
+                slot_stop(s, mail.a)
+            elif mail.kind == MAIL_SLOT_DEAD:
+                settle_dead(s, mail.a)
+                self._report(MAIL_SETTLED, mail.a)
+            elif mail.kind == MAIL_DRAIN:
+                self._drain()
+            elif mail.kind == MAIL_STOP:
+                s.stopping = True
+
+    cdef void _drain(self) noexcept nogil:
+        """No new connections; idle ones end now; what is under way is finished."""
+        cdef State *s = &self.state
+        cdef uint32_t row
+        cdef Conn *c
+        s.draining = True
+        if s.listening:
+            self._listen(False)
+        for row in range(s.conns_used):
+            c = &s.conns[row]
+            if c.fd >= 0 and c.stage == STAGE_IDLE and c.generation > 0:
+                c.flags |= CONN_READABLE  # a request may just have come in: look before closing
+                conn_todo(s, c)
+
+    cdef void _close_all(self):
+        cdef State *s = &self.state
+        cdef uint32_t row
+        for row in range(s.conns_used):
+            if s.conns[row].generation > 0:
+                conn_close(s, &s.conns[row])
+
+
+cdef class Reactors:
+    """All reactors of a master, and what they share.
+
+    `memory`: the server's SharedMemory; `settings`: ReactorSettings; `listeners`: (fd, "tcp" or "unix", text) each,
+    non-blocking and listening. They accept once the first worker is up: until then connections wait in the backlog.
+    """
+
+    cdef list reactors
+    cdef sw_load *loads
+    cdef sw_gauge *gauges
+    cdef sw_mailbox *boxes
+    cdef int *eventfds
+    cdef int count
+    cdef readonly int report_fd
+    cdef dict settling
+    cdef set draining
+    cdef object memory
+    cdef int slots
+
+    def __cinit__(self):
+        self.report_fd = -1
+
+    def __init__(self, SharedMemory memory, settings, list listeners):
+        cdef int i
+        cdef Reactor reactor
+        self.memory = memory
+        self.count = memory.geometry.reactors
+        self.slots = memory.geometry.slots
+        self.report_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.loads = <sw_load *>_aligned(self.slots * sizeof(sw_load))
+        self.gauges = <sw_gauge *>_aligned(2 * self.count * sizeof(sw_gauge))
+        self.boxes = <sw_mailbox *>_aligned((self.count + 1) * sizeof(sw_mailbox))
+        self.eventfds = <int *>_aligned(self.count * sizeof(int))
+        sw_mailbox_init(&self.boxes[self.count], self.report_fd)
+        self.settling = {}
+        self.draining = set()
+        self.reactors = []
+        for i in range(self.count):
+            self.eventfds[i] = memory.reactor_eventfds[i]
+            sw_mailbox_init(&self.boxes[i], self.eventfds[i])
+        for i in range(self.count):
+            reactor = Reactor()
+            reactor.state.loads = self.loads
+            reactor.state.open_gauges = self.gauges
+            reactor.state.waiting_gauges = self.gauges + self.count
+            reactor.state.inboxes = self.boxes
+            reactor.state.reports = &self.boxes[self.count]
+            reactor.state.peer_eventfds = self.eventfds
+            reactor.setup(i, memory, settings, listeners)
+            self.reactors.append(reactor)
+
+    def start(self):
+        """Start the threads. The caller has blocked all signals, and unblocks its own afterwards."""
+        cdef Reactor reactor
+        for i, reactor in enumerate(self.reactors):
+            reactor.thread = threading.Thread(target=reactor.run, name=f"reactor-{i}", daemon=True)
+            reactor.thread.start()
+
+    cdef _tell(self, int kind, int a=0, int b=0, int c=0):
+        cdef sw_mail mail
+        cdef int i
+        memset(&mail, 0, sizeof(mail))
+        mail.kind, mail.a, mail.b, mail.c = kind, a, b, c
+        for i in range(self.count):
+            if not sw_mailbox_send(&self.boxes[i], &mail, False):
+                raise RuntimeError(f"reactor {i} takes no commands")
+
+    def slot_up(self, int slot, int generation, str interface):
+        """A worker of `interface` ("asgi" or "wsgi") is READY in `slot`: send it requests."""
+        sw_load_reset(&self.loads[slot], <uint32_t>generation)
+        self._tell(MAIL_SLOT_UP, slot, generation, interface == "asgi")
+
+    def slot_stop(self, int slot):
+        """Take back what is not begun in `slot`, and say EVENT_STOP there."""
+        self._tell(MAIL_SLOT_STOP, slot)
+
+    def slot_dead(self, int slot):
+        """The process in `slot` is reaped: settle its requests. Reported as ("settled", slot) by all reactors."""
+        self.settling[slot] = self.count
+        self._tell(MAIL_SLOT_DEAD, slot)
+
+    def manager_dead(self):
+        """No worker will come back: stop accepting, and answer with 502 all that is with one."""
+        self.drain()
+        for slot in range(self.slots):
+            self.slot_dead(slot)
+
+    def drain(self):
+        """Stop accepting, end idle connections, finish the rest. Reported as ("drained", -1)."""
+        self._tell(MAIL_DRAIN)
+
+    def stop(self):
+        """End the threads; connections that are left are closed."""
+        self._tell(MAIL_STOP)
+
+    def join(self, double timeout_s):
+        """Wait for the threads. False: one is still running."""
+        cdef Reactor reactor
+        for reactor in self.reactors:
+            reactor.thread.join(timeout_s)
+            if reactor.thread.is_alive():
+                return False
+        return True
+
+    def reports(self):
+        """What the reactors have to say: ("settled", slot), ("drained", -1), ("corrupt", slot), ("log", level, text)."""
+        cdef sw_mail mail
+        cdef sw_mailbox *box = &self.boxes[self.count]
+        cdef uint32_t dropped
+        found = []
+        try:
+            os.eventfd_read(self.report_fd)
+        except BlockingIOError:
+            pass
+        while sw_mailbox_take(box, &mail):
+            if mail.kind == MAIL_LOG:
+                found.append(("log", mail.a, mail.text[:strlen(mail.text)].decode("latin-1")))
+            elif mail.kind == MAIL_CORRUPT:
+                found.append(("corrupt", mail.a))
+            elif mail.kind == MAIL_DRAINED:
+                self.draining.add(len(self.draining))
+                if len(self.draining) == self.count:
+                    found.append(("drained", -1))
+            elif mail.kind == MAIL_SETTLED:
+                self.settling[mail.a] -= 1
+                if self.settling[mail.a] == 0:
+                    del self.settling[mail.a]
+                    found.append(("settled", mail.a))
+        dropped = sw_mailbox_take_dropped(box)
+        if dropped:
+            found.append(("log", WARNING, f"{dropped} log lines dropped: too many at once"))
+        return found
+
+
+cdef void *_aligned(size_t size) except NULL:
+    """Zeroed memory on a cache line. Kept for the life of the process: threads use it to the end."""
+    cdef void *memory = aligned_alloc(64, (size + 63) // 64 * 64)
+    if memory == NULL:
+        raise MemoryError("reactors")
+    memset(memory, 0, size)
+    return memory

@@ -1,0 +1,142 @@
+"""What workers have published: response frames taken out of the rings, and the reckoning when a worker dies.
+
+It owns the response ring's consumer end of every slot. What it reads there is not trusted: a frame that cannot be
+right marks the slot as corrupt, nothing more is read from it, and the main thread has the worker replaced. Runs
+without the GIL.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from swhttp.ipc.frame cimport SW_FRAME_LAST, sw_frame, sw_frame_read
+from swhttp.ipc.request_table cimport sw_request_index
+from swhttp.ipc.ring cimport sw_ring_advance, sw_ring_has_more, sw_ring_peek, sw_ring_release
+from swhttp.ipc.scoreboard cimport REACTOR_BAD_FRAMES, REACTOR_SMALL_FRAMES
+from swhttp.reactor.connection cimport conn_drop_block, conn_release
+from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_revoke, dispatch_submit, slot_down
+from swhttp.reactor.reasons cimport REASON_NONE, REASON_WORKER_LOST
+from swhttp.reactor.response cimport response_cut, response_frame, response_own
+from swhttp.reactor.state cimport (CONN_HEAD_SENT, MAIL_CORRUPT, SLOT_CORRUPT, SLOT_DOWN, SLOT_UP, STAGE_FREE, STAGE_GONE,
+                                   Conn, SlotLink, sw_mail, sw_mailbox_send)
+
+cdef enum:
+    RELEASE_BYTES = 65536      # give room back this often, so that a worker with much to say goes on meanwhile
+    TURN_BYTES = 1048576       # from one slot, before the others and the sockets get their turn
+
+
+cdef void _settle_gone(State *s, Conn *c) noexcept nogil:
+    """The last of a request whose client had left."""
+    dispatch_finish(s, c)
+    c.stage = STAGE_FREE
+    conn_drop_block(s, c)
+    conn_release(s, c)
+
+
+cdef bint _settle_frame(State *s, SlotLink *link, int slot, const sw_frame *frame,
+                        unsigned char *payload) noexcept nogil:
+    cdef uint32_t index = sw_request_index(frame.request_id)
+    cdef Conn *c
+    if index >= s.entries_used:
+        return False
+    c = s.in_flight[index]
+    if c == NULL or c.request_id != frame.request_id or c.slot != slot:
+        return False
+    s.line[REACTOR_SMALL_FRAMES] += 1
+    if c.stage != STAGE_GONE:
+        return response_frame(s, c, frame, payload)
+    if frame.flags & SW_FRAME_LAST:
+        _settle_gone(s, c)
+    return True
+
+
+cdef bint _settle_link(State *s, int slot) noexcept nogil:
+    """Take what is published in one slot. True: there may be more."""
+    cdef SlotLink *link = &s.links[slot]
+    cdef sw_frame frame
+    cdef unsigned char *at
+    cdef int64_t ready
+    cdef sw_mail mail
+    cdef uint64_t start = link.responses.own
+    cdef uint64_t released = start
+    cdef bint more = False
+    while True:
+        ready = sw_ring_peek(&link.responses, &at)
+        if ready == 0:
+            break
+        if ready < 0 or not sw_frame_read(&frame, at, <uint64_t>ready) or not _settle_frame(
+                s, link, slot, &frame, at + sizeof(sw_frame)):
+            s.line[REACTOR_BAD_FRAMES] += 1
+            if link.state == SLOT_UP:
+                s.up -= 1
+            link.state = SLOT_CORRUPT
+            mail.kind = MAIL_CORRUPT
+            mail.a = slot
+            sw_mailbox_send(s.reports, &mail, False)
+            return False
+        sw_ring_advance(&link.responses, frame.size)
+        if link.responses.own - released >= RELEASE_BYTES:
+            released = link.responses.own
+            if sw_ring_release(&link.responses):
+                link.posted = 1
+            if link.responses.own - start >= TURN_BYTES:
+                more = True
+                break
+    if link.responses.own != released and sw_ring_release(&link.responses):
+        link.posted = 1
+    return more
+
+
+cdef bint settle_responses(State *s) noexcept nogil:
+    """Take what all workers have published. True: there is more, so do not sleep."""
+    cdef int slot
+    cdef bint more = False
+    for slot in range(s.slots):
+        if s.links[slot].in_flight > 0 and s.links[slot].state != SLOT_CORRUPT:
+            more |= _settle_link(s, slot)
+    return more
+
+
+cdef bint settle_anything_published(State *s) noexcept nogil:
+    """One more look before the reactor sleeps."""
+    cdef int slot
+    for slot in range(s.slots):
+        if (s.links[slot].in_flight > 0 and s.links[slot].state != SLOT_CORRUPT
+                and sw_ring_has_more(&s.links[slot].responses)):
+            return True
+    return False
+
+
+cdef void settle_dead(State *s, int slot) noexcept nogil:
+    """The worker in `slot` is dead (or never comes back).
+
+    What it published whole is delivered; what it never took goes to another worker, and the client never knows;
+    what it had begun gets a 502 at once, or is cut when a part of the answer has been sent, so that it shows.
+    """
+    cdef SlotLink *link = &s.links[slot]
+    cdef Conn *c
+    cdef Conn *previous
+    cdef int reason
+    if link.state == SLOT_DOWN:
+        return
+    if link.state != SLOT_CORRUPT:
+        while _settle_link(s, slot):
+            pass
+    if link.state == SLOT_UP:
+        s.up -= 1
+    link.state = SLOT_CORRUPT  # nothing is sent here any more while its requests find a new home
+    c = link.last
+    while c != NULL:
+        previous = c.previous
+        if c.stage == STAGE_GONE:
+            _settle_gone(s, c)
+        elif dispatch_revoke(s, c):
+            reason = dispatch_submit(s, c, True)
+            if reason != REASON_NONE:
+                response_own(s, c, reason)
+        else:
+            dispatch_finish(s, c)
+            if c.flags & CONN_HEAD_SENT:
+                response_cut(s, c)
+            else:
+                response_own(s, c, REASON_WORKER_LOST)
+        c = previous
+    slot_down(s, slot)

@@ -1,0 +1,264 @@
+# What a reactor holds, as plain C: phases 1 and 3 run without the GIL and touch nothing else. One thread owns all of
+# a State; what threads share is behind `loads`, `open`, `waiting` (atomic) and the mailboxes (locked).
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from swhttp.ipc.blocks cimport sw_blocks
+from swhttp.ipc.request_table cimport sw_request_entry
+from swhttp.ipc.ring cimport sw_ring_end, sw_sleeping
+from swhttp.ipc.sessions cimport sw_address, sw_session
+from swhttp.reactor.system cimport epoll_event
+
+
+cdef extern from "swhttp/reactor/load.h" nogil:
+    ctypedef struct sw_load:
+        pass
+    ctypedef struct sw_gauge:
+        pass
+    void sw_load_reset(sw_load *load, uint32_t generation)
+    uint32_t sw_load_in_flight(sw_load *load)
+    bint sw_load_reserve(sw_load *load, uint32_t generation, uint32_t capacity)
+    void sw_load_release(sw_load *load, uint32_t generation)
+    void sw_gauge_add(sw_gauge *gauge, int64_t by)
+    int64_t sw_gauge_get(sw_gauge *gauge)
+    int64_t sw_gauge_get_fenced(sw_gauge *gauge)
+    void sw_gauge_set_fenced(sw_gauge *gauge, int64_t value)
+
+cdef extern from "swhttp/reactor/mailbox.h" nogil:
+    enum:
+        SW_MAIL_TEXT
+        MAIL_SLOT_UP
+        MAIL_SLOT_STOP
+        MAIL_SLOT_DEAD
+        MAIL_DRAIN
+        MAIL_STOP
+        MAIL_CONNECTION
+        MAIL_SETTLED
+        MAIL_DRAINED
+        MAIL_LOG
+        MAIL_CORRUPT
+    ctypedef struct sw_mail:
+        int kind
+        int a
+        int b
+        int c
+        char text[232]
+    ctypedef struct sw_mailbox:
+        pass
+    void sw_mailbox_init(sw_mailbox *box, int eventfd)
+    bint sw_mailbox_send(sw_mailbox *box, const sw_mail *mail, bint droppable)
+    bint sw_mailbox_pending(sw_mailbox *box)
+    bint sw_mailbox_take(sw_mailbox *box, sw_mail *mail)
+    uint32_t sw_mailbox_take_dropped(sw_mailbox *box)
+
+
+# Where a connection stands with its one message.
+cdef enum:
+    STAGE_FREE        # no connection
+    STAGE_IDLE        # nothing of a request yet
+    STAGE_HEAD        # part of a head
+    STAGE_BODY        # a body of known length, received straight into the block
+    STAGE_CHUNKED     # a chunked body; the connection keeps its parser
+    STAGE_READY       # whole, and submitted in the next phase 3
+    STAGE_WAITING     # whole, no worker had room
+    STAGE_IN_FLIGHT   # with a worker
+    STAGE_FINISHING   # all of the response is in the outbox
+    STAGE_LINGER      # our side is shut down; reading on so that the answer is not reset away
+    STAGE_GONE        # closed, but a worker still owes the final frame
+
+cdef enum:
+    CONN_READABLE = 1        # epoll said so and nobody has received yet
+    CONN_WRITABLE_WAIT = 2   # the socket took less than was offered
+    CONN_KEEP_ALIVE = 4      # after this response the connection goes on
+    CONN_HTTP10 = 8
+    CONN_HEAD_METHOD = 16    # the response has no body
+    CONN_HEAD_SENT = 32      # the response head has been put out
+    CONN_CHUNK_OUT = 64      # the response body is framed in chunks
+    CONN_NO_BODY = 128       # the response's status or method forbids a body
+    CONN_LEFTOVER = 256      # on the list of connections with input to parse
+    CONN_EOF = 512           # the client has shut down its sending side
+    CONN_EXPECT = 1024       # waits for 100 Continue
+    CONN_CUT = 2048          # close as soon as the outbox is empty, whatever the message says
+    CONN_UNREAD = 4096       # bytes of this connection may lie unread: linger before closing
+    CONN_RETRIED = 8192      # was taken back from a worker that died
+
+cdef enum:
+    CHUNK_SIZE
+    CHUNK_EXTENSION
+    CHUNK_SIZE_LF
+    CHUNK_DATA
+    CHUNK_DATA_CR
+    CHUNK_DATA_LF
+    CHUNK_TRAILER
+    CHUNK_DONE
+
+cdef enum:
+    SLOT_DOWN
+    SLOT_UP
+    SLOT_STOPPING
+    SLOT_CORRUPT             # published something impossible; waits to be replaced
+
+cdef enum:
+    DISPATCH_LEAST
+    DISPATCH_ROUND_ROBIN
+    DISPATCH_FIXED
+    DISPATCH_IP
+    DISPATCH_IDLE
+
+cdef enum:
+    WHEEL_SLOTS = 1024       # of WHEEL_TICK_NS each: 65 s a turn; longer deadlines go round again
+    SLAB_BYTES = 262144
+    MAX_RECV_BYTES = 16384   # one recv; a pipelining client gets no more ahead than this
+    MAX_EVENTS = 256
+    SCRATCH_BYTES = 24576
+
+cdef enum:
+    WHEEL_TICK_NS = 64000000
+
+
+cdef struct Conn:
+    int fd
+    uint32_t row
+    uint64_t generation
+    uint32_t flags
+    uint8_t stage
+    uint8_t block_class
+    uint8_t chunk_state
+    uint8_t empty_lines
+    int slot                 # while IN_FLIGHT or GONE
+    # The queue of waiting requests, or the requests of one slot: a connection is on one of them at most.
+    Conn *next
+    Conn *previous
+    # The timer wheel.
+    Conn *wheel_next
+    Conn *wheel_previous
+    int64_t wheel_tick       # where it hangs, -1: nowhere
+    uint64_t deadline_ns     # the truth; 0: none
+    # Input not consumed yet: part of a head, or what a pipelining client sent ahead.
+    unsigned char *input
+    uint32_t input_from
+    uint32_t input_to
+    uint32_t input_room
+    uint32_t scan_at         # how far the head has been looked at, from input_from
+    uint32_t line_at         # start of the line being looked at
+    uint32_t head_at         # start of the request line
+    uint16_t fields          # lines of the head so far, the request line included
+    uint16_t listener
+    void *parser             # a borrowed Http1Parser, referenced
+    Conn *grave_next
+    Conn *todo_next
+    Conn *ready_next
+    # The request.
+    uint32_t block
+    uint32_t body_at         # next body byte, from the start of the block
+    uint64_t body_left
+    uint32_t line_bytes      # of the chunk line or the trailers
+    uint32_t ip_hash
+    uint64_t request_id
+    uint64_t since_ns        # when it was posted, or began to wait
+    # The response.
+    int64_t response_left    # body bytes its Content-Length still promises; -1 unknown
+    uint64_t response_bytes  # body bytes taken from the ring
+    unsigned char *out
+    uint32_t out_from
+    uint32_t out_to
+    uint32_t out_room
+    int reason               # for which we answer it ourselves in the next phase 3, or REASON_NONE
+
+
+cdef struct SlotLink:
+    sw_ring_end requests
+    sw_ring_end responses
+    sw_sleeping *sleeping
+    int eventfd
+    uint32_t generation
+    uint8_t state
+    uint8_t asgi
+    uint8_t posted           # descriptors since the last wake-up
+    uint8_t stop_owed        # EVENT_STOP found no room yet
+    int64_t *line            # its page of the scoreboard
+    Conn *first              # in flight here, oldest first
+    Conn *last
+    uint32_t in_flight
+    Conn *waiting_first      # requests that must go here (fixed, ip)
+    Conn *waiting_last
+
+
+cdef struct State:
+    int index
+    int reactors
+    int slots
+    int epoll
+    int eventfd
+    uint64_t now_ns
+    int64_t *line            # its page of the scoreboard
+    sw_sleeping *sleeping
+    # Settings.
+    int dispatch
+    uint32_t threads
+    uint32_t concurrency
+    uint32_t queue_size
+    uint64_t queue_timeout_ns
+    uint64_t keep_alive_ns
+    # Shared memory.
+    sw_blocks blocks
+    sw_request_entry *table
+    uint32_t table_entries
+    sw_session *sessions
+    # Connections.
+    Conn *conns
+    uint32_t max_conns
+    uint32_t conns_used      # rows ever used
+    uint32_t *free_rows
+    uint32_t free_row_count
+    uint32_t open
+    # Requests with workers: entry index -> connection.
+    Conn **in_flight
+    uint32_t *free_entries
+    uint32_t free_entry_count
+    uint32_t entries_used
+    uint64_t serial
+    # Workers.
+    SlotLink *links
+    uint32_t turn            # where round-robin goes on
+    int up
+    # Requests without a worker, oldest first.
+    Conn *waiting_first
+    Conn *waiting_last
+    uint32_t waiting_count
+    # Work for this turn.
+    Conn *todo_first         # receive, or parse what is left over
+    Conn *todo_last
+    Conn *ready_first        # parsed in phase 2: submit, answer, or say 100 Continue
+    Conn *ready_last
+    Conn *graves             # closed with a parser: given back when the GIL is held
+    # Timers.
+    Conn *wheel[1024]
+    int64_t wheel_done       # every tick up to here has been looked at
+    int64_t wheel_next       # no connection hangs before this tick
+    # Output.
+    char fields_tail[128]    # Date and Server lines
+    int date_len
+    int server_at
+    int fields_tail_len
+    int64_t date_s
+    unsigned char *scratch
+    unsigned char *slab
+    epoll_event *events
+    # Listeners.
+    int *listener_fds
+    int listener_count
+    bint listening
+    uint64_t accept_paused_until_ns
+    uint64_t accept_logged_ns
+    bint more_published      # a ring was left with frames in it
+    bint draining
+    bint drained
+    bint stopping
+    # Shared with the other reactors and the main thread.
+    sw_load *loads           # one a slot
+    sw_gauge *open_gauges    # one a reactor
+    sw_gauge *waiting_gauges
+    sw_mailbox *inboxes      # one a reactor
+    int *peer_eventfds       # one a reactor
+    sw_mailbox *reports
