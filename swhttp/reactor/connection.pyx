@@ -18,7 +18,7 @@ from swhttp.ipc.request_table cimport sw_request_ack, sw_request_index
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_OPEN
 from swhttp.ipc.sessions cimport sw_session_close, sw_session_open
 from swhttp.reactor.dispatch cimport dispatch_leave_queue, dispatch_revoke, dispatch_tell
-from swhttp.reactor.state cimport (CONN_CUT, CONN_EOF, CONN_EXPECT, CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_READABLE,
+from swhttp.reactor.state cimport (CONN_CUT, CONN_EOF, CONN_HUNG_UP, CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_READABLE,
                                    CONN_UNREAD, MAIL_LOG, STAGE_FREE, STAGE_GONE, STAGE_IDLE, STAGE_IN_FLIGHT,
                                    STAGE_LINGER, STAGE_WAITING, sw_gauge_add, sw_mail, sw_mailbox_send)
 from swhttp.reactor.system cimport (EPOLL_CTL_ADD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, SHUT_WR, epoll_ctl,
@@ -31,7 +31,7 @@ cdef uint64_t HEAD_TIMEOUT_NS = <uint64_t>(limits.HEAD_TIMEOUT_S * 1e9)
 cdef uint64_t LINGER_TIMEOUT_NS = <uint64_t>(limits.LINGER_TIMEOUT_S * 1e9)
 
 # What of the flags outlives a request.
-cdef uint32_t LASTING_FLAGS = CONN_READABLE | CONN_LEFTOVER | CONN_EOF
+cdef uint32_t LASTING_FLAGS = CONN_READABLE | CONN_LEFTOVER | CONN_EOF | CONN_HUNG_UP
 
 
 cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil:

@@ -41,7 +41,7 @@ from swhttp.reactor.reasons cimport (REASON_BAD_CHUNK, REASON_BAD_CONTENT_LENGTH
                                      REASON_MISSING_HOST, REASON_NONE, REASON_UNKNOWN_ENCODING,
                                      REASON_UNKNOWN_EXPECTATION, REASON_UNKNOWN_METHOD, REASON_UPGRADE_WITH_BODY)
 from swhttp.reactor.state cimport (CHUNK_SIZE, CHUNK_TRAILER, CONN_EXPECT, CONN_HEAD_METHOD, CONN_HTTP10,
-                                   CONN_KEEP_ALIVE, STAGE_BODY, STAGE_CHUNKED, STAGE_HEAD, STAGE_IDLE, STAGE_READY)
+                                   CONN_KEEP_ALIVE, CONN_UNREAD, STAGE_BODY, STAGE_CHUNKED, STAGE_HEAD, STAGE_IDLE, STAGE_READY)
 from swhttp.reactor.timers cimport timer_clear, timer_set
 
 from swhttp import limits
@@ -261,6 +261,7 @@ cdef class Http1:
             elif used < length and not conn_keep_input(c, data + used, length - used):
                 reason = REASON_INTERNAL
         if reason != REASON_NONE:
+            c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE  # the message has not been read to its end
             c.reason = reason
             c.stage = STAGE_READY
             timer_clear(c)

@@ -42,7 +42,7 @@ from swhttp.reactor.reasons cimport (REASON_BODY_TIMEOUT, REASON_HEAD_TIMEOUT, R
 from swhttp.reactor.response cimport (response_clock, response_continue, response_cut, response_own,
                                       response_progress)
 from swhttp.reactor.settle cimport settle_anything_published, settle_dead, settle_responses
-from swhttp.reactor.state cimport (CONN_CUT, CONN_EOF, CONN_EXPECT, CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_READABLE,
+from swhttp.reactor.state cimport (CONN_CUT, CONN_EOF, CONN_EXPECT, CONN_HUNG_UP, CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_PIECE, CONN_READABLE,
                                    CONN_UNREAD, CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_CORRUPT, MAIL_DRAIN,
                                    MAIL_DRAINED, MAIL_LOG, MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STOP,
                                    MAIL_SLOT_UP, MAIL_STOP, MAX_EVENTS, MAX_RECV_BYTES, SCRATCH_BYTES, SLAB_BYTES,
@@ -207,6 +207,7 @@ cdef class Reactor:
             s.line[REACTOR_GIL_TURNS] += 1
             self.http1.bury()
             for i in range(self.piece_count):
+                self.pieces[i].c.flags &= ~CONN_PIECE
                 self.http1.input(self.pieces[i].c, self.pieces[i].data, self.pieces[i].length)
             s.line[REACTOR_GIL_NS] += <int64_t>(sw_monotonic_ns() - held_ns)
         self._close_all()
@@ -289,37 +290,46 @@ cdef class Reactor:
             c.flags &= ~CONN_LEFTOVER
             if c.fd < 0:
                 conn_release(s, c)
+            elif c.flags & CONN_HUNG_UP:
+                conn_close(s, c)
+            elif c.flags & CONN_WRITABLE_WAIT and not self._writable(c):
+                pass
             elif self.piece_count >= 2 * MAX_EVENTS - 1:
                 conn_todo(s, c)
             elif c.input_to > c.input_from and (c.stage == STAGE_IDLE or c.stage == STAGE_HEAD):
-                self.pieces[self.piece_count].c = c
-                self.pieces[self.piece_count].data = NULL
-                self.pieces[self.piece_count].length = 0
-                self.piece_count += 1
+                self._piece(c, NULL, 0)
             elif c.flags & CONN_READABLE:
                 self._receive(c)
+
+    cdef void _piece(self, Conn *c, unsigned char *data, uint32_t length) noexcept nogil:
+        self.pieces[self.piece_count].c = c
+        self.pieces[self.piece_count].data = data
+        self.pieces[self.piece_count].length = length
+        self.piece_count += 1
+        c.flags |= CONN_PIECE
 
     cdef void _event(self, Conn *c, uint32_t events) noexcept nogil:
         cdef State *s = &self.state
         cdef int unread = 0
         if c.fd < 0:
             return
-        if events & EPOLLOUT and c.flags & CONN_WRITABLE_WAIT:
-            if not out_flush(s, c):
-                conn_close(s, c)
-                return
-            if c.stage == STAGE_FINISHING and out_pending(c) == 0:
-                conn_next(s, c)
-                if c.fd < 0:
-                    return
-            else:
-                response_progress(s, c)
+        if c.flags & CONN_PIECE or c.stage == STAGE_READY:
+            # It stands on a list of this turn and cannot be closed now: look again in the next one.
+            if events & (EPOLLERR | EPOLLHUP):
+                c.flags |= CONN_HUNG_UP
+            if events & EPOLLRDHUP:
+                c.flags |= CONN_EOF
+            c.flags |= CONN_READABLE
+            conn_todo(s, c)
+            return
+        if events & EPOLLOUT and c.flags & CONN_WRITABLE_WAIT and not self._writable(c):
+            return
         if events & (EPOLLERR | EPOLLHUP):
             conn_close(s, c)  # reset, or closed both ways: nothing can be delivered
             return
         if events & EPOLLRDHUP:
             c.flags |= CONN_EOF
-            if c.stage == STAGE_IN_FLIGHT or c.stage == STAGE_WAITING or c.stage == STAGE_READY:
+            if c.stage == STAGE_IN_FLIGHT or c.stage == STAGE_WAITING:
                 # Gone, unless another request was sent before the end (then serve, and close at the end).
                 ioctl(c.fd, FIONREAD, &unread)
                 if unread == 0 and c.input_to == c.input_from:
@@ -328,6 +338,17 @@ cdef class Reactor:
         if events & (EPOLLIN | EPOLLRDHUP):
             c.flags |= CONN_READABLE
             self._receive(c)
+
+    cdef bint _writable(self, Conn *c) noexcept nogil:
+        """The socket takes bytes again. False: the connection has ended."""
+        cdef State *s = &self.state
+        if not out_flush(s, c):
+            conn_close(s, c)
+        elif c.stage == STAGE_FINISHING and out_pending(c) == 0:
+            conn_next(s, c)
+        else:
+            response_progress(s, c)
+        return c.fd >= 0
 
     cdef void _receive(self, Conn *c) noexcept nogil:
         """Read from a socket that has, or may have, something to read, as its stage allows."""
@@ -379,10 +400,7 @@ cdef class Reactor:
             elif c.flags & CONN_READABLE:
                 conn_todo(s, c)
         else:
-            self.pieces[self.piece_count].c = c
-            self.pieces[self.piece_count].data = to
-            self.pieces[self.piece_count].length = <uint32_t>n
-            self.piece_count += 1
+            self._piece(c, to, <uint32_t>n)
             self.slab_at += (<uint32_t>n + 63) & ~<uint32_t>63
 
     # ---- accepting ----

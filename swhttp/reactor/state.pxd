@@ -80,7 +80,8 @@ cdef enum:
     CONN_EXPECT = 1024       # waits for 100 Continue
     CONN_CUT = 2048          # close as soon as the outbox is empty, whatever the message says
     CONN_UNREAD = 4096       # bytes of this connection may lie unread: linger before closing
-    CONN_RETRIED = 8192      # was taken back from a worker that died
+    CONN_PIECE = 8192        # bytes of this turn wait for phase 2
+    CONN_HUNG_UP = 16384     # reset or closed both ways, seen while it could not be closed
 
 cdef enum:
     CHUNK_SIZE
