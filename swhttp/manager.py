@@ -94,6 +94,8 @@ class Manager:
             match message:
                 case {"kind": "settled", "slot": int(slot)}:
                     self._act(self._supervisor.settled(slot, now_s))
+                case {"kind": "corrupt", "slot": int(slot)}:
+                    self._act(self._supervisor.corrupt(slot, now_s))
                 case {"kind": "stop"}:
                     self._act(self._supervisor.stop(now_s))
                 case {"kind": "kill"}:

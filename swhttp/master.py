@@ -14,7 +14,6 @@ touch these. It never imports the application, never forks once threads run, and
 from __future__ import annotations
 
 import enum
-import logging
 import math
 import os
 import resource
@@ -216,8 +215,10 @@ class Master:
                     self._drained = True
                     if self._phase == Phase.DRAINING:
                         self._stop()
-                case ("log", str(level), str(text)):
-                    log.log(logging.getLevelNamesMapping()[level.upper()], "%s", text)
+                case ("corrupt", int(slot)):
+                    self._manager.send("corrupt", slot=slot)
+                case ("log", int(level), str(text)):
+                    log.log(level, "%s", text)
                 case _:
                     raise ValueError(f"unknown report from a reactor: {report}")
 
@@ -289,7 +290,6 @@ class Master:
         self._on_reports()
         self._manager.close()
         os.close(self._pidfd)
-        self._memory.close()
         log.debug("Stopped")
 
 

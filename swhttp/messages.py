@@ -10,6 +10,7 @@ checks every field.
                         gone {slot, generation, pid, status}       it is reaped
                         failed {code, text}                        the server cannot start
     master -> manager   settled {slot}                             no reactor uses the slot's memory any more
+                        corrupt {slot}                             what its worker wrote cannot be: end it
                         stop {}                                    spawn nothing more, leave when all are gone
                         kill {}                                    the same, by SIGTERM and then SIGKILL
     worker -> manager   ready {interface}, stopping {}

@@ -57,6 +57,7 @@ class Event(Enum):
     STOPPING = auto()  # the worker says that it was told to leave
     EXIT = auto()  # the process is reaped
     SETTLED = auto()  # no reactor uses the slot any more
+    CORRUPT = auto()  # a reactor has read from it what cannot be
     EXPIRED = auto()  # its deadline has passed
     STOP = auto()  # the server ends, with patience
     KILL = auto()  # the server ends, without
@@ -76,6 +77,8 @@ class Step(Enum):
     PACE = auto()  # a worker has to be replaced: not sooner than YOUNG_S after it was forked
     DRAIN = auto()  # it has the graceful timeout to finish
     SIGNAL = auto()  # send the next signal: SIGTERM, then SIGKILL
+    REPORT_CORRUPT = auto()
+    KILL = auto()  # send SIGKILL
 
 
 @dataclass(frozen=True)
@@ -98,12 +101,14 @@ TABLE: Final[Mapping[tuple[WorkerState, Event], Row]] = {
     (_S.STARTING, Event.KILL): Row(_S.STOPPING, (Step.SIGNAL,)),
     (_S.READY, Event.STOPPING): Row(_S.STOPPING, (Step.TELL_STOPPING, Step.PACE, Step.DRAIN)),
     (_S.READY, Event.EXIT): Row(_S.DEAD, (Step.TELL_GONE, Step.REPORT_DEATH, Step.PACE)),
+    (_S.READY, Event.CORRUPT): Row(_S.READY, (Step.REPORT_CORRUPT, Step.KILL)),
     (_S.READY, Event.STOP): Row(_S.STOPPING, (Step.DRAIN,)),  # the master has stopped dispatching to it already
     (_S.READY, Event.KILL): Row(_S.STOPPING, (Step.SIGNAL,)),
     # It was told to leave while it booted, and booted: it leaves as others do, when the reactors let go of it.
     (_S.STOPPING, Event.READY): Row(_S.STOPPING, (Step.SUCCEED, Step.TELL_READY, Step.TELL_STOPPING)),
     (_S.STOPPING, Event.EXIT): Row(_S.DEAD, (Step.TELL_GONE, Step.REPORT_EXIT)),
     (_S.STOPPING, Event.EXPIRED): Row(_S.STOPPING, (Step.REPORT_LATE, Step.SIGNAL)),
+    (_S.STOPPING, Event.CORRUPT): Row(_S.STOPPING, (Step.REPORT_CORRUPT, Step.KILL)),
     (_S.STOPPING, Event.KILL): Row(_S.STOPPING, (Step.SIGNAL,)),
     (_S.DEAD, Event.SETTLED): Row(_S.EMPTY),
 }
@@ -241,6 +246,10 @@ class Supervisor:
         """No reactor uses the slot of a process that is gone any more."""
         return self._input(slot, self.slots[slot].generation, Event.SETTLED, now_s)
 
+    def corrupt(self, slot: int, now_s: float) -> list[Action]:
+        """A reactor has read from the slot's memory what no worker of ours writes."""
+        return self._input(slot, self.slots[slot].generation, Event.CORRUPT, now_s)
+
     def stop(self, now_s: float) -> list[Action]:
         """The server ends; workers may finish what they have."""
         return self._end(Event.STOP, now_s)
@@ -318,6 +327,11 @@ class Supervisor:
             case Step.DRAIN:
                 worker.deadline_s = now_s + self.graceful_timeout_s
             case Step.SIGNAL:
+                self._signal(worker, now_s)
+            case Step.REPORT_CORRUPT:
+                self._log(logging.ERROR, f"Worker has written what cannot be into its memory: {worker.name}")
+            case Step.KILL:
+                worker.next_signal = SIGKILL
                 self._signal(worker, now_s)
             case _:
                 assert_never(step)

@@ -1,0 +1,69 @@
+# `make serve` and `make test` need nothing but python3 (3.11 or later), its venv module and a C compiler.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+SOURCES := $(wildcard swhttp/*/*.pyx swhttp/*/*.pxd swhttp/*/*.pxi swhttp/*/*.h \
+                      adapters/*.pyx adapters/*.pxd adapters/*.pxi adapters/*.h)
+CYTHON := $(wildcard swhttp/*/*.pyx swhttp/*/*.pxd adapters/*.pyx adapters/*.pxd)
+
+.PHONY: help serve build test lint model bench bench-gate clean
+
+help:
+	@echo "make serve       serve examples/flask_app.py at http://127.0.0.1:8000"
+	@echo "make test        run the tests"
+	@echo "make lint        ruff, mypy --strict, cython-lint"
+	@echo "make model       check the wake-up protocol with spin"
+	@echo "make bench       compare with other servers (long)"
+	@echo "make bench-gate  check the promised ratios (up to 10 minutes)"
+	@echo "make build       make $(VENV) and compile the core"
+	@echo "make clean       remove everything that was made"
+
+serve: build
+	exec $(BIN)/swhttp flask_app:app --app-dir examples --bind 127.0.0.1:8000
+
+build: $(VENV)/built
+
+test: build
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/linters
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/cython-lint $(CYTHON)
+
+model:
+	@for tool in spin gcc; do command -v $$tool >/dev/null || \
+	  { echo "make model needs $$tool: apt-get install spin gcc"; exit 1; }; done
+	$(PYTHON) tests/model/run.py
+
+bench: $(VENV)/peers
+	$(BIN)/python -m loadtest.bench
+
+bench-gate: $(VENV)/peers
+	$(BIN)/python -m loadtest.gate
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find swhttp adapters tests loadtest examples -name __pycache__ -prune -exec rm -rf {} +
+	rm -f swhttp/*/*.so adapters/*.so $(patsubst %.pyx,%.c,$(filter %.pyx,$(CYTHON)))
+
+# The stamps make a second call quick: the environment follows pyproject.toml, the compiled core its sources.
+$(VENV)/installed: pyproject.toml setup.py
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "setuptools>=77" "Cython>=3.1"
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[test]"
+	@touch $@
+
+$(VENV)/built: $(VENV)/installed $(SOURCES)
+	$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@
+
+$(VENV)/linters: $(VENV)/built
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[test,lint]"
+	@touch $@
+
+$(VENV)/peers: $(VENV)/built loadtest/requirements.txt
+	$(BIN)/python -m pip install --quiet --requirement loadtest/requirements.txt
+	@touch $@
