@@ -1,0 +1,254 @@
+"""What a configuration may be, what it falls back to, and how addresses are written."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swhttp import binds, cpus, limits, listeners
+from swhttp.binds import FdBind, TcpBind, UnixBind
+from swhttp.config import Config
+from swhttp.errors import ExitCode, ServerError
+
+# Configuration
+
+
+def test_everything_but_the_app_has_a_default() -> None:
+    config = Config("myapp:app")
+    assert config.bind == ("127.0.0.1:8000",)
+    assert config.workers == min(cpus.usable(), limits.MAX_WORKERS)
+    assert config.reactors == max(1, -(-config.workers // 8))
+    assert config.slots == 2 * config.workers
+    assert config.app_dir == os.getcwd()
+
+
+@pytest.mark.parametrize(("workers", "reactors"), [(1, 1), (8, 1), (9, 2), (64, 8), (256, 32)])
+def test_eight_workers_have_one_reactor(workers: int, reactors: int) -> None:
+    assert Config("a:b", workers=workers).reactors == reactors
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"app": "myapp"}, "APP"),
+        ({"app": "my-app:app"}, "APP"),
+        ({"app": "myapp:"}, "APP"),
+        ({"app": ":app"}, "APP"),
+        ({"app": "myapp:app:more"}, "APP"),
+        ({"app": "myapp:make()"}, "APP"),
+        ({"bind": ()}, "--bind"),
+        ({"bind": ("127.0.0.1",)}, "--bind"),
+        ({"app_dir": "/no/such/directory"}, "--app-dir"),
+        ({"workers": -1}, "--workers"),
+        ({"workers": limits.MAX_WORKERS + 1}, "--workers"),
+        ({"reactors": limits.MAX_REACTORS + 1}, "--reactors"),
+        ({"threads": 0}, "--threads"),
+        ({"threads": limits.MAX_THREADS + 1}, "--threads"),
+        ({"keep_alive_s": 0.0}, "--keep-alive"),
+        ({"keep_alive_s": float("nan")}, "--keep-alive"),
+        ({"graceful_timeout_s": -1.0}, "--graceful-timeout"),
+        ({"graceful_timeout_s": float("inf")}, "--graceful-timeout"),
+        ({"dispatch": "random"}, "--dispatch"),
+        ({"interface": "cgi"}, "--interface"),
+        ({"log_level": "loud"}, "--log-level"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_by_its_name(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(ServerError) as failure:
+        Config(**{"app": "myapp:app", **values})
+    assert failure.value.exit_code is ExitCode.USAGE
+    assert str(failure.value).startswith(f"{named}: ")
+
+
+@pytest.mark.parametrize("app", ["a:b", "package.module:app", "module:namespace.app", "módulo:app"])
+def test_apps(app: str) -> None:
+    assert Config(app).app == app
+
+
+# CPUs
+
+
+def group(root: Path, lines: str, files: dict[str, str]) -> Path:
+    """A made-up /proc and /sys below `root`."""
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text(lines)
+    for name, text in files.items():
+        path = root / "sys/fs/cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+@pytest.fixture
+def sixteen_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(16)))
+
+
+@pytest.mark.usefixtures("sixteen_cpus")
+@pytest.mark.parametrize(
+    ("lines", "files", "count"),
+    [
+        ("0::/\n", {}, 16),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, 16),
+        ("0::/\n", {"cpu.max": "400000 100000\n"}, 4),
+        ("0::/\n", {"cpu.max": "150000 100000\n"}, 2),
+        ("0::/\n", {"cpu.max": "1000 100000\n"}, 1),
+        ("0::/a/b\n", {"a/cpu.max": "300000 100000\n", "a/b/cpu.max": "500000 100000\n"}, 3),
+        ("0::/a/b\n", {"a/cpu.max": "max 100000\n", "a/b/cpu.max": "500000 100000\n"}, 5),
+        ("3:cpu,cpuacct:/c\n", {"cpu/c/cpu.cfs_quota_us": "600000\n", "cpu/c/cpu.cfs_period_us": "100000\n"}, 6),
+        ("3:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 16),
+        ("0::/\n", {"cpu.max": "400000 0\n"}, 16),
+        ("rubbish\n", {"cpu.max": "rubbish"}, 16),
+    ],
+)
+def test_usable_cpus(tmp_path: Path, lines: str, files: dict[str, str], count: int) -> None:
+    assert cpus.usable(group(tmp_path, lines, files)) == count
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    ("text", "bind"),
+    [
+        ("127.0.0.1:8000", TcpBind("127.0.0.1", 8000)),
+        ("localhost:0", TcpBind("localhost", 0)),
+        ("[::1]:8000", TcpBind("::1", 8000)),
+        ("[::]:65535", TcpBind("::", 65535)),
+        ("unix:/run/app.sock", UnixBind("/run/app.sock")),
+        ("unix:relative:1", UnixBind("relative:1")),
+        ("fd://3", FdBind(3)),
+    ],
+)
+def test_binds(text: str, bind: binds.Bind) -> None:
+    assert binds.parse(text) == bind
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "8000", "localhost", ":8000", "localhost:", "localhost:http", "localhost:65536", "localhost:-1",
+        "localhost:+1", "localhost: 1", "localhost:1_0", "localhost:\u0661", "::1:8000", "[::1]", "[localhost]:1",
+        "[1.2.3.4]:1", "unix:", "unix:" + "x" * 108, "unix:a\0b", "fd://", "fd://x", "fd://-1", "fd:three",
+    ],
+)
+def test_what_is_no_bind_is_refused_and_shown(text: str) -> None:
+    with pytest.raises(ValueError, match=r".") as failure:
+        binds.parse(text)
+    assert repr(text) in str(failure.value) or repr(text)[1:-1] in str(failure.value)
+
+
+# Listening sockets
+
+
+def test_a_stale_unix_socket_is_replaced_and_removed_at_the_end(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as crashed:
+        crashed.bind(path)
+        crashed.listen()
+    [listener] = listeners.open_all((f"unix:{path}",))
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(path)
+    listener.close()
+    assert not os.path.lexists(path)
+
+
+def test_a_unix_socket_in_use_is_left_alone(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as running:
+        running.bind(path)
+        running.listen()
+        with pytest.raises(ServerError, match=r"Cannot listen on unix:.*in use") as failure:
+            listeners.open_all((f"unix:{path}",))
+        assert failure.value.exit_code is ExitCode.BIND
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+
+
+def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "precious"
+    path.write_text("data")
+    with pytest.raises(ServerError, match="in use"):
+        listeners.open_all((f"unix:{path}",))
+    assert path.read_text() == "data"
+
+
+def test_the_socket_of_a_successor_is_not_removed(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    [ours] = listeners.open_all((f"unix:{path}",))
+    os.unlink(path)
+    with socket.socket(socket.AF_UNIX) as successor:
+        successor.bind(path)
+        ours.close()
+        assert stat.S_ISSOCK(os.stat(path).st_mode)
+
+
+def test_a_bind_that_fails_closes_and_removes_those_before_it(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ServerError, match=f"Cannot listen on 127.0.0.1:{port}"):
+            listeners.open_all((f"unix:{path}", f"127.0.0.1:{port}"))
+    assert not os.path.lexists(path)
+
+
+def test_a_name_that_is_unknown_cannot_be_bound() -> None:
+    with pytest.raises(ServerError, match=r"Cannot listen on nowhere\.invalid:80: ") as failure:
+        listeners.open_all(("nowhere.invalid:80",))
+    assert failure.value.exit_code is ExitCode.BIND
+
+
+def test_sockets_are_ready_for_the_reactors() -> None:
+    [listener] = listeners.open_all(("127.0.0.1:0",))
+    try:
+        assert listener.kind == "tcp"
+        assert listener.text == f"127.0.0.1:{listener.socket.getsockname()[1]}"
+        assert listener.url == f"http://{listener.text}"
+        assert not listener.socket.getblocking()
+        assert not listener.socket.get_inheritable()
+        assert listener.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    finally:
+        listener.close()
+
+
+def test_refusing_new_connections_keeps_the_fd_but_not_the_file(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    opened = listeners.open_all(("127.0.0.1:0", f"unix:{path}"))
+    address = opened[0].socket.getsockname()
+    try:
+        for listener in opened:
+            listener.stop_listening()
+            assert listener.socket.fileno() >= 0
+        with socket.socket() as client, pytest.raises(ConnectionRefusedError):
+            client.connect(address)
+        assert not os.path.lexists(path)
+    finally:
+        for listener in opened:
+            listener.close()
+
+
+def test_an_inherited_socket_goes_on_listening_for_its_owner() -> None:
+    with socket.socket() as owner:
+        owner.bind(("127.0.0.1", 0))
+        owner.listen()
+        [listener] = listeners.open_all((f"fd://{os.dup(owner.fileno())}",))
+        listener.stop_listening()
+        listener.close()
+        with socket.socket() as client:
+            client.connect(owner.getsockname())
+
+
+def test_an_fd_that_does_not_listen_is_refused_and_left_open(tmp_path: Path) -> None:
+    with socket.socket() as idle, open(tmp_path / "file", "w") as file:
+        for fd in (idle.fileno(), file.fileno()):
+            with pytest.raises(ServerError, match=f"Cannot listen on fd://{fd}: ") as failure:
+                listeners.open_all((f"fd://{fd}",))
+            assert failure.value.exit_code is ExitCode.BIND
+            os.fstat(fd)

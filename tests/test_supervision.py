@@ -1,0 +1,453 @@
+"""The manager's decisions, without a process: the table by cases, then events in any order."""
+
+from __future__ import annotations
+
+import math
+from signal import SIGKILL, SIGTERM, Signals
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from swhttp import limits
+from swhttp.errors import ExitCode
+from swhttp.supervision import TABLE, Action, Event, Finish, Kill, Log, Spawn, Supervisor, Tell, WorkerState
+
+GRACEFUL_S = 30.0
+BOOT_S = 60.0
+
+
+def supervisor(workers: int = 2) -> Supervisor:
+    return Supervisor(workers, graceful_timeout_s=GRACEFUL_S, boot_timeout_s=BOOT_S)
+
+
+def spawned(actions: list[Action]) -> list[tuple[int, int]]:
+    return [(action.slot, action.generation) for action in actions if isinstance(action, Spawn)]
+
+
+def told(actions: list[Action]) -> list[str]:
+    return [action.kind for action in actions if isinstance(action, Tell)]
+
+
+def killed(actions: list[Action]) -> list[tuple[int, Signals]]:
+    return [(action.slot, action.signal) for action in actions if isinstance(action, Kill)]
+
+
+def logged(actions: list[Action]) -> list[str]:
+    return [action.text for action in actions if isinstance(action, Log)]
+
+
+def serving(workers: int = 2, now_s: float = 0.0) -> Supervisor:
+    """A supervisor whose workers are all READY, forked at `now_s`."""
+    machine = supervisor(workers)
+    for slot, generation in spawned(machine.start(now_s)):
+        machine.forked(slot, 100 + slot)
+        machine.ready(slot, generation, "asgi", now_s)
+    return machine
+
+
+def states(machine: Supervisor) -> list[WorkerState]:
+    return [worker.state for worker in machine.slots]
+
+
+# Start
+
+
+def test_the_start_spawns_every_worker_in_a_slot_of_its_own_and_keeps_as_many_free() -> None:
+    machine = supervisor(3)
+    assert spawned(machine.start(0.0)) == [(0, 1), (1, 1), (2, 1)]
+    assert states(machine) == [WorkerState.STARTING] * 3 + [WorkerState.EMPTY] * 3
+
+
+def test_ready_is_told_with_everything_the_master_needs() -> None:
+    machine = supervisor(1)
+    machine.start(0.0)
+    machine.forked(0, 77)
+    assert machine.ready(0, 1, "wsgi", 0.5) == [
+        Tell("ready", {"slot": 0, "generation": 1, "pid": 77, "interface": "wsgi"})]
+    assert machine.ready(0, 1, "wsgi", 0.6) == [], "ready twice is said once"
+
+
+@pytest.mark.parametrize("status", [3, 0, -11])
+def test_a_boot_that_fails_before_any_worker_was_ready_ends_the_server(status: int) -> None:
+    machine = supervisor(2)
+    machine.start(0.0)
+    actions = machine.exited(0, 1, status, 0.2)
+    assert told(actions) == ["gone", "failed"]
+    assert killed(actions) == [(1, SIGTERM)], "the others are not waited for"
+    assert machine.exited(1, 1, -15, 0.3)[-1] == Finish(ExitCode.APP)
+    assert machine.next_tick_s() == math.inf
+
+
+def test_a_first_boot_that_takes_too_long_ends_the_server() -> None:
+    machine = supervisor(1)
+    machine.start(0.0)
+    assert machine.next_tick_s() == BOOT_S
+    assert killed(machine.tick(BOOT_S)) == [(0, SIGTERM)]
+    assert killed(machine.tick(BOOT_S + limits.KILL_GRACE_S)) == [(0, SIGKILL)]
+    assert machine.next_tick_s() == math.inf
+    actions = machine.exited(0, 1, -9, BOOT_S + 2)
+    assert "failed" in told(actions)
+    assert actions[-1] == Finish(ExitCode.APP)
+
+
+def test_a_boot_that_fails_after_one_worker_was_ready_is_tried_again() -> None:
+    machine = supervisor(2)
+    machine.start(0.0)
+    machine.ready(0, 1, "asgi", 0.1)
+    actions = machine.exited(1, 1, 3, 1.0)
+    assert told(actions) == ["gone"]
+    assert spawned(actions) == []
+    assert machine.next_tick_s() == pytest.approx(1.0 + limits.BOOT_BACKOFF_MIN_S)
+    assert spawned(machine.tick(1.0 + limits.BOOT_BACKOFF_MIN_S)) == [(2, 1)], "slot 1 is not settled yet"
+
+
+# Pace
+
+
+def test_failed_boots_slow_down_by_doubling_to_a_bound_until_one_succeeds() -> None:
+    machine = serving(1)
+    now_s, slot, delays = 10.0, 0, []
+    [(slot, generation)] = spawned(machine.exited(0, 1, -9, now_s))
+    machine.settled(0, now_s)
+    for _ in range(9):
+        died_s = now_s
+        assert spawned(machine.exited(slot, generation, 3, died_s)) == []
+        assert spawned(machine.settled(slot, died_s)) == []
+        now_s = machine.next_tick_s()
+        assert spawned(machine.tick(math.nextafter(now_s, 0.0))) == []
+        delays.append(round(now_s - died_s, 6))
+        [(slot, generation)] = spawned(machine.tick(now_s))
+    assert delays == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
+    machine.ready(slot, generation, "asgi", now_s)
+    actions = machine.exited(slot, generation, -9, now_s + 1)
+    machine.settled(slot, now_s + 1)
+    [(slot, generation)] = spawned(actions)
+    machine.exited(slot, generation, 3, now_s + 1)
+    assert machine.next_tick_s() == pytest.approx(now_s + 1 + limits.BOOT_BACKOFF_MIN_S), "READY forgets the failures"
+
+
+def test_workers_that_fail_side_by_side_are_one_failure_and_one_at_a_time_tries_again() -> None:
+    machine = serving(4)
+    second = [one for slot in range(4) for one in spawned(machine.exited(slot, 1, -9, 10.0))]
+    assert len(second) == 4
+    for slot in range(4):
+        machine.settled(slot, 10.0)
+    for slot, generation in second:
+        assert spawned(machine.exited(slot, generation, 3, 11.0)) == []
+    assert machine.next_tick_s() == pytest.approx(11.0 + limits.BOOT_BACKOFF_MIN_S)
+    [(slot, generation)] = spawned(machine.tick(12.0))
+    assert spawned(machine.tick(13.0)) == [], "the one that tries is alone"
+    assert len(spawned(machine.ready(slot, generation, "asgi", 14.0))) == 3, "it boots: the others follow at once"
+
+
+def test_a_worker_that_served_is_replaced_at_once_in_a_free_slot() -> None:
+    machine = serving(2)
+    actions = machine.exited(0, 1, -9, 1.0)
+    assert spawned(actions) == [(2, 1)]
+    assert told(actions) == ["gone"]
+    assert logged(actions) == ["Worker died: slot 0, pid 100, signal 9"]
+
+
+def test_a_worker_that_dies_just_after_ready_is_not_replaced_in_a_busy_loop() -> None:
+    machine = serving(1)
+    assert spawned(machine.exited(0, 1, 9, 0.01)) == []
+    assert machine.next_tick_s() == limits.YOUNG_S
+    assert spawned(machine.tick(limits.YOUNG_S)) == [(1, 1)]
+
+
+# Slots
+
+
+def test_a_slot_is_used_again_only_when_its_process_is_gone_and_the_reactors_have_settled() -> None:
+    machine = serving(1)
+    machine.exited(0, 1, -9, 1.0)
+    machine.ready(1, 1, "asgi", 1.5)
+    assert spawned(machine.exited(1, 1, -9, 3.0)) == [], "both slots wait for the reactors"
+    assert machine.next_tick_s() == math.inf
+    assert spawned(machine.settled(1, 4.0)) == [(1, 2)]
+
+
+def test_settled_without_a_death_means_nothing() -> None:
+    machine = serving(1)
+    assert machine.settled(0, 1.0) == []
+    assert states(machine)[0] is WorkerState.READY
+
+
+def test_words_of_an_earlier_generation_mean_nothing() -> None:
+    machine = serving(1)
+    machine.exited(0, 1, -9, 1.0)
+    machine.settled(0, 1.0)
+    machine.ready(1, 1, "asgi", 1.0)
+    machine.exited(1, 1, -9, 2.0)
+    assert states(machine)[0] is WorkerState.STARTING
+    assert machine.ready(0, 1, "asgi", 2.0) == []
+    assert machine.exited(0, 1, -9, 2.0) == []
+    assert states(machine)[0] is WorkerState.STARTING
+
+
+# Stopping one worker
+
+
+def test_a_worker_that_says_stopping_is_replaced_and_may_finish() -> None:
+    machine = serving(1)
+    actions = machine.stopping(0, 1, 10.0)
+    assert told(actions) == ["stopping"]
+    assert spawned(actions) == [(1, 1)]
+    assert killed(actions) == []
+    actions = machine.exited(0, 1, 0, 12.0)
+    assert logged(actions) == ["Worker left: slot 0, pid 100"]
+    assert spawned(actions) == []
+
+
+def test_a_worker_that_does_not_finish_in_time_gets_sigterm_then_sigkill() -> None:
+    machine = serving(1)
+    machine.stopping(0, 1, 10.0)
+    machine.ready(1, 1, "asgi", 10.0)
+    assert machine.next_tick_s() == 10.0 + GRACEFUL_S
+    assert killed(machine.tick(40.0)) == [(0, SIGTERM)]
+    assert killed(machine.tick(40.0 + limits.KILL_GRACE_S)) == [(0, SIGKILL)]
+    assert machine.next_tick_s() == math.inf
+    assert killed(machine.tick(1000.0)) == []
+
+
+def test_a_worker_told_to_leave_while_it_boots_leaves_as_others_do_once_it_has_booted() -> None:
+    machine = serving(1)
+    machine.exited(0, 1, -9, 1.0)
+    machine.stopping(1, 1, 1.1)
+    assert told(machine.ready(1, 1, "asgi", 1.2)) == ["ready", "stopping"]
+    assert states(machine)[1] is WorkerState.STOPPING
+
+
+def test_a_worker_that_wrote_what_cannot_be_is_killed_and_replaced() -> None:
+    machine = serving(1)
+    assert killed(machine.corrupt(0, 1.0)) == [(0, SIGKILL)]
+    assert spawned(machine.exited(0, 1, -9, 1.1)) == [(1, 1)]
+
+
+# Stopping all
+
+
+def test_stop_spawns_nothing_more_and_finishes_when_all_are_gone() -> None:
+    machine = serving(2)
+    machine.exited(0, 1, -9, 1.0)  # its replacement boots
+    actions = machine.stop(2.0)
+    assert killed(actions) == [(2, SIGTERM)], "the one that boots has nothing to finish"
+    assert machine.exited(2, 1, -15, 2.1)[-1:] != [Finish(ExitCode.OK)]
+    assert machine.exited(1, 1, 0, 3.0)[-1] == Finish(ExitCode.OK)
+    assert machine.tick(1000.0) == []
+
+
+def test_stop_waits_no_longer_than_the_graceful_timeout() -> None:
+    machine = serving(1)
+    machine.stop(5.0)
+    assert killed(machine.tick(5.0 + GRACEFUL_S)) == [(0, SIGTERM)]
+    assert killed(machine.tick(5.0 + GRACEFUL_S + limits.KILL_GRACE_S)) == [(0, SIGKILL)]
+
+
+def test_kill_is_sigterm_at_once_and_sigkill_soon() -> None:
+    machine = serving(2)
+    assert killed(machine.kill(1.0)) == [(0, SIGTERM), (1, SIGTERM)]
+    assert killed(machine.tick(1.0 + limits.KILL_GRACE_S)) == [(0, SIGKILL), (1, SIGKILL)]
+    machine.exited(0, 1, -9, 3.0)
+    assert machine.exited(1, 1, -9, 3.0)[-1] == Finish(ExitCode.OK)
+
+
+def test_kill_overtakes_stop() -> None:
+    machine = serving(1)
+    machine.stop(1.0)
+    assert killed(machine.kill(2.0)) == [(0, SIGTERM)]
+    assert killed(machine.kill(2.1)) == [(0, SIGKILL)], "asked twice, no patience is left"
+
+
+def test_stop_with_nobody_there_finishes_at_once() -> None:
+    machine = serving(1)
+    machine.exited(0, 1, 9, 0.0)
+    assert machine.stop(0.0)[-1] == Finish(ExitCode.OK)
+
+
+# The table as a whole
+
+
+def test_every_state_but_empty_has_a_way_out_and_only_the_reactors_make_a_slot_empty() -> None:
+    for state in WorkerState:
+        ways = {event: row.state for (before, event), row in TABLE.items() if before is state}
+        if state is not WorkerState.EMPTY:
+            assert any(after is not state for after in ways.values())
+        assert [event for event, after in ways.items() if after is WorkerState.EMPTY] in (
+            [], [Event.SETTLED] if state is WorkerState.DEAD else [])
+
+
+def test_an_exit_is_known_in_every_state_with_a_process() -> None:
+    for state in (WorkerState.STARTING, WorkerState.READY, WorkerState.STOPPING):
+        assert TABLE[state, Event.EXIT].state is WorkerState.DEAD
+
+
+class Fleet(RuleBasedStateMachine):
+    """Processes that boot, serve, lie, leave and die in any order; reactors that settle when they like."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now_s = 0.0
+        self.workers = 3
+        self.machine = supervisor(self.workers)
+        self.alive: dict[int, int] = {}
+        self.signalled: dict[int, list[Signals]] = {}
+        self.unsettled: set[int] = set()
+        self.up: set[int] = set()
+        self.generations = [0] * (2 * self.workers)
+        self.ever_ready = False
+        self.ending = False
+        self.finishes = 0
+        self.spawns_at: dict[float, int] = {}
+        self.carry_out(self.machine.start(self.now_s))
+
+    def carry_out(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Spawn(slot, generation):
+                    assert slot not in self.alive, "two processes in one slot"
+                    assert slot not in self.unsettled, "the reactors still read the slot"
+                    assert not self.ending
+                    assert generation == self.generations[slot] + 1
+                    self.generations[slot] = generation
+                    self.alive[slot] = generation
+                    self.signalled[slot] = []
+                    self.spawns_at[self.now_s] = self.spawns_at.get(self.now_s, 0) + 1
+                    self.machine.forked(slot, 1000 + slot)
+                case Kill(slot, signal):
+                    assert slot in self.alive, "nobody is there to be signalled"
+                    self.signalled[slot].append(signal)
+                case Tell("ready", fields):
+                    slot = int(fields["slot"])
+                    assert slot in self.alive
+                    assert slot not in self.up
+                    self.up.add(slot)
+                    self.ever_ready = True
+                case Tell("stopping", fields):
+                    assert int(fields["slot"]) in self.up
+                case Tell("gone", fields):
+                    self.up.discard(int(fields["slot"]))
+                case Tell("failed", _):
+                    assert not self.ever_ready
+                    self.ending = True
+                case Finish(_):
+                    self.finishes += 1
+                    assert not self.alive
+                    assert self.ending
+
+    def pick(self, data: st.DataObject, slots: set[int] | dict[int, int]) -> int:
+        return data.draw(st.sampled_from(sorted(slots)))
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data(), interface=st.sampled_from(["asgi", "wsgi"]))
+    def says_ready(self, data: st.DataObject, interface: str) -> None:
+        slot = self.pick(data, self.alive)
+        self.carry_out(self.machine.ready(slot, self.alive[slot], interface, self.now_s))
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data())
+    def says_stopping(self, data: st.DataObject) -> None:
+        slot = self.pick(data, self.alive)
+        self.carry_out(self.machine.stopping(slot, self.alive[slot], self.now_s))
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data(), status=st.sampled_from([0, 3, 7, -9, -15]))
+    def exits(self, data: st.DataObject, status: int) -> None:
+        slot = self.pick(data, self.alive)
+        generation = self.alive.pop(slot)
+        self.unsettled.add(slot)
+        self.carry_out(self.machine.exited(slot, generation, status, self.now_s))
+
+    @precondition(lambda self: self.unsettled)
+    @rule(data=st.data())
+    def settles(self, data: st.DataObject) -> None:
+        slot = self.pick(data, self.unsettled)
+        self.unsettled.discard(slot)
+        self.carry_out(self.machine.settled(slot, self.now_s))
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data())
+    def is_corrupt(self, data: st.DataObject) -> None:
+        self.carry_out(self.machine.corrupt(self.pick(data, self.alive), self.now_s))
+
+    @rule(slot=st.integers(0, 5), generation=st.integers(-1, 3))
+    def says_something_late(self, slot: int, generation: int) -> None:
+        if self.alive.get(slot) != generation:
+            before = states(self.machine)
+            assert self.machine.ready(slot, generation, "asgi", self.now_s) == []
+            assert self.machine.stopping(slot, generation, self.now_s) == []
+            assert states(self.machine) == before
+
+    @rule(seconds=st.sampled_from([0.0, 0.001, 0.05, 0.1, 1.0, 7.0, 31.0, 61.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now_s += seconds
+        self.carry_out(self.machine.tick(self.now_s))
+
+    @rule()
+    def the_next_tick_comes(self) -> None:
+        due_s = self.machine.next_tick_s()
+        if due_s < math.inf:
+            self.now_s = max(self.now_s, due_s)
+            self.carry_out(self.machine.tick(self.now_s))
+
+    @rule(force=st.booleans(), luck=st.integers(0, 9))
+    def the_server_ends(self, force: bool, luck: int) -> None:
+        if luck == 0:
+            self.ending = True
+            self.carry_out(self.machine.kill(self.now_s) if force else self.machine.stop(self.now_s))
+
+    @invariant()
+    def no_more_workers_than_wanted(self) -> None:
+        counted = [state for state in states(self.machine) if state in (WorkerState.STARTING, WorkerState.READY)]
+        assert len(counted) <= self.workers
+
+    @invariant()
+    def the_table_knows_who_lives(self) -> None:
+        with_process = {worker.slot for worker in self.machine.slots
+                        if worker.state in (WorkerState.STARTING, WorkerState.READY, WorkerState.STOPPING)}
+        assert with_process == set(self.alive)
+
+    @invariant()
+    def it_never_loops(self) -> None:
+        self.carry_out(self.machine.tick(self.now_s))
+        assert self.machine.tick(self.now_s) == [], "a second look at the same time finds nothing to do"
+        assert self.machine.next_tick_s() > self.now_s, "waiting until a time that has passed is a busy loop"
+        # Without a process that had lived for a while, no more than one fleet is spawned at one time.
+        assert self.spawns_at.get(self.now_s, 0) <= 2 * self.workers
+
+    @invariant()
+    def signals_rise(self) -> None:
+        for sent in self.signalled.values():
+            assert SIGTERM not in sent[1:]
+
+    def teardown(self) -> None:
+        """Left alone, it comes to rest: all workers READY, or, when it ends, nobody left and one Finish."""
+        for _ in range(200):
+            for slot in sorted(self.unsettled):
+                self.unsettled.discard(slot)
+                self.carry_out(self.machine.settled(slot, self.now_s))
+            for slot, generation in sorted(self.alive.items()):
+                self.carry_out(self.machine.ready(slot, generation, "asgi", self.now_s))
+                if self.signalled[slot] or self.machine.slots[slot].state is WorkerState.STOPPING:
+                    del self.alive[slot]
+                    self.unsettled.add(slot)
+                    self.carry_out(self.machine.exited(slot, generation, -15, self.now_s))
+            if self.unsettled or WorkerState.STARTING in states(self.machine):
+                continue  # nobody has to wait for a clock
+            if self.machine.next_tick_s() == math.inf:
+                break
+            self.the_next_tick_comes()
+        else:
+            raise AssertionError("it never comes to rest")
+        if self.ending:
+            assert self.finishes == 1
+            assert not self.alive
+        else:
+            assert self.finishes == 0
+            assert states(self.machine).count(WorkerState.READY) == self.workers
+
+
+TestAnyOrderOfEvents = Fleet.TestCase
+TestAnyOrderOfEvents.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
