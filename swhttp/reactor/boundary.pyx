@@ -40,7 +40,7 @@ cdef int _request_line(const unsigned char *line, uint32_t length) noexcept nogi
     cdef const unsigned char *version
     for i in range(length):
         spaces += line[i] == 32
-    if spaces != 2 or length < 12 or line[length - 9] != 32:
+    if spaces != 2 or length < 12 or line[0] == 32 or line[length - 9] != 32:
         return REASON_BAD_REQUEST_LINE
     version = line + length - 8
     if memcmp(version, b"HTTP/", 5) != 0 or version[6] != 46:

@@ -59,6 +59,7 @@ cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil
     c.wheel_tick = -1
     c.listener = address.listener
     c.empty_lines = 0
+    c.response_bytes = 0
     for i in range(address.peer_len):  # FNV-1a, for --dispatch ip
         hashed = (hashed ^ <unsigned char>address.peer[i]) * 16777619
     c.ip_hash = hashed
@@ -125,9 +126,10 @@ cdef void conn_release(State *s, Conn *c) noexcept nogil:
 
 cdef void conn_end(State *s, Conn *c) noexcept nogil:
     """Close after an answer. What the client still sends is read for a while: closing a socket with unread bytes
-    makes the kernel send a reset, which would take our answer away from the client."""
+    makes the kernel send a reset, which would take our answer away from the client. An answer that was cut is not
+    worth that, and a tidy end would make it look whole."""
     conn_drop_block(s, c)
-    if c.flags & CONN_EOF or not (c.flags & (CONN_UNREAD | CONN_READABLE) or c.input_to > c.input_from):
+    if c.flags & CONN_CUT or not (c.flags & (CONN_UNREAD | CONN_READABLE) or c.input_to > c.input_from):
         conn_close(s, c)
         return
     free(c.input)

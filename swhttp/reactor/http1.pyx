@@ -30,7 +30,8 @@ from swhttp.ipc.blocks cimport (SW_NO_BLOCK, sw_blocks_at, sw_blocks_bytes, sw_b
 from swhttp.ipc.frame cimport SW_BLOCK_HEAD_METHOD, SW_BLOCK_KEEP_ALIVE, sw_header
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_REQUESTS
 from swhttp.reactor.boundary cimport BOUNDARY_MORE, BOUNDARY_WHOLE, boundary_chunks, boundary_head
-from swhttp.reactor.connection cimport conn_consume_input, conn_drop_block, conn_keep_input, conn_release
+from swhttp.reactor.connection cimport (conn_consume_input, conn_drop_block, conn_keep_input, conn_release,
+                                          conn_todo)
 from swhttp.reactor.grammar cimport (sw_content_length, sw_copy_lower, sw_copy_value, sw_is_host, sw_is_target,
                                      sw_is_tchar, sw_is_word)
 from swhttp.reactor.reasons cimport (REASON_BAD_CHUNK, REASON_BAD_CONTENT_LENGTH, REASON_BAD_FIELD_VALUE,
@@ -41,7 +42,8 @@ from swhttp.reactor.reasons cimport (REASON_BAD_CHUNK, REASON_BAD_CONTENT_LENGTH
                                      REASON_MISSING_HOST, REASON_NONE, REASON_UNKNOWN_ENCODING,
                                      REASON_UNKNOWN_EXPECTATION, REASON_UNKNOWN_METHOD, REASON_UPGRADE_WITH_BODY)
 from swhttp.reactor.state cimport (CHUNK_SIZE, CHUNK_TRAILER, CONN_EXPECT, CONN_HEAD_METHOD, CONN_HTTP10,
-                                   CONN_KEEP_ALIVE, CONN_UNREAD, STAGE_BODY, STAGE_CHUNKED, STAGE_HEAD, STAGE_IDLE, STAGE_READY)
+                                   CONN_KEEP_ALIVE, CONN_READABLE, CONN_UNREAD, STAGE_BODY, STAGE_CHUNKED, STAGE_HEAD,
+                                   STAGE_IDLE, STAGE_READY)
 from swhttp.reactor.timers cimport timer_clear, timer_set
 
 from swhttp import limits
@@ -266,6 +268,8 @@ cdef class Http1:
             c.stage = STAGE_READY
             timer_clear(c)
             ready(s, c)
+        elif c.flags & CONN_READABLE and c.stage != STAGE_READY:
+            conn_todo(s, c)  # the socket may hold more, or the end, and epoll will not say so again
 
     cdef int advance(self, Conn *c, const unsigned char *data, uint32_t length, uint32_t *used):
         """One step of at most one message. Returns a reason; `used`: bytes that need not be kept."""
@@ -430,7 +434,7 @@ cdef class Http1:
         if found == BOUNDARY_WHOLE:
             parser.block.body_len = copied
             c.parser = NULL
-            self.done(c, parser, False)
+            self.done(c, parser, upgraded)
             if not parser.pooled:
                 parser.drop()
             Py_DECREF(parser)

@@ -296,7 +296,7 @@ cdef class Reactor:
                 pass
             elif self.piece_count >= 2 * MAX_EVENTS - 1:
                 conn_todo(s, c)
-            elif c.input_to > c.input_from and (c.stage == STAGE_IDLE or c.stage == STAGE_HEAD):
+            elif c.input_to > c.input_from and c.stage == STAGE_IDLE:  # in STAGE_HEAD it has been looked at
                 self._piece(c, NULL, 0)
             elif c.flags & CONN_READABLE:
                 self._receive(c)

@@ -29,6 +29,8 @@ from swhttp import limits
 
 cdef uint64_t LOW_WATER_BYTES = limits.HIGH_WATER_BYTES // 2
 cdef int WARNING = 30
+cdef enum:
+    SMALL_BODY_BYTES = 2048  # goes into the scratch behind its head, which must leave that much room
 
 cdef extern from * nogil:
     """
@@ -129,7 +131,7 @@ cdef bint response_frame(State *s, Conn *c, const sw_frame *frame, unsigned char
         if c.flags & CONN_HEAD_SENT or not frame.flags & SW_FRAME_ABORT:
             return False
     if frame.flags & SW_FRAME_HEAD:
-        if frame.head_len + 512 > SCRATCH_BYTES:
+        if frame.head_len + SMALL_BODY_BYTES + 512 > SCRATCH_BYTES:
             return False
         _frame_body_how(s, c, frame)
         c.flags |= CONN_HEAD_SENT
@@ -151,7 +153,7 @@ cdef bint response_frame(State *s, Conn *c, const sw_frame *frame, unsigned char
     # Small bodies are copied behind the head: one contiguous send costs less than a vector of three.
     if c.flags & CONN_CHUNK_OUT and body_len > 0:
         p += snprintf(<char *>p, 16, "%x\r\n", <unsigned int>body_len)
-    if body_len <= 2048:
+    if body_len <= SMALL_BODY_BYTES:
         p = _text(p, <const char *>payload, body_len)
         if c.flags & CONN_CHUNK_OUT:
             if body_len > 0:
@@ -168,7 +170,7 @@ cdef bint response_frame(State *s, Conn *c, const sw_frame *frame, unsigned char
         count = 2
         if c.flags & CONN_CHUNK_OUT:
             count = 3
-            pieces[2].iov_base = <void *>b"\r\n0\r\n\r\n"
+            pieces[2].iov_base = <void *><const char *>b"\r\n0\r\n\r\n"
             pieces[2].iov_len = 7 if frame.flags & SW_FRAME_LAST and not cut else 2
         if pieces[0].iov_len == 0:
             pieces[0] = pieces[1]
@@ -206,7 +208,7 @@ cdef void response_progress(State *s, Conn *c) noexcept nogil:
 cdef void response_continue(State *s, Conn *c) noexcept nogil:
     """100 Continue (RFC 9110 §10.1.1), once our own checks have passed and before the body is read."""
     cdef iovec piece
-    piece.iov_base = <void *>b"HTTP/1.1 100 Continue\r\n\r\n"
+    piece.iov_base = <void *><const char *>b"HTTP/1.1 100 Continue\r\n\r\n"
     piece.iov_len = 25
     if not out_put(s, c, &piece, 1):
         conn_close(s, c)
