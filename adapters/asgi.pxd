@@ -1,0 +1,71 @@
+from libc.stdint cimport uint64_t
+
+from swhttp.adapters.exchange cimport Exchange
+from swhttp.adapters.fields cimport AsgiFields, Cache
+from swhttp.adapters.outlet cimport Outlet
+from swhttp.adapters.peers cimport Peers
+from swhttp.ipc.frame cimport sw_block, sw_descriptor
+
+
+cdef class AsgiAdapter:
+    cdef Outlet outlet
+    cdef object app
+    cdef object loop
+    cdef dict template
+    cdef dict state
+    cdef AsgiFields fields
+    cdef Peers peers
+    cdef Cache targets
+    cdef list waiting           # per reactor: request_id -> exchange that waits for news of its client
+    cdef list crowded           # exchanges that wait for room in a ring
+    cdef list spare             # exchanges to use again
+    cdef readonly Py_ssize_t active
+    cdef AsgiExchange take(self, int reactor, const sw_descriptor *descriptor)
+    cdef object call(self, AsgiExchange exchange)
+    cdef int ended(self, AsgiExchange exchange, object error) except -1
+    cdef int news(self, int reactor, uint64_t request_id) except -1
+    cdef int room(self) except -1
+    cdef bint has_room(self) noexcept
+    cdef int _settle(self, AsgiExchange exchange) except -1
+    cdef int _target(self, const sw_block *block, dict scope) except -1
+
+
+cdef class AsgiExchange(Exchange):
+    cdef AsgiAdapter adapter
+    cdef dict scope
+    cdef bytes body             # None once the app has it
+    cdef object receive_method
+    cdef object send_method
+    cdef list waiters           # futures of calls that wait for anything
+    cdef int turn_calls
+    cdef bint finished          # the app has sent its last body message
+    cdef bint is_waiting        # in adapter.waiting
+    cdef bint owes_end          # the app is through, the final frame had no room yet
+    cdef object wait(self)
+    cdef int watch(self) except -1
+    cdef int wake(self) except -1
+
+
+cdef class Call:
+    cdef AsgiExchange exchange
+    cdef object value           # the result, or what is yielded
+    cdef bint begun
+    cdef bint done
+    cdef bint advance(self) except -1
+    cdef bint step(self) except -1
+
+
+cdef class ReceiveCall(Call):
+    pass
+
+
+cdef class SendCall(Call):
+    cdef object message
+    cdef bytes body
+    cdef Py_ssize_t sent
+    cdef bint last
+    cdef bint resting
+    cdef int _start(self) except -1
+    cdef object _get(self, str key, object otherwise=*)
+    cdef int _take_body(self) except -1
+    cdef bint _push(self) except -1

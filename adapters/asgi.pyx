@@ -1,0 +1,501 @@
+"""ASGI 3 for http: scope, receive and send of one request after the other.
+
+It owns the exchanges of one worker. It never runs the app's coroutine (the loop's runners do) and never touches a
+ring except through its outlet.
+
+`receive()` and `send()` return objects that are real coroutines (collections.abc.Coroutine; a Task can be made of
+them) and nearly always complete within the `await` itself: their type has an `am_send` slot, so the interpreter's
+SEND instruction gets the result by one C call, without a StopIteration and without a trip through the loop. They
+wait, on a future, only when the client is slow, the ring is full, or for the client to go away; and `send()` gives
+others a turn every TURN_BYTES or TURN_CALLS although it could go on.
+"""
+
+import logging
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_Copy, PyDict_GetItem, PyDict_SetItem
+from cpython.object cimport PyTypeObject
+from cpython.ref cimport Py_INCREF, Py_REFCNT, PyObject
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+
+from libc.stdint cimport uint64_t
+from libc.string cimport memcmp
+
+from swhttp.adapters.exchange cimport WAIT_NONE, WAIT_SPACE, WAIT_TURN, Exchange, Wait
+from swhttp.adapters.fields cimport MAX_CACHED_BYTES, AsgiFields, Cache, CacheRow
+from swhttp.adapters.octets cimport sw_percent_decode
+from swhttp.adapters.outlet cimport Outlet
+from swhttp.adapters.peers cimport PeerRow, Peers
+from swhttp.ipc.frame cimport SW_BLOCK_TLS, sw_block, sw_descriptor
+from swhttp.ipc.request_table cimport sw_request_want_ack
+from swhttp.ipc.scoreboard cimport SLOT_APP_ERRORS
+
+from swhttp.adapters.errors import ClientDisconnected, InvalidResponse
+
+cdef extern from "Python.h":
+    ctypedef enum PySendResult:
+        PYGEN_RETURN
+        PYGEN_ERROR
+        PYGEN_NEXT
+    ctypedef PySendResult (*sendfunc)(PyObject *, PyObject *, PyObject **) except PYGEN_ERROR
+    ctypedef struct PyAsyncMethods:
+        sendfunc am_send
+
+cdef extern from *:
+    """
+    static PyAsyncMethods *sw_async_methods(PyObject *type) { return ((PyTypeObject *)type)->tp_as_async; }
+    """
+    PyAsyncMethods *sw_async_methods(object type)
+
+cdef enum:
+    TURN_BYTES = 65536   # send() gives others a turn after so many body bytes
+    TURN_CALLS = 16      # or so many calls
+    MAX_SPARE = 256      # exchanges kept for the next request
+
+cdef object logger = logging.getLogger("swhttp.worker")
+cdef str GET = "GET"
+cdef dict METHODS = {method.encode(): method for method in
+                     ("HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")}
+cdef str HTTP_1_0 = "1.0"
+cdef dict ASGI = {"version": "3.0", "spec_version": "2.4"}
+cdef str TYPE = "type"
+cdef str METHOD = "method"
+cdef str PATH = "path"
+cdef str RAW_PATH = "raw_path"
+cdef str QUERY_STRING = "query_string"
+cdef str HEADERS = "headers"
+cdef str CLIENT = "client"
+cdef str SERVER = "server"
+cdef str STATE = "state"
+cdef str EXTENSIONS = "extensions"
+cdef str STATUS = "status"
+cdef str BODY = "body"
+cdef str MORE_BODY = "more_body"
+cdef str RESPONSE_START = "http.response.start"
+cdef str RESPONSE_BODY = "http.response.body"
+cdef str DISCONNECT = "http.disconnect"
+cdef str REQUEST = "http.request"
+
+
+cdef bytes _octets(object value):
+    """Header names, values and bodies are byte strings; bytearray and memoryview will do, str will not."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    raise InvalidResponse(f"expected a byte string, not {value!r:.100}")
+
+
+cdef class AsgiAdapter:
+    """Makes exchanges of descriptors and keeps those that wait.
+
+    outlet: where frames go; app: the ASGI callable; loop: the worker's event loop; state: of the lifespan, copied
+    for each request; binds: texts of the listeners; reactors: how many.
+    """
+
+    def __init__(self, Outlet outlet, app, loop, dict state, tuple binds, int reactors):
+        self.outlet = outlet
+        self.app = app
+        self.loop = loop
+        self.state = state
+        self.fields = AsgiFields()
+        self.peers = Peers(outlet, binds)
+        self.targets = Cache()
+        self.waiting = [{} for _ in range(reactors)]
+        self.crowded = []
+        self.spare = []
+        # Every key that a scope has, so that filling it in never makes the copy grow.
+        self.template = {
+            TYPE: "http", "asgi": ASGI, "http_version": "1.1", METHOD: GET, "scheme": "http", PATH: "/",
+            RAW_PATH: b"/", QUERY_STRING: b"", "root_path": "", HEADERS: None, CLIENT: None, SERVER: None,
+            STATE: None, EXTENSIONS: None,
+        }
+
+    cdef AsgiExchange take(self, int reactor, const sw_descriptor *descriptor):
+        """The exchange of a request that has just been taken."""
+        cdef AsgiExchange exchange
+        cdef const sw_block *block
+        cdef const unsigned char *base
+        cdef PeerRow *peer
+        cdef dict scope
+        if self.spare:
+            exchange = <AsgiExchange>self.spare.pop()
+        else:
+            exchange = AsgiExchange(self.outlet, self)
+        exchange.open(reactor, descriptor)
+        exchange.finished = exchange.is_waiting = exchange.owes_end = False
+        exchange.turn_calls = 0
+        self.active += 1
+        block = exchange.block
+        base = <const unsigned char *>block
+        exchange.body = PyBytes_FromStringAndSize(<const char *>base + block.body_off, block.body_len)
+        scope = PyDict_Copy(self.template)
+        if block.method_len != 3 or memcmp(base + sizeof(sw_block), b"GET", 3) != 0:
+            method = base[sizeof(sw_block):sizeof(sw_block) + block.method_len]
+            scope[METHOD] = METHODS.get(method) or method.decode("latin-1")
+        if block.http_minor == 0:
+            scope["http_version"] = HTTP_1_0
+        if block.flags & SW_BLOCK_TLS:
+            scope["scheme"] = "https"
+        self._target(block, scope)
+        PyDict_SetItem(scope, HEADERS, self.fields.read(base + block.headers_off, block.headers_count))
+        peer = self.peers.find(reactor, block.session, block.session_generation)
+        PyDict_SetItem(scope, CLIENT, <object>peer.client)
+        PyDict_SetItem(scope, SERVER, <object>peer.server)
+        PyDict_SetItem(scope, STATE, PyDict_Copy(self.state))
+        PyDict_SetItem(scope, EXTENSIONS, {})
+        exchange.scope = scope
+        return exchange
+
+    cdef int _target(self, const sw_block *block, dict scope) except -1:
+        """path (percent-decoded, UTF-8), raw_path and query_string."""
+        cdef const unsigned char *base = <const unsigned char *>block
+        cdef const unsigned char *target = base + sizeof(sw_block) + block.method_len
+        cdef uint64_t hash
+        cdef CacheRow *row = NULL
+        cdef bytes raw, decoded
+        cdef size_t length
+        if block.target_len == 1 and target[0] == 47:  # "/", as in the template
+            return 0
+        if block.target_len <= MAX_CACHED_BYTES:
+            row = self.targets.find(target, block.target_len, &hash)
+        if row == NULL:
+            raw = base[block.path_off:block.path_off + block.path_len] or b"/"
+            decoded = PyBytes_FromStringAndSize(NULL, len(raw))
+            length = sw_percent_decode(<unsigned char *>PyBytes_AS_STRING(decoded), raw, len(raw))
+            path = PyUnicode_DecodeUTF8(PyBytes_AS_STRING(decoded), length, "replace")
+            query = base[block.query_off:block.query_off + block.query_len]
+            if block.target_len > MAX_CACHED_BYTES:
+                scope[PATH], scope[RAW_PATH], scope[QUERY_STRING] = path, raw, query
+                return 0
+            row = self.targets.keep(hash, target[:block.target_len], path, raw, query)
+        PyDict_SetItem(scope, PATH, <object>row.first)
+        PyDict_SetItem(scope, RAW_PATH, <object>row.second)
+        PyDict_SetItem(scope, QUERY_STRING, <object>row.third)
+        return 0
+
+    cdef object call(self, AsgiExchange exchange):
+        """Call the app: what it returns is to be awaited."""
+        cdef dict scope = exchange.scope
+        exchange.scope = None
+        return self.app(scope, exchange.receive_method, exchange.send_method)
+
+    cdef int ended(self, AsgiExchange exchange, object error) except -1:
+        """The app is through with a request, with `error` or None: see that its final frame goes out."""
+        if error is not None:
+            if not (exchange.gone and isinstance(error, OSError)):
+                self.outlet.line[SLOT_APP_ERRORS] += 1
+                logger.error("exception in the ASGI app", exc_info=error)
+        elif not exchange.complete and not exchange.is_gone():
+            self.outlet.line[SLOT_APP_ERRORS] += 1
+            logger.error("the ASGI app returned without %s",
+                         "completing its response" if exchange.started else "starting a response")
+        return self._settle(exchange)
+
+    cdef int _settle(self, AsgiExchange exchange) except -1:
+        if not exchange.complete and not exchange.fail():
+            self.outlet.want_space(exchange.reactor)
+            if not exchange.fail():
+                exchange.owes_end = True
+                self.crowded.append(exchange)
+                return 0
+        self.active -= 1
+        exchange.scope = None
+        if exchange.is_waiting:
+            (<dict>self.waiting[exchange.reactor]).pop(exchange.request_id, None)
+        if exchange.waiters:
+            exchange.wake()
+        # Held by its two methods and our caller, and they by it alone: the next request can have it. Else the app
+        # has kept something: it keeps a finished exchange, and the next request gets a new one.
+        if (Py_REFCNT(exchange) == 3 and Py_REFCNT(exchange.receive_method) == 1
+                and Py_REFCNT(exchange.send_method) == 1 and len(self.spare) < MAX_SPARE):
+            self.spare.append(exchange)
+        else:
+            exchange.receive_method = exchange.send_method = None
+        return 0
+
+    cdef int news(self, int reactor, uint64_t request_id) except -1:
+        """A client took data, or is gone."""
+        exchange = (<dict>self.waiting[reactor]).get(request_id)
+        if exchange is not None:
+            (<AsgiExchange>exchange).wake()
+        return 0
+
+    cdef int room(self) except -1:
+        """There may be room in the rings again: let everyone who waits for that try."""
+        cdef AsgiExchange exchange
+        cdef list crowded = self.crowded
+        if crowded:
+            self.crowded = []
+            for exchange in crowded:
+                if exchange.owes_end:
+                    self._settle(exchange)
+                else:
+                    exchange.wake()
+        return 0
+
+    cdef bint has_room(self) noexcept:
+        """Before sleep, once it is announced: ask for room again, and look. True when somebody can go on."""
+        cdef AsgiExchange exchange
+        for exchange in self.crowded:
+            self.outlet.want_space(exchange.reactor)
+            if self.outlet.reserve(exchange.reactor, exchange.need) != NULL:
+                return True
+        return False
+
+
+cdef class AsgiExchange(Exchange):
+    """One http request: the two callables that the app gets, and who waits in them."""
+
+    def __cinit__(self, Outlet outlet, AsgiAdapter adapter):
+        self.adapter = adapter
+        self.turn_limit = TURN_BYTES
+        self.receive_method = self.receive
+        self.send_method = self.send
+
+    def receive(self):
+        """The next event: http.request with the whole body, then http.disconnect."""
+        cdef ReceiveCall call = ReceiveCall.__new__(ReceiveCall)
+        call.exchange = self
+        return call
+
+    def send(self, message):
+        """Take http.response.start or http.response.body. Raises InvalidResponse, ClientDisconnected, RuntimeError."""
+        cdef SendCall call = SendCall.__new__(SendCall)
+        call.exchange = self
+        call.message = message
+        return call
+
+    cdef object wait(self):
+        """A future that is done at the next piece of news."""
+        future = self.adapter.loop.create_future()
+        future._asyncio_future_blocking = True
+        if self.waiters is None:
+            self.waiters = []
+        self.waiters.append(future)
+        return future
+
+    cdef int wake(self) except -1:
+        cdef list waiters = self.waiters
+        if waiters:
+            self.waiters = None
+            for future in waiters:
+                if not future.done():
+                    future.set_result(None)
+        return 0
+
+    cdef int watch(self) except -1:
+        """Ask to hear when the client takes data or goes away."""
+        if not self.is_waiting:
+            self.is_waiting = True
+            (<dict>self.adapter.waiting[self.reactor])[self.request_id] = self
+        sw_request_want_ack(self.request)
+        return 0
+
+
+cdef class Call:
+    """What receive() and send() return. It does its work when it is awaited, once."""
+
+    cdef bint advance(self) except -1:
+        """Go on: True when done, with the result in `value`; False to wait for the future (or None) in `value`."""
+        raise NotImplementedError
+
+    cdef bint step(self) except -1:
+        cdef bint done
+        if self.done:
+            raise RuntimeError("cannot reuse already awaited coroutine")
+        self.begun = True
+        self.done = True  # an exception ends it
+        done = self.advance()
+        self.done = done
+        return done
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.step():
+            if self.value is None:
+                raise StopIteration
+            raise StopIteration(self.value)
+        return self.value
+
+    def send(self, value):
+        """Run to the next suspension."""
+        if self.step():
+            raise StopIteration(self.value)
+        return self.value
+
+    def throw(self, kind, value=None, traceback=None):
+        """Raise inside: it does not go on."""
+        self.done = True
+        self.exchange = None
+        if value is None:
+            value = kind() if isinstance(kind, type) else kind
+        elif not isinstance(value, BaseException):
+            value = kind(value)
+        raise value if traceback is None else value.with_traceback(traceback)
+
+    def close(self):
+        """Give up."""
+        self.done = True
+        self.exchange = None
+
+    @property
+    def cr_running(self):
+        return False
+
+    @property
+    def cr_suspended(self):
+        return self.begun and not self.done
+
+    @property
+    def cr_await(self):
+        return self.value if self.begun and not self.done else None
+
+    @property
+    def cr_frame(self):
+        return None
+
+    @property
+    def cr_code(self):
+        return None
+
+
+cdef PySendResult _call_send(PyObject *call, PyObject *argument, PyObject **result) except PYGEN_ERROR:
+    """`am_send` of calls: a result without StopIteration."""
+    cdef bint done = (<Call>call).step()
+    value = (<Call>call).value
+    Py_INCREF(value)
+    result[0] = <PyObject *>value
+    return PYGEN_RETURN if done else PYGEN_NEXT
+
+
+cdef class ReceiveCall(Call):
+    """One receive()."""
+
+    cdef bint advance(self) except -1:
+        cdef AsgiExchange exchange = self.exchange
+        if exchange.body is not None:
+            self.value = {TYPE: REQUEST, BODY: exchange.body, MORE_BODY: False}
+            exchange.body = None
+            return True
+        if not exchange.complete and not exchange.is_gone():
+            exchange.watch()
+            if not exchange.is_gone():
+                self.value = exchange.wait()
+                return False
+        self.value = {TYPE: DISCONNECT}
+        return True
+
+
+cdef class SendCall(Call):
+    """One send()."""
+
+    cdef bint advance(self) except -1:
+        cdef AsgiExchange exchange = self.exchange
+        cdef object kind
+        self.value = None
+        if self.resting:
+            return True
+        if self.body is None:
+            kind = self._get(TYPE)
+            if kind == RESPONSE_START:
+                self._start()
+                return True
+            if kind != RESPONSE_BODY:
+                raise RuntimeError(f"unexpected ASGI message {kind!r}")
+            self._take_body()
+        if self._push():
+            if exchange.complete:
+                if exchange.waiters:
+                    exchange.wake()
+                return True
+            exchange.turn_calls += 1
+            if exchange.turn_calls < TURN_CALLS and exchange.turn_bytes < TURN_BYTES:
+                return True
+            self.resting = True
+            exchange.turn_calls = 0
+            exchange.turn_bytes = 0
+        return False
+
+    cdef object _get(self, str key, object otherwise=None):
+        cdef PyObject *value
+        if type(self.message) is dict:
+            value = PyDict_GetItem(<dict>self.message, key)
+            return otherwise if value == NULL else <object>value
+        return self.message.get(key, otherwise)
+
+    cdef int _start(self) except -1:
+        cdef AsgiExchange exchange = self.exchange
+        cdef bytes name, value
+        cdef object pair
+        if exchange.started:
+            raise RuntimeError("http.response.start was sent twice")
+        if exchange.is_gone():
+            raise ClientDisconnected("the client is gone")
+        status = self._get(STATUS)
+        if not isinstance(status, int):
+            raise InvalidResponse(f"status {status!r} is not an integer")
+        if self._get("trailers"):
+            raise RuntimeError("response trailers are not supported")
+        exchange.head.begin(status)
+        for pair in self._get(HEADERS, ()):
+            if type(pair) is tuple and len(<tuple>pair) == 2:
+                raw_name, raw_value = <object>(<tuple>pair)[0], <object>(<tuple>pair)[1]
+            else:
+                raw_name, raw_value = pair
+            name = <bytes>raw_name if PyBytes_CheckExact(raw_name) else _octets(raw_name)
+            value = <bytes>raw_value if PyBytes_CheckExact(raw_value) else _octets(raw_value)
+            exchange.head.add(<unsigned char *>PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name),
+                              <unsigned char *>PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
+        exchange.started = True
+        return 0
+
+    cdef int _take_body(self) except -1:
+        cdef AsgiExchange exchange = self.exchange
+        cdef object body
+        if not exchange.started:
+            raise RuntimeError("http.response.body was sent before http.response.start")
+        if exchange.finished:
+            raise RuntimeError("http.response.body was sent after the response was complete")
+        if not exchange.complete and exchange.is_gone():
+            raise ClientDisconnected("the client is gone")
+        body = self._get(BODY, b"")
+        self.body = <bytes>body if PyBytes_CheckExact(body) else _octets(body)
+        self.last = not self._get(MORE_BODY, False)
+        if self.last:
+            exchange.finished = True
+        return 0
+
+    cdef bint _push(self) except -1:
+        """Publish the rest of the body: True when all is out, False to wait for `value`."""
+        cdef AsgiExchange exchange = self.exchange
+        cdef Wait asked = WAIT_NONE
+        while True:
+            self.sent += exchange.push(<unsigned char *>PyBytes_AS_STRING(self.body) + self.sent,
+                                       PyBytes_GET_SIZE(self.body) - self.sent, self.last)
+            if exchange.blocked == WAIT_NONE:
+                if not exchange.complete and exchange.is_gone():
+                    raise ClientDisconnected("the client is gone")
+                return True
+            if exchange.blocked == WAIT_TURN:
+                exchange.turn_bytes = 0
+                exchange.turn_calls = 0
+                return False
+            if exchange.blocked == asked:  # asked, and looked once more: now wait
+                if exchange.blocked == WAIT_SPACE:
+                    exchange.adapter.crowded.append(exchange)
+                self.value = exchange.wait()
+                exchange.turn_bytes = 0
+                return False
+            asked = exchange.blocked
+            if exchange.blocked == WAIT_SPACE:
+                exchange.adapter.outlet.want_space(exchange.reactor)
+            else:
+                exchange.watch()
+
+
+sw_async_methods(ReceiveCall).am_send = _call_send
+sw_async_methods(SendCall).am_send = _call_send

@@ -1,0 +1,53 @@
+"""What an adapter needs of the worker's end of shared memory: the interface, without an implementation.
+
+Adapters know frames and requests, not rings, eventfds or sleeping; the worker's channel implements this. So imports
+point one way, and an adapter can be driven by anything that takes frames.
+
+Contract: every call is made with the GIL held, which is the lock between threads of one worker; nothing may
+release it between `reserve` and `publish`.
+"""
+
+
+cdef class Outlet:
+    """Where an adapter reads requests and puts response frames.
+
+    `max_payload_bytes`: head and body bytes of one frame; `high_water_bytes`: how far a response may be ahead of
+    its client; `line`: the worker's line of the scoreboard.
+    """
+
+    cdef sw_request_entry *entry(self, int reactor, uint64_t request_id) noexcept:
+        """The request's row of the request table."""
+        return NULL
+
+    cdef const sw_block *block(self, int reactor, const sw_descriptor *descriptor) noexcept:
+        """The request itself, readable until its final frame is published."""
+        return NULL
+
+    cdef bint address(self, int reactor, uint32_t row, uint64_t generation, sw_address *address) noexcept:
+        """Copy a session's addresses; False when the connection is gone."""
+        return False
+
+    cdef unsigned char *reserve(self, int reactor, uint64_t length) noexcept:
+        """Room for a frame, or NULL while there is none."""
+        return NULL
+
+    cdef void publish(self, int reactor, uint64_t length, bint last) noexcept:
+        """Publish the frame just reserved and see that the reactor learns of it."""
+
+    cdef void want_space(self, int reactor) noexcept:
+        """Ask for a wake-up when there is room. The caller must try `reserve` once more before it waits."""
+
+    cdef int watch(self, int reactor, uint64_t request_id) except -1:
+        """Begin to listen for news of a request, before asking for any (WSGI only)."""
+        raise NotImplementedError
+
+    cdef int wait(self, int reactor, uint64_t request_id, uint64_t need) except -1:
+        """Block this thread, without the GIL, until there may be news since `watch` or the last `wait`.
+
+        need: bytes of the frame that had no room, or 0. It may return early: the caller tries, asks, waits again.
+        """
+        raise NotImplementedError
+
+    cdef int unwatch(self, int reactor, uint64_t request_id) except -1:
+        """Listen no more."""
+        raise NotImplementedError

@@ -1,0 +1,29 @@
+from libc.stdint cimport uint32_t, uint64_t
+
+from cpython.ref cimport PyObject
+
+from swhttp.adapters.outlet cimport Outlet
+
+
+cdef enum:
+    PEER_ROWS = 2048  # a power of two
+
+
+cdef struct PeerRow:
+    uint64_t generation
+    uint32_t session
+    int reactor
+    PyObject *client       # (address, port) or None
+    PyObject *server       # (address, port), (path, None) or None
+    PyObject *client_host  # the same as strings; NULL when there are none
+    PyObject *client_port
+    PyObject *server_host
+    PyObject *server_port
+
+
+cdef class Peers:
+    cdef Outlet outlet
+    cdef tuple binds
+    cdef PeerRow rows[PEER_ROWS]
+    cdef PeerRow *find(self, int reactor, uint32_t session, uint64_t generation) except NULL
+    cdef int _forget(self, PeerRow *row) except -1

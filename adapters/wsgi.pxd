@@ -1,0 +1,29 @@
+from libc.stdint cimport uint64_t
+
+from swhttp.adapters.exchange cimport Exchange
+from swhttp.adapters.fields cimport Cache, WsgiFields
+from swhttp.adapters.outlet cimport Outlet
+from swhttp.adapters.peers cimport Peers
+from swhttp.ipc.frame cimport sw_block, sw_descriptor
+
+
+cdef class WsgiAdapter:
+    cdef Outlet outlet
+    cdef object app
+    cdef dict template
+    cdef WsgiFields fields
+    cdef Peers peers
+    cdef Cache targets
+    cdef list spare
+    cdef int run(self, int reactor, const sw_descriptor *descriptor) except -1
+    cdef dict _environ(self, int reactor, const sw_block *block)
+    cdef int _target(self, const sw_block *block, dict environ) except -1
+    cdef int _respond(self, WsgiExchange exchange, dict environ) except -1
+
+
+cdef class WsgiExchange(Exchange):
+    cdef object start_method
+    cdef object write_method
+    cdef int out(self, bytes data, bint last) except -1
+    cdef int answer(self, object result) except -1
+    cdef int settle(self) except -1

@@ -1,0 +1,8 @@
+from typing import Any
+
+from swhttp.adapters.outlet import Outlet
+
+class WsgiAdapter:
+    def __init__(
+        self, outlet: Outlet, app: Any, binds: tuple[str, ...], multithread: bool, software: str
+    ) -> None: ...

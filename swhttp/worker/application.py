@@ -1,0 +1,121 @@
+"""Finds the application, and says whether it is ASGI or WSGI.
+
+It owns the import and the inspection. It never calls the application (only a factory), and never serves.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_MACHINERY = (_OURS, "<frozen importlib", os.path.dirname(importlib.__file__) + os.sep)
+
+
+class BootFailure(Exception):
+    """The application cannot be served: one readable message."""
+
+
+def load(app: Any, *, factory: bool, app_dir: str | None) -> Any:
+    """The application that `app` names (or is).
+
+    app: `module:attr`, `module:attr.attr`, or an object; factory: call it to get the application; app_dir: where
+    modules are looked for first, None for the current directory. Raises BootFailure, and whatever the import raises.
+    """
+    directory = os.path.abspath(app_dir or os.getcwd())
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+    found = _find(app) if isinstance(app, str) else app
+    if factory:
+        if not callable(found):
+            raise BootFailure(f"{app!r} is no factory: it cannot be called")
+        found = found()
+    if not callable(found):
+        raise BootFailure(f"{app!r} is no application: {type(found).__name__} objects cannot be called")
+    return found
+
+
+def _find(name: str) -> Any:
+    module_name, colon, path = name.partition(":")
+    if not (module_name and colon and path):
+        raise BootFailure(f"{name!r} does not name an application: write module:attribute")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise BootFailure(f"there is no module {error.name!r} (looked for {name!r})") from None
+        raise
+    found: Any = module
+    for attribute in path.split("."):
+        try:
+            found = getattr(found, attribute)
+        except AttributeError:
+            raise BootFailure(f"module {module_name!r} has no {path!r}") from None
+    return found
+
+
+def interface_of(app: Callable[..., Any]) -> str:
+    """ "asgi" or "wsgi", by looking at what a call would return, or else at what a call would take.
+
+    ASGI is what returns an awaitable: a coroutine function, an object whose __call__ is one, a class whose instances
+    can be awaited; partials and decorators (`__wrapped__`) are looked through. What is none of these and takes three
+    arguments but not two is ASGI as well, for a WSGI application must take two.
+    """
+    if isinstance(app, type):
+        return "asgi" if hasattr(app, "__await__") else "wsgi"
+    if _returns_coroutine(app):
+        return "asgi"
+    try:
+        signature = inspect.signature(app)
+    except (TypeError, ValueError):
+        return "wsgi"
+    return "asgi" if _takes(signature, 3) and not _takes(signature, 2) else "wsgi"
+
+
+def _returns_coroutine(app: Any) -> bool:
+    seen = 0
+    while app is not None and seen < 100:  # a decorator may wrap itself
+        if inspect.iscoroutinefunction(app):
+            return True
+        if isinstance(app, functools.partial):
+            app = app.func
+        elif inspect.isfunction(app) or inspect.ismethod(app) or inspect.isbuiltin(app):
+            app = getattr(app, "__wrapped__", None)
+        elif isinstance(app, type):
+            return hasattr(app, "__await__")
+        else:
+            app = getattr(type(app), "__call__", None)  # noqa: B004 - the function, not whether there is one
+            if not (inspect.isfunction(app) or inspect.iscoroutinefunction(app)):
+                return False
+        seen += 1
+    return False
+
+
+def _takes(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
+def print_failure(error: BaseException) -> None:
+    """Write to stderr why the application cannot be served: its own frames, none of ours or of the import system."""
+    if isinstance(error, BootFailure):
+        print(f"swhttp: {error}", file=sys.stderr, flush=True)
+        return
+    traceback.print_exception(type(error), error, _without_ours(error.__traceback__))
+    sys.stderr.flush()
+
+
+def _without_ours(frames: TracebackType | None) -> TracebackType | None:
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_MACHINERY):
+        frames = frames.tb_next
+    return frames

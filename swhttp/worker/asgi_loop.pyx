@@ -1,0 +1,140 @@
+"""The ASGI worker: a uvloop event loop on which the slot's eventfd is one more reader.
+
+It owns the loop, the order of life (lifespan startup, ready, serve, drain, lifespan shutdown) and the draining of the
+request rings. A drain takes what the rings hold, at most DRAIN_REQUESTS, so that timers and sockets get their turn;
+then it announces sleep and looks once more. Between drains the slot is asleep for the reactors although the loop
+may be busy with other things: the eventfd then waits for it.
+"""
+
+import os
+import signal
+
+from swhttp.adapters.asgi cimport AsgiAdapter, AsgiExchange
+from swhttp.ipc.frame cimport EVENT_BUFFER_EMPTY, EVENT_CLOSE, EVENT_PACKAGE, EVENT_STOP, sw_descriptor
+from swhttp.ipc.ring cimport SW_ASLEEP, sw_eventfd_drain, sw_sleep_begin, sw_sleep_end
+from swhttp.ipc.scoreboard cimport SLOT_SLEEPS
+from swhttp.worker.channel cimport Channel
+from swhttp.worker.runner cimport Runners
+
+import uvloop
+
+from swhttp.adapters.lifespan import Lifespan
+
+cdef enum:
+    DRAIN_REQUESTS = 256  # taken in one drain
+
+
+cdef class AsgiLoop(Runners):
+    """Serves the requests of one slot. `ended`: a future, done once every reactor has sent EVENT_STOP and all is done."""
+
+    cdef Channel channel
+    cdef readonly object ended
+    cdef int budget
+    cdef bint again              # a call of `drain` is scheduled
+
+    def __init__(self, Channel channel, AsgiAdapter adapter, loop):
+        Runners.__init__(self, adapter, loop)
+        self.channel = channel
+        self.ended = loop.create_future()
+
+    cdef AsgiExchange next_exchange(self):
+        cdef sw_descriptor descriptor
+        cdef int reactor
+        while self.budget > 0 and self.channel.pop(&descriptor, &reactor):
+            self.budget -= 1
+            if descriptor.type == EVENT_PACKAGE:
+                if self.channel.take(reactor, &descriptor):
+                    return self.adapter.take(reactor, &descriptor)
+            elif descriptor.type == EVENT_CLOSE or descriptor.type == EVENT_BUFFER_EMPTY:
+                self.adapter.news(reactor, descriptor.request_id)
+            elif descriptor.type == EVENT_STOP:
+                self.channel.stop(reactor)
+        return None
+
+    def on_event(self):
+        """The slot's eventfd is readable."""
+        sw_eventfd_drain(self.channel.eventfd)
+        self.drain()
+
+    def drain(self):
+        """Take what there is, then announce sleep."""
+        cdef Channel channel = self.channel
+        self.again = False
+        sw_sleep_end(channel.sleeping)
+        self.adapter.room()
+        self.budget = DRAIN_REQUESTS
+        channel.may_hold = True
+        try:
+            while True:
+                while self.budget > 0 and channel.has_more():
+                    self.run()
+                channel.flush()
+                if self.budget <= 0:
+                    break
+                sw_sleep_begin(channel.sleeping, SW_ASLEEP)
+                if not channel.has_more():
+                    break
+                sw_sleep_end(channel.sleeping)
+        finally:
+            channel.may_hold = False
+        if self.budget <= 0 or (self.adapter.crowded and self.adapter.has_room()):
+            self._drain_soon()
+        else:
+            channel.line[SLOT_SLEEPS] += 1
+        if channel.stops == channel.reactors and self.adapter.active == 0 and not self.ended.done():
+            self.close()
+            self.ended.set_result(None)
+
+    cdef int _drain_soon(self) except -1:
+        if not self.again:
+            self.again = True
+            self.loop.call_soon(self.drain)
+        return 0
+
+    cdef int freed(self) except -1:
+        return self._drain_soon() if self.channel.stops == self.channel.reactors else 0
+
+
+async def _serve(context, app, loop, ready, stopping):
+    cdef AsgiAdapter adapter
+    cdef Channel channel
+    cdef AsgiLoop worker
+    lifespan = Lifespan(app, context.lifespan)
+    await lifespan.startup()
+    channel = Channel(context.memory, context.slot)
+    adapter = AsgiAdapter(channel, app, loop, lifespan.state, context.binds, channel.reactors)
+    worker = AsgiLoop(channel, adapter, loop)
+    loop.add_signal_handler(signal.SIGTERM, stopping)
+    loop.add_reader(context.channel.fileno(), _manager_is_gone, context.channel)
+    loop.add_reader(channel.eventfd, worker.on_event)
+    loop.call_soon(worker.drain)
+    ready()
+    await worker.ended
+    loop.remove_reader(channel.eventfd)
+    await lifespan.shutdown()
+
+
+def _manager_is_gone(channel):
+    """The manager has nothing to say to us: what is readable is its end. Nobody would take our answers."""
+    try:
+        if channel.recv(4096):
+            return
+    except BlockingIOError:
+        return
+    except OSError:
+        pass
+    os._exit(1)
+
+
+def serve(context, app, ready, stopping):
+    """Serve `app` in the slot of `context` until every reactor has sent EVENT_STOP.
+
+    ready, stopping: called when requests can come, and when this process was asked to leave. Raises LifespanFailed.
+    """
+    loop = uvloop.new_event_loop()
+    try:
+        loop.run_until_complete(_serve(context, app, loop, ready, stopping))
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.run_until_complete(loop.shutdown_default_executor())
+        loop.close()

@@ -1,0 +1,38 @@
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from swhttp.adapters.outlet cimport Outlet
+from swhttp.ipc.frame cimport sw_block, sw_descriptor
+from swhttp.ipc.memory cimport SharedMemory
+from swhttp.ipc.request_table cimport sw_request_entry
+from swhttp.ipc.ring cimport sw_ring_end, sw_sleeping
+from swhttp.ipc.sessions cimport sw_address, sw_session
+
+
+cdef struct Link:                    # with one reactor
+    sw_ring_end requests
+    sw_ring_end responses
+    sw_request_entry *table
+    const unsigned char *blocks
+    sw_session *sessions
+    sw_sleeping *sleeping            # the reactor's
+    int eventfd                      # the reactor's
+    bint held                        # a response was published that it has not been woken for
+    bint stopped                     # EVENT_STOP has come
+
+
+cdef class Channel(Outlet):
+    cdef SharedMemory memory
+    cdef Link *links
+    cdef readonly int reactors
+    cdef readonly int stops          # reactors that sent EVENT_STOP
+    cdef readonly int eventfd        # this slot's
+    cdef sw_sleeping *sleeping       # this slot's
+    cdef bint may_hold               # somebody will flush soon: wake-ups may be held back
+    cdef int quiet_run               # wake-ups held back since the last one
+    cdef int turn                    # the reactor whose ring is looked at first
+    cdef bint pop(self, sw_descriptor *descriptor, int *reactor) except? True
+    cdef bint take(self, int reactor, const sw_descriptor *descriptor) noexcept
+    cdef bint has_more(self) noexcept
+    cdef void flush(self) noexcept
+    cdef void stop(self, int reactor) noexcept
+    cdef void _wake(self, Link *link) noexcept

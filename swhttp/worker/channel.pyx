@@ -1,0 +1,169 @@
+"""The worker's end of shared memory: request rings in, response rings out, one pair per reactor.
+
+It owns the private ends of this slot's rings, and when reactors are woken. It never looks into a request (adapters
+do) and never sleeps (the loops do).
+
+Wake moderation. A response is published at once, but while more requests wait here the reactor may be left to find
+it by itself: `sw_wake_claim(quiet)` says whether it will (it is awake, or sleeps with a tick). After
+limits.QUIET_RESPONSES of those, and always before this worker sleeps or waits, it is woken (`flush`).
+
+Contract: every call with the GIL held, which is the lock between the threads of one worker.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+from swhttp.adapters.outlet cimport Outlet
+from swhttp.ipc.frame cimport SW_BLOCK_UNIT, sw_block, sw_descriptor, sw_frame
+from swhttp.ipc.memory cimport Segment, SharedMemory
+from swhttp.ipc.request_table cimport sw_request_entry, sw_request_index, sw_request_take
+from swhttp.ipc.ring cimport (sw_eventfd_write, sw_ring_advance, sw_ring_attach, sw_ring_has_more, sw_ring_max_frame,
+                              sw_ring_peek, sw_ring_publish, sw_ring_release, sw_ring_reserve, sw_ring_want_space,
+                              sw_sleeping, sw_wake_claim)
+from swhttp.ipc.scoreboard cimport (SLOT_DONE, SLOT_FRAME_BYTES, SLOT_FRAMES, SLOT_LOST, SLOT_QUIET, SLOT_TAKEN,
+                                    SLOT_WAKES, Scoreboard)
+from swhttp.ipc.sessions cimport sw_address, sw_session, sw_session_address
+
+from swhttp import limits
+
+cdef int QUIET_RESPONSES = limits.QUIET_RESPONSES
+
+
+cdef class Channel(Outlet):
+    """The rings of one slot, seen by its worker.
+
+    memory: the server's; slot: ours, whose rings were reset for this generation.
+    """
+
+    def __cinit__(self, SharedMemory memory, int slot, *_):
+        cdef Link *link
+        cdef int r
+        geometry = memory.geometry
+        self.memory = memory
+        self.reactors = geometry.reactors
+        self.links = <Link *>calloc(self.reactors, sizeof(Link))
+        if self.links == NULL:
+            raise MemoryError
+        for r in range(self.reactors):
+            link = &self.links[r]
+            sw_ring_attach(&link.requests, memory.request_ring(slot, r), memory.request_ring_data(slot, r),
+                           geometry.request_ring_bytes)
+            sw_ring_attach(&link.responses, memory.response_ring(slot, r), memory.response_ring_data(slot, r),
+                           geometry.response_ring_bytes)
+            link.table = <sw_request_entry *>(<Segment>memory.tables[r]).address
+            link.blocks = <const unsigned char *>(<Segment>memory.blocks[r]).address
+            link.sessions = <sw_session *>(<Segment>memory.sessions[r]).address
+            link.sleeping = <sw_sleeping *>memory.reactor_sleeping(r)
+            link.eventfd = memory.reactor_eventfds[r]
+        self.sleeping = <sw_sleeping *>memory.slot_sleeping(slot)
+        self.eventfd = memory.slot_eventfds[slot]
+        self.line = (<Scoreboard>memory.scoreboard).slot(slot)
+        self.max_payload_bytes = min(limits.MAX_SMALL_FRAME_BYTES, sw_ring_max_frame(geometry.response_ring_bytes)
+                                     - sizeof(sw_frame))
+        self.high_water_bytes = limits.HIGH_WATER_BYTES
+
+    def __dealloc__(self):
+        free(self.links)
+
+    # ---- requests in
+
+    cdef bint pop(self, sw_descriptor *descriptor, int *reactor) except? True:
+        """The next descriptor of any ring, round robin: False when there is none."""
+        cdef Link *link
+        cdef unsigned char *at
+        cdef long long ready
+        cdef int i, r = self.turn
+        for i in range(self.reactors):
+            link = &self.links[r]
+            ready = sw_ring_peek(&link.requests, &at)
+            reactor[0] = r
+            r += 1
+            if r == self.reactors:
+                r = 0
+            if ready >= <long long>sizeof(sw_descriptor):
+                memcpy(descriptor, at, sizeof(sw_descriptor))
+                sw_ring_advance(&link.requests, sizeof(sw_descriptor))
+                if sw_ring_release(&link.requests):
+                    self._wake(link)
+                self.turn = r
+                return True
+            if ready != 0:
+                raise RuntimeError(f"request ring of reactor {reactor[0]} is corrupt")
+        return False
+
+    cdef bint take(self, int reactor, const sw_descriptor *descriptor) noexcept:
+        """Make the request ours; False when the reactor has taken it back."""
+        if sw_request_take(self.entry(reactor, descriptor.request_id), descriptor.request_id):
+            self.line[SLOT_TAKEN] += 1
+            return True
+        self.line[SLOT_LOST] += 1
+        return False
+
+    cdef bint has_more(self) noexcept:
+        """Is there anything in any request ring?"""
+        cdef int r
+        for r in range(self.reactors):
+            if sw_ring_has_more(&self.links[r].requests):
+                return True
+        return False
+
+    cdef void stop(self, int reactor) noexcept:
+        """EVENT_STOP has come from a reactor."""
+        if not self.links[reactor].stopped:
+            self.links[reactor].stopped = True
+            self.stops += 1
+
+    # ---- the outlet
+
+    cdef sw_request_entry *entry(self, int reactor, uint64_t request_id) noexcept:
+        return self.links[reactor].table + sw_request_index(request_id)
+
+    cdef const sw_block *block(self, int reactor, const sw_descriptor *descriptor) noexcept:
+        return <const sw_block *>(self.links[reactor].blocks + <uint64_t>descriptor.block * SW_BLOCK_UNIT)
+
+    cdef bint address(self, int reactor, uint32_t row, uint64_t generation, sw_address *address) noexcept:
+        return sw_session_address(self.links[reactor].sessions + row, generation, address)
+
+    cdef unsigned char *reserve(self, int reactor, uint64_t length) noexcept:
+        return sw_ring_reserve(&self.links[reactor].responses, length)
+
+    cdef void publish(self, int reactor, uint64_t length, bint last) noexcept:
+        cdef Link *link = &self.links[reactor]
+        cdef bint quiet
+        sw_ring_publish(&link.responses, length)
+        self.line[SLOT_FRAMES] += 1
+        self.line[SLOT_FRAME_BYTES] += length
+        if last:
+            self.line[SLOT_DONE] += 1
+        quiet = self.may_hold and self.quiet_run < QUIET_RESPONSES and self.has_more()
+        if sw_wake_claim(link.sleeping, quiet):
+            sw_eventfd_write(link.eventfd)
+            self.line[SLOT_WAKES] += 1
+        if quiet:
+            self.quiet_run += 1
+            link.held = True
+            self.line[SLOT_QUIET] += 1
+        else:
+            self.quiet_run = 0
+            link.held = False
+
+    cdef void want_space(self, int reactor) noexcept:
+        self.flush()
+        sw_ring_want_space(&self.links[reactor].responses)
+
+    # ---- waking reactors
+
+    cdef void flush(self) noexcept:
+        """Wake every reactor that was left to its tick."""
+        cdef int r
+        self.quiet_run = 0
+        for r in range(self.reactors):
+            if self.links[r].held:
+                self.links[r].held = False
+                self._wake(&self.links[r])
+
+    cdef void _wake(self, Link *link) noexcept:
+        if sw_wake_claim(link.sleeping, False):
+            sw_eventfd_write(link.eventfd)
+            self.line[SLOT_WAKES] += 1

@@ -1,0 +1,37 @@
+"""What a worker is told when it is forked: one immutable value, made by the manager."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+from swhttp.ipc.memory import SharedMemory
+
+
+@dataclass(frozen=True)
+class WorkerContext:
+    """A worker's place and task."""
+
+    slot: int
+    generation: int
+    memory: SharedMemory
+    """Narrowed to what the worker in `slot` may see."""
+    app: Any
+    """An import string (`module:attr`, `module:attr.attr`) or the application itself."""
+    factory: bool
+    """`app` is to be called without arguments and returns the application."""
+    app_dir: str | None
+    """Put on sys.path; None: the current directory."""
+    interface: str
+    """auto, asgi or wsgi."""
+    threads: int
+    """WSGI: requests at once."""
+    channel: socket.socket
+    """SEQPACKET, to the manager. Its end means that the manager is gone."""
+    binds: tuple[str, ...]
+    """Texts of the listeners, "127.0.0.1:8000" or "unix:/path", by the index that sessions carry."""
+    log_level: str
+    graceful_timeout_s: float
+    lifespan: str = "auto"
+    """auto: an app that raises before its first receive() has none; on: it must have one; off: it is not asked."""

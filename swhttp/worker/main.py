@@ -1,0 +1,57 @@
+"""A worker process, from the fork to its exit status: import the app, choose the loop, serve, leave.
+
+It owns the order of these steps. The manager calls `run` in the child, after hygiene. Exit statuses: 0 drained,
+ExitCode.APP the app could not be loaded or started (said on stderr); everything else is a crash.
+"""
+
+from __future__ import annotations
+
+import gc
+import signal
+
+from swhttp.adapters.lifespan import LifespanFailed
+from swhttp.errors import ExitCode
+from swhttp.messages import Channel
+from swhttp.worker import application
+from swhttp.worker.context import WorkerContext
+
+
+def run(context: WorkerContext) -> int:
+    """Be the worker that `context` describes. Returns its exit status."""
+    for number in (signal.SIGINT, signal.SIGQUIT):  # the terminal sends them to the whole group
+        signal.signal(number, signal.SIG_IGN)
+    manager = Channel(context.channel)
+    try:
+        app = application.load(context.app, factory=context.factory, app_dir=context.app_dir)
+    except BaseException as error:
+        return _failed(error)
+    interface = context.interface
+    if interface == "auto":
+        interface = application.interface_of(app)
+
+    def ready() -> None:
+        # What is there now stays: the collector need not look at it again, and forked pages stay shared.
+        gc.collect()
+        gc.freeze()
+        manager.send("ready", interface=interface)
+
+    def stopping() -> None:
+        manager.send("stopping")
+
+    try:
+        if interface == "asgi":
+            from swhttp.worker import asgi_loop
+
+            asgi_loop.serve(context, app, ready, stopping)
+        else:
+            from swhttp.worker import wsgi_loop
+
+            wsgi_loop.serve(context, app, ready, stopping)
+    except LifespanFailed as error:
+        return _failed(error.__cause__ or application.BootFailure(str(error)))
+    return ExitCode.OK
+
+
+def _failed(error: BaseException) -> int:
+    application.print_failure(error)
+    return ExitCode.APP

@@ -1,0 +1,56 @@
+from cpython.ref cimport PyObject
+
+from swhttp.adapters.asgi cimport AsgiAdapter, AsgiExchange
+
+
+cdef extern from "Python.h":
+    ctypedef enum PySendResult:
+        PYGEN_RETURN
+        PYGEN_ERROR
+        PYGEN_NEXT
+
+
+cdef enum:
+    MAX_TASK_BYTES = 512
+
+
+cdef class Runners:
+    cdef AsgiAdapter adapter
+    cdef readonly object loop
+    cdef readonly object context
+    cdef list idle               # runners that wait in their gate
+    cdef set suspended           # runners whose request waits for something: the strong reference to their tasks
+    cdef readonly int made       # tasks made, for tests and tuning
+    cdef bint closing
+    cdef AsgiExchange next_exchange(self)
+    cdef int freed(self) except -1
+    cdef int run(self) except -1
+    cdef Runner _make(self)
+    cdef int close(self) except -1
+
+
+cdef class Runner:
+    cdef Runners runners
+    cdef readonly object task
+    cdef object resume           # what continues the task: its wake-up, or its first step
+    cdef bint fresh
+    cdef Gate gate
+    cdef AsgiExchange exchange
+    cdef object coroutine        # the app's
+    cdef object steps            # what is sent to: the coroutine, or the iterator of another awaitable
+    cdef object context
+    cdef bint was_suspended
+    cdef unsigned char before[MAX_TASK_BYTES]
+    cdef PySendResult go(self, PyObject **result) except PYGEN_ERROR
+    cdef PySendResult _step(self, PyObject **result) except PYGEN_ERROR
+    cdef int _finish(self, object error) except -1
+    cdef int _suspend(self) except -1
+    cdef PySendResult _rest(self, PyObject **result) except PYGEN_ERROR
+    cdef PySendResult _retire(self, PyObject **result) except PYGEN_ERROR
+    cdef void _remember(self) noexcept
+    cdef bint _unnoticed(self) noexcept
+
+
+cdef class Gate:
+    cdef public object _asyncio_future_blocking
+    cdef Runner runner

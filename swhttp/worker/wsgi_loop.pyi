@@ -1,0 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
+from swhttp.worker.context import WorkerContext
+
+def serve(context: WorkerContext, app: Any, ready: Callable[[], None], stopping: Callable[[], None]) -> None: ...

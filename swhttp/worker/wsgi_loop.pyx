@@ -1,0 +1,289 @@
+"""The WSGI worker: one or more threads that take requests, run the app, and block while there is nothing to do.
+
+It owns the threads and their sleep. The GIL is the lock between them: everything here happens with it, except the
+blocking calls themselves.
+
+Idle threads all block in epoll_wait on one edge-triggered epoll instance; the kernel wakes one of them for each write
+to the slot's eventfd, so there is no leader to hand over, and the eventfd need not be read. A thread that takes a
+request while others sleep announces sleep for them again: a slow app stops nobody.
+
+A thread whose client is slow, or whose ring is full, waits in the middle of a request. When nobody else watches the
+rings it does (`wait`): what is news for others is passed on, requests go to a backlog without being taken, so that
+the reactor can still have them back. When somebody else does, it waits for a kick on an eventfd of its own, and a
+watcher that leaves while nobody else watches kicks one who waits. So with any number of threads the rings are
+watched whenever anyone waits for something in them.
+
+Signals: only the main thread has them unblocked. EINTR runs their Python handlers and waits on.
+"""
+
+import collections
+import os
+import select
+import signal
+import threading
+
+from cpython.exc cimport PyErr_CheckSignals
+
+from libc.errno cimport EINTR, errno
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcpy
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
+
+from swhttp.adapters.wsgi cimport WsgiAdapter
+from swhttp.ipc.frame cimport EVENT_BUFFER_EMPTY, EVENT_CLOSE, EVENT_PACKAGE, EVENT_STOP, sw_descriptor
+from swhttp.ipc.memory cimport SharedMemory
+from swhttp.ipc.ring cimport SW_ASLEEP, sw_eventfd_drain, sw_eventfd_write, sw_sleep_begin
+from swhttp.ipc.scoreboard cimport SLOT_CURRENT_REQUEST, SLOT_CURRENT_SINCE_NS, SLOT_SERVICE_NS, SLOT_SLEEPS
+from swhttp.worker.channel cimport Channel
+
+import swhttp
+
+cdef extern from "<sys/epoll.h>" nogil:
+    enum:
+        EPOLLIN
+        EPOLLRDHUP
+        EPOLLET
+    ctypedef union epoll_data:
+        int fd
+    struct epoll_event:
+        unsigned int events
+        epoll_data data
+    int epoll_wait(int epfd, epoll_event *events, int count, int timeout_ms)
+
+cdef extern from "<poll.h>" nogil:
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    enum:
+        POLLIN
+    int poll(pollfd *fds, unsigned long count, int timeout_ms)
+
+
+cdef int64_t _now_ns() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return now.tv_sec * 1000000000 + now.tv_nsec
+
+
+cdef class WsgiLoop(Channel):
+    """Serves the requests of one slot. `manager`: the fd whose end means that the manager is gone."""
+
+    cdef WsgiAdapter adapter
+    cdef object epoll
+    cdef int epoll_fd
+    cdef int manager
+    cdef int sleepers            # threads in epoll_wait, or on their way out of it
+    cdef object backlog          # (reactor, descriptor) of requests that a waiting thread found; not taken
+    cdef dict watched            # (reactor, request_id) -> eventfd of a thread in the middle of that request
+
+    def __init__(self, SharedMemory memory, int slot, int manager):
+        self.manager = manager
+        self.backlog = collections.deque()
+        self.watched = {}
+        self.epoll = select.epoll()
+        self.epoll.register(self.eventfd, select.EPOLLIN | select.EPOLLET)
+        self.epoll.register(manager, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET)
+        self.epoll_fd = self.epoll.fileno()
+        self.may_hold = True  # every thread flushes before it sleeps
+
+    # ---- a thread's life
+
+    def work(self, bint is_main):
+        """Serve until every reactor has sent EVENT_STOP and nothing is left here."""
+        cdef sw_descriptor descriptor
+        cdef int reactor
+        cdef int64_t begun_ns = 0, now_ns
+        while True:
+            if not self._next(&descriptor, &reactor):
+                begun_ns = 0
+                if self.stops == self.reactors:
+                    break
+                self._sleep()
+                continue
+            if not self.take(reactor, &descriptor):
+                continue
+            if self.sleepers or self.watched:
+                self._hand_over()
+            if begun_ns == 0:
+                begun_ns = _now_ns()
+            if is_main:
+                self.line[SLOT_CURRENT_SINCE_NS] = begun_ns
+                self.line[SLOT_CURRENT_REQUEST] = <int64_t>descriptor.request_id
+            self.adapter.run(reactor, &descriptor)
+            if is_main:
+                self.line[SLOT_CURRENT_REQUEST] = 0
+            now_ns = _now_ns()
+            self._served(now_ns - begun_ns)
+            begun_ns = now_ns  # when the next is here already, this one's end is its beginning
+        self.flush()
+        self._hand_over()
+        sw_eventfd_write(self.eventfd)  # the next sleeper finds the end too
+
+    cdef void _served(self, int64_t service_ns) noexcept:
+        cdef int64_t average_ns = self.line[SLOT_SERVICE_NS]
+        self.line[SLOT_SERVICE_NS] = average_ns + ((service_ns - average_ns) >> 3) if average_ns else service_ns
+
+    cdef bint _next(self, sw_descriptor *descriptor, int *reactor) except? True:
+        """The next request for this thread; what else is in the rings is dealt with on the way."""
+        cdef bytes kept
+        if self.backlog:
+            reactor[0], kept = self.backlog.popleft()
+            memcpy(descriptor, <const char *>kept, sizeof(sw_descriptor))
+            return True
+        while self.pop(descriptor, reactor):
+            if descriptor.type == EVENT_PACKAGE:
+                return True
+            self._event(descriptor, reactor[0])
+        return False
+
+    cdef int _event(self, const sw_descriptor *descriptor, int reactor) except -1:
+        if descriptor.type == EVENT_CLOSE or descriptor.type == EVENT_BUFFER_EMPTY:
+            fd = self.watched.get((reactor, descriptor.request_id))
+            if fd is not None:
+                sw_eventfd_write(fd)
+        elif descriptor.type == EVENT_STOP:
+            self.stop(reactor)
+        return 0
+
+    cdef int _hand_over(self) except -1:
+        """This thread is going to be busy, for nobody knows how long: others must hear of what comes."""
+        if self.sleepers:
+            sw_sleep_begin(self.sleeping, SW_ASLEEP)
+            if self.backlog or self.has_more():
+                sw_eventfd_write(self.eventfd)
+        else:
+            self._kick()  # one of them watches the rings now
+        return 0
+
+    # ---- sleep
+
+    cdef int _sleep(self) except -1:
+        """Block until something may have come, as one of those whom the slot's eventfd wakes."""
+        self.flush()
+        self.sleepers += 1
+        sw_sleep_begin(self.sleeping, SW_ASLEEP)
+        if self.backlog or self.has_more() or self.stops == self.reactors:
+            self.sleepers -= 1
+            return 0
+        self._block()
+        self._kick()  # there may be room in their rings
+        return 0
+
+    cdef int _block(self) except -1:
+        """epoll_wait. `sleepers` counts us already, and not any more afterwards."""
+        cdef epoll_event event
+        cdef int count
+        self.line[SLOT_SLEEPS] += 1
+        try:
+            while True:
+                with nogil:
+                    count = epoll_wait(self.epoll_fd, &event, 1, -1)
+                if count > 0:
+                    break
+                if count < 0 and errno != EINTR:
+                    raise OSError(errno, "epoll_wait")
+                PyErr_CheckSignals()
+        finally:
+            self.sleepers -= 1
+        if event.data.fd == self.manager:
+            _manager_is_gone(self.manager)
+        return 0
+
+    # ---- waiting in the middle of a request
+
+    cdef int watch(self, int reactor, uint64_t request_id) except -1:
+        self.watched[reactor, request_id] = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        return 0
+
+    cdef int unwatch(self, int reactor, uint64_t request_id) except -1:
+        os.close(self.watched.pop((reactor, request_id)))
+        return self._hand_over()
+
+    cdef int wait(self, int reactor, uint64_t request_id, uint64_t need) except -1:
+        cdef pollfd waits[2]
+        cdef epoll_event event
+        cdef int count
+        cdef bint watching
+        self.flush()
+        sw_sleep_begin(self.sleeping, SW_ASLEEP)
+        self._pump()
+        if need:
+            self.want_space(reactor)
+            if self.reserve(reactor, need) != NULL:
+                return 0
+        waits[0].fd = self.watched[reactor, request_id]
+        waits[1].fd = self.epoll_fd
+        waits[0].events = waits[1].events = POLLIN
+        watching = self.sleepers == 0
+        if watching:
+            self.sleepers += 1
+            self.line[SLOT_SLEEPS] += 1
+        try:
+            while True:
+                with nogil:
+                    count = poll(waits, 2 if watching else 1, -1)
+                if count > 0:
+                    break
+                if errno != EINTR:
+                    raise OSError(errno, "poll")
+                PyErr_CheckSignals()
+        finally:
+            if watching:
+                self.sleepers -= 1
+        sw_eventfd_drain(waits[0].fd)
+        if watching and waits[1].revents:
+            if epoll_wait(self.epoll_fd, &event, 1, 0) > 0 and event.data.fd == self.manager:
+                _manager_is_gone(self.manager)
+            self._kick()
+            self._pump()
+        return 0
+
+    cdef int _pump(self) except -1:
+        """Empty the rings without taking a request."""
+        cdef sw_descriptor descriptor
+        cdef int reactor
+        while self.pop(&descriptor, &reactor):
+            if descriptor.type == EVENT_PACKAGE:
+                self.backlog.append((reactor, (<char *>&descriptor)[:sizeof(sw_descriptor)]))
+            else:
+                self._event(&descriptor, reactor)
+        if self.backlog and self.sleepers:
+            sw_eventfd_write(self.eventfd)
+        return 0
+
+    cdef int _kick(self) except -1:
+        """Whoever waits in the middle of a request is to look again."""
+        for fd in self.watched.values():
+            sw_eventfd_write(fd)
+        return 0
+
+
+def _manager_is_gone(fd):
+    """The manager has nothing to say to us: what is readable is its end. Nobody would take our answers."""
+    os._exit(1)
+
+
+def _work(WsgiLoop worker):
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    worker.work(False)
+
+
+def serve(context, app, ready, stopping):
+    """Serve `app` in the slot of `context` until every reactor has sent EVENT_STOP.
+
+    ready, stopping: called when requests can come, and when this process was asked to leave.
+    """
+    cdef WsgiLoop worker = WsgiLoop(context.memory, context.slot, context.channel.fileno())
+    signal.signal(signal.SIGTERM, lambda number, frame: stopping())
+    worker.adapter = WsgiAdapter(worker, app, context.binds, context.threads > 1, f"swhttp/{swhttp.__version__}")
+    threads = [threading.Thread(target=_work, args=(worker,), name=f"swhttp-{number}")
+               for number in range(1, context.threads)]
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    for thread in threads:
+        thread.start()
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    ready()
+    worker.work(True)
+    for thread in threads:
+        thread.join()
