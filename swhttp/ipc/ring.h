@@ -116,6 +116,20 @@ static inline unsigned char *sw_ring_reserve(sw_ring_end *end, uint64_t length)
     return end->data + at;
 }
 
+/* Is there room for a frame of `length` bytes, when all frames have that length and it divides the ring? Reads the
+ * other side's index only when what is known of it does not do. */
+static inline int sw_ring_has_room(sw_ring_end *end, uint64_t length)
+{
+    uint64_t tail;
+    if (end->own - end->peer + length <= end->size)
+        return 1;
+    tail = atomic_load_explicit(&end->ring->tail, memory_order_acquire);
+    if (end->own - tail > end->size)
+        return 0;
+    end->peer = tail;
+    return end->own - tail + length <= end->size;
+}
+
 /* Publish the frame just reserved and written. Waking the consumer is the caller's next step. */
 static inline void sw_ring_publish(sw_ring_end *end, uint64_t length)
 {

@@ -18,6 +18,7 @@ cdef extern from "swhttp/ipc/ring.h" nogil:
     void sw_ring_reset(void *memory)
     uint64_t sw_ring_max_frame(uint64_t size)
     unsigned char *sw_ring_reserve(sw_ring_end *end, uint64_t length)
+    bint sw_ring_has_room(sw_ring_end *end, uint64_t length)
     void sw_ring_publish(sw_ring_end *end, uint64_t length)
     void sw_ring_want_space(sw_ring_end *end)
     uint64_t sw_ring_unread(sw_ring_end *end)

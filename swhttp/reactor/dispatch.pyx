@@ -12,7 +12,7 @@ from libc.stdint cimport int64_t
 from swhttp.ipc.frame cimport EVENT_PACKAGE, EVENT_STOP, sw_descriptor
 from swhttp.ipc.request_table cimport (SW_REQUEST_QUEUED, sw_request_entry, sw_request_free, sw_request_id,
                                        sw_request_index, sw_request_queue, sw_request_revoke, sw_request_state)
-from swhttp.ipc.ring cimport (sw_eventfd_write, sw_ring_publish, sw_ring_reserve, sw_ring_unread,
+from swhttp.ipc.ring cimport (sw_eventfd_write, sw_ring_has_room, sw_ring_publish, sw_ring_reserve, sw_ring_unread,
                               sw_ring_want_space, sw_wake_claim)
 from swhttp.ipc.scoreboard cimport (REACTOR_DISPATCHED, REACTOR_IN_FLIGHT, REACTOR_REVOKED, REACTOR_WAITING,
                                     REACTOR_WAKES, SLOT_SERVICE_NS)
@@ -109,7 +109,9 @@ cdef int _least_slot(State *s) noexcept nogil:
             if link.state != SLOT_UP:
                 continue
             load = sw_load_in_flight(&s.loads[slot])
-            if load < lowest and load < _capacity(s, link):
+            # A ring can be full of requests that were taken back, while its worker is busy with one.
+            if (load < lowest and load < _capacity(s, link)
+                    and sw_ring_has_room(&link.requests, sizeof(sw_descriptor))):
                 lowest, best = load, slot
         if best < 0:
             return -1
@@ -125,7 +127,8 @@ cdef int _round_robin_slot(State *s) noexcept nogil:
     for i in range(s.slots):
         slot = <int>((s.turn + <uint32_t>i) % <uint32_t>s.slots)
         link = &s.links[slot]
-        if link.state == SLOT_UP and sw_load_reserve(&s.loads[slot], link.generation, _capacity(s, link)):
+        if (link.state == SLOT_UP and sw_ring_has_room(&link.requests, sizeof(sw_descriptor))
+                and sw_load_reserve(&s.loads[slot], link.generation, _capacity(s, link))):
             s.turn = <uint32_t>slot + 1
             return slot
     return -1
@@ -283,16 +286,23 @@ cdef void dispatch_waiting(State *s) noexcept nogil:
 
 
 cdef bint dispatch_could_go_on(State *s) noexcept nogil:
-    """Is there room for a waiting request? Asked after the gauge is up and before the reactor sleeps."""
+    """Is there room for a waiting request, or for an EVENT_STOP? Asked when the reactor has announced its sleep: only
+    then can a full ring be told to wake it."""
     cdef int slot
     cdef SlotLink *link
-    if s.waiting_count == 0:
-        return False
+    cdef bint entry = s.free_entry_count > 0 or s.entries_used < s.table_entries
     for slot in range(s.slots):
         link = &s.links[slot]
-        if (link.state == SLOT_UP and (not _keyed(s) or link.waiting_first != NULL)
-                and sw_load_in_flight(&s.loads[slot]) < _capacity(s, link)
-                and sw_ring_unread(&link.requests) < link.requests.size):
+        if not link.stop_owed:
+            if s.waiting_count == 0 or not entry or link.state != SLOT_UP:
+                continue
+            if (_keyed(s) and link.waiting_first == NULL
+                    or sw_load_in_flight(&s.loads[slot]) >= _capacity(s, link)):
+                continue
+        if sw_ring_has_room(&link.requests, sizeof(sw_descriptor)):
+            return True
+        sw_ring_want_space(&link.requests)
+        if sw_ring_has_room(&link.requests, sizeof(sw_descriptor)):
             return True
     return False
 
@@ -410,8 +420,9 @@ cdef void slot_up(State *s, int slot, uint32_t generation, bint asgi) noexcept n
     link.generation = generation
     link.asgi = asgi
     link.posted = 0
+    if link.state != SLOT_UP:
+        s.up += 1
     link.state = SLOT_UP
-    s.up += 1
 
 
 cdef void _rehome(State *s, int slot) noexcept nogil:

@@ -237,6 +237,7 @@ cdef class Reactor:
         cdef bint tick = False
         cdef size_t data
         cdef bint slept = False
+        cdef bint accepting = False
         if s.todo_first == NULL and s.ready_first == NULL and not s.more_published:
             tick = dispatch_untaken(s)
             sw_sleep_begin(s.sleeping, SW_ASLEEP_WITH_TICK if tick else SW_ASLEEP)
@@ -253,12 +254,17 @@ cdef class Reactor:
         self._do_todo()
         for i in range(n):
             data = <size_t>s.events[i].data.ptr
-            if data == DATA_WAKE:
-                continue
-            if data < 4096:
+            if data >= 4096:
+                self._event(<Conn *>s.events[i].data.ptr, s.events[i].events)
+            elif data != DATA_WAKE:
+                accepting = True
+        if not accepting:
+            return
+        # Last: a row that this turn has closed must not be given out while events of its old owner are at hand.
+        for i in range(n):
+            data = <size_t>s.events[i].data.ptr
+            if DATA_LISTENERS <= data < 4096:
                 self._accept(<int>(data - DATA_LISTENERS))
-                continue
-            self._event(<Conn *>s.events[i].data.ptr, s.events[i].events)
 
     cdef int64_t _sleep_ns(self, bint tick) noexcept nogil:
         """How long epoll may wait: -1 for ever."""
@@ -494,8 +500,8 @@ cdef class Reactor:
         dispatch_waiting(s)
         dispatch_rebalance(s)
         self._owed()
+        self._deadlines()  # before the flush: ending a connection may be news for its worker
         dispatch_flush(s)
-        self._deadlines()
         if s.draining and not s.drained and s.open == 0:
             s.drained = True
             self._report(MAIL_DRAINED, -1)
@@ -697,7 +703,7 @@ cdef class Reactors:
 
     def slot_dead(self, int slot):
         """The process in `slot` is reaped: settle its requests. Reported as ("settled", slot) by all reactors."""
-        self.settling[slot] = self.count
+        self.settling[slot] = self.settling.get(slot, 0) + self.count
         self._tell(MAIL_SLOT_DEAD, slot)
 
     def manager_dead(self):
