@@ -38,7 +38,8 @@ from swhttp.reactor.dispatch cimport (dispatch_could_go_on, dispatch_flush, disp
                                       slot_say_stop, slot_stop, slot_up)
 from swhttp.reactor.http1 cimport Http1, ready
 from swhttp.reactor.outbox cimport out_flush, out_pending
-from swhttp.reactor.reasons cimport (REASON_BODY_TIMEOUT, REASON_HEAD_TIMEOUT, REASON_NONE, REASON_QUEUE_TIMEOUT)
+from swhttp.reactor.reasons cimport (REASON_BODY_TIMEOUT, REASON_HEAD_TIMEOUT, REASON_NONE, REASON_QUEUE_TIMEOUT,
+                                     REASON_WORKER_LOST)
 from swhttp.reactor.response cimport (response_clock, response_continue, response_cut, response_own,
                                       response_progress)
 from swhttp.reactor.settle cimport settle_anything_published, settle_dead, settle_responses
@@ -55,7 +56,7 @@ from swhttp.reactor.system cimport (AF_INET, AF_INET6, EPOLL_CLOEXEC, EPOLL_CTL_
                                     EPOLLET, EPOLLEXCLUSIVE, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_create1,
                                     epoll_ctl, epoll_event, getsockname, recv, sockaddr, sockaddr_storage,
                                     socklen_t, ssize_t, sw_accept, sw_address_text, sw_epoll_wait, sw_monotonic_ns)
-from swhttp.reactor.timers cimport timer_expired, timer_next_ns
+from swhttp.reactor.timers cimport timer_expired, timer_next_ns, timer_set
 
 from swhttp import limits
 from swhttp.reactor.settings import DISPATCH_MODES
@@ -69,6 +70,7 @@ cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
 
 cdef int ACCEPTS_PER_TURN = limits.ACCEPTS_PER_TURN
+cdef uint64_t BODY_TIMEOUT_NS = <uint64_t>(limits.BODY_TIMEOUT_S * 1e9)
 cdef int64_t TICK_NS = <int64_t>(limits.TICK_S * 1e9)
 cdef int64_t SECOND_NS = 1000000000
 cdef int WARNING = 30
@@ -168,6 +170,8 @@ cdef class Reactor:
         # The Server line stands behind the Date line, whose length never changes.
         response_clock(s)
         name = b"server: " + settings.server_header + b"\r\n" if settings.server_header else b""
+        if s.date_len + len(name) > <int>sizeof(s.fields_tail):
+            raise ValueError("server_header is too long")
         memcpy(s.fields_tail + s.date_len, <const char *>name, len(name))
         s.fields_tail_len = s.date_len + <int>len(name)
         s.epoll = epoll_create1(EPOLL_CLOEXEC)
@@ -352,6 +356,9 @@ cdef class Reactor:
             conn_close(s, c)
         elif c.stage == STAGE_FINISHING and out_pending(c) == 0:
             conn_next(s, c)
+        elif (c.stage == STAGE_BODY or c.stage == STAGE_CHUNKED) and out_pending(c) == 0:
+            # The flush of 100 Continue took the deadline of the body away.
+            timer_set(s, c, s.now_ns + BODY_TIMEOUT_NS)
         else:
             response_progress(s, c)
         return c.fd >= 0
@@ -550,6 +557,10 @@ cdef class Reactor:
             else:
                 conn_close(s, c)
         if s.waiting_count > 0:
+            while s.orphaned and s.up == 0 and s.waiting_first != NULL:
+                c = s.waiting_first
+                dispatch_leave_queue(s, c)
+                response_own(s, c, REASON_WORKER_LOST)
             self._expire_queue(s.waiting_first)
             self._expire_keyed()
         if s.accept_paused_until_ns and s.now_ns >= s.accept_paused_until_ns:
@@ -599,12 +610,14 @@ cdef class Reactor:
                 settle_dead(s, mail.a)
                 self._report(MAIL_SETTLED, mail.a)
             elif mail.kind == MAIL_DRAIN:
+                s.orphaned = s.orphaned or mail.a != 0
                 self._drain()
             elif mail.kind == MAIL_STOP:
                 s.stopping = True
 
     cdef void _drain(self) noexcept nogil:
-        """No new connections; idle ones end now; what is under way is finished."""
+        """No new connections; idle ones end now; what is under way is finished. Asked for again when the manager has
+        died during a drain."""
         cdef State *s = &self.state
         cdef uint32_t row
         cdef Conn *c
@@ -707,8 +720,8 @@ cdef class Reactors:
         self._tell(MAIL_SLOT_DEAD, slot)
 
     def manager_dead(self):
-        """No worker will come back: stop accepting, and answer with 502 all that is with one."""
-        self.drain()
+        """No worker will come back: stop accepting, and answer with 502 all that is with one or waits for one."""
+        self._tell(MAIL_DRAIN, 1)
         for slot in range(self.slots):
             self.slot_dead(slot)
 

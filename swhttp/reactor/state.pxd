@@ -254,6 +254,7 @@ cdef struct State:
     uint64_t accept_logged_ns
     bint more_published      # a ring was left with frames in it
     bint draining
+    bint orphaned            # no worker will ever come again
     bint drained
     bint stopping
     # Shared with the other reactors and the main thread.
