@@ -38,6 +38,8 @@ PREFETCH_WINDOW_S: Final = 0.001  # as many as fit in this much service time
 REVOKE_AFTER_S: Final = 0.002  # a prefetched request older than this goes to an idle worker
 QUEUE_SIZE: Final = 16384  # requests without a worker, a reactor; past it 503
 QUEUE_TIMEOUT_S: Final = 30.0  # past it 503
+SPIN_S: Final = 0.00006  # how long a reactor looks for a lone response before it sleeps; two CPUs or more
+SPIN_IN_FLIGHT: Final = 2  # with more than this in flight it has better to do
 TICK_S: Final = 0.0005  # how long a reactor sleeps at most while a worker holds untaken requests
 
 # Flow.

@@ -41,6 +41,8 @@ cdef bint _settle_frame(State *s, SlotLink *link, int slot, const sw_frame *fram
     if c == NULL or c.request_id != frame.request_id or c.slot != slot:
         return False
     s.line[REACTOR_SMALL_FRAMES] += 1
+    if frame.flags & SW_FRAME_LAST:
+        s.round_trip_ns += ((s.now_ns - c.since_ns) >> 3) - (s.round_trip_ns >> 3)
     if c.stage != STAGE_GONE:
         return response_frame(s, c, frame, payload)
     if frame.flags & SW_FRAME_LAST:

@@ -252,6 +252,8 @@ cdef struct State:
     bint listening
     uint64_t accept_paused_until_ns
     uint64_t accept_logged_ns
+    uint64_t round_trip_ns   # moving average from posting a request to its final frame
+    uint64_t spin_ns         # how long to look for a lone response before sleeping, 0: never
     bint more_published      # a ring was left with frames in it
     bint draining
     bint orphaned            # no worker will ever come again
