@@ -10,6 +10,11 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 ROOT = Path(__file__).parent
+# `adapters` is the package swhttp.adapters. Cython looks for its .pxd files by that name, through this link; a source
+# archive holds no links, so it is made where it is missing.
+LINK = ROOT / "swhttp" / "adapters"
+if not LINK.exists():
+    LINK.symlink_to("../adapters")
 ROOMS = {"swhttp/ipc": "swhttp.ipc", "swhttp/reactor": "swhttp.reactor",
          "swhttp/worker": "swhttp.worker", "adapters": "swhttp.adapters"}
 
