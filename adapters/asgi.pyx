@@ -14,7 +14,6 @@ import logging
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Copy, PyDict_GetItem, PyDict_SetItem
-from cpython.object cimport PyTypeObject
 from cpython.ref cimport Py_INCREF, Py_REFCNT, PyObject
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 

@@ -79,7 +79,6 @@ cdef class AsgiFields:
     cdef list read(self, const unsigned char *records, int count):
         """`records`: `count` header records of a request block, names in lower case."""
         cdef list fields = PyList_New(count)
-        cdef CacheRow *row
         cdef size_t length
         cdef object pair
         cdef int i
@@ -152,8 +151,8 @@ cdef class WsgiFields:
         cdef CacheRow *name_row
         cdef size_t length
         cdef str value
-        cdef int i
-        for i in range(count):
+        cdef int _nth
+        for _nth in range(count):
             head = <const sw_header *>records
             name = records + sizeof(sw_header)
             length = sizeof(sw_header) + head.name_len + head.value_len
@@ -169,7 +168,8 @@ cdef class WsgiFields:
                     value = PyUnicode_DecodeLatin1(<const char *>name + head.name_len, head.value_len, NULL)
                     key = <str>name_row.first
                     if length <= MAX_CACHED_BYTES and name_row.second != <PyObject *>True:
-                        self.lines.keep(hash, PyBytes_FromStringAndSize(<const char *>records, length), key, value, None)
+                        line = PyBytes_FromStringAndSize(<const char *>records, length)
+                        self.lines.keep(hash, line, key, value, None)
                     self._add(environ, key, value)
             records += length
         return 0

@@ -74,7 +74,8 @@ class Lifespan:
         assert self._task is not None
         self._answer = asyncio.get_running_loop().create_future()
         self._messages.put_nowait({"type": kind})
-        await asyncio.wait([self._task, self._answer], return_when=asyncio.FIRST_COMPLETED)
+        waiting: list[asyncio.Future[Any]] = [self._task, self._answer]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         return self._answer.result() if self._answer.done() else None
 
     async def _end(self) -> None:

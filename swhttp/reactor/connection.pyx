@@ -9,7 +9,7 @@ no worker that still owes a final frame (STAGE_GONE).
 
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy, memmove, memset
+from libc.string cimport memcpy, memmove
 from posix.unistd cimport close
 
 from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_give

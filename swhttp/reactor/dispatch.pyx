@@ -10,8 +10,8 @@ A connection is on at most one list: a queue while STAGE_WAITING, a slot's list 
 from libc.stdint cimport int64_t
 
 from swhttp.ipc.frame cimport EVENT_PACKAGE, EVENT_STOP, sw_descriptor
-from swhttp.ipc.request_table cimport (SW_REQUEST_QUEUED, sw_request_entry, sw_request_free, sw_request_id,
-                                       sw_request_index, sw_request_queue, sw_request_revoke, sw_request_state)
+from swhttp.ipc.request_table cimport (SW_REQUEST_QUEUED, sw_request_free, sw_request_id, sw_request_index,
+                                       sw_request_queue, sw_request_revoke, sw_request_state)
 from swhttp.ipc.ring cimport (sw_eventfd_write, sw_ring_has_room, sw_ring_publish, sw_ring_reserve, sw_ring_unread,
                               sw_ring_want_space, sw_wake_claim)
 from swhttp.ipc.scoreboard cimport (REACTOR_DISPATCHED, REACTOR_IN_FLIGHT, REACTOR_REVOKED, REACTOR_WAITING,
@@ -97,10 +97,10 @@ cdef int _keyed_slot(State *s, Conn *c) noexcept nogil:
 
 cdef int _least_slot(State *s) noexcept nogil:
     """The worker with fewest requests among those with room, and that room reserved; -1: none."""
-    cdef int slot, best, tried
+    cdef int slot, best, _try_again
     cdef uint32_t load, lowest
     cdef SlotLink *link
-    for tried in range(s.up):
+    for _try_again in range(s.up):
         best = -1
         lowest = 0xFFFFFFFF
         for i in range(s.slots):
@@ -435,7 +435,6 @@ cdef void _rehome(State *s, int slot) noexcept nogil:
 cdef void slot_stop(State *s, int slot) noexcept nogil:
     """Post nothing more: take back what is not begun, then say EVENT_STOP as the last word."""
     cdef SlotLink *link = &s.links[slot]
-    cdef sw_descriptor *d
     cdef Conn *c
     cdef Conn *previous
     if link.state != SLOT_UP:

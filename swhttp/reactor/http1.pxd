@@ -51,7 +51,7 @@ cdef class Http1:
     cdef int chunks(self, Conn *c, Http1Parser parser, const unsigned char *data, uint32_t length, uint32_t *used)
     cdef int feed_piece(self, Http1Parser parser, const unsigned char *data, uint32_t length, bint *upgraded)
     cdef void done(self, Conn *c, Http1Parser parser, bint upgraded)
-    cdef bint room_for_body(self, Conn *c, uint32_t length)
+    cdef bint room_for_body(self, Conn *c, Http1Parser parser, uint32_t more)
 
 
 cdef void ready(State *s, Conn *c) noexcept nogil

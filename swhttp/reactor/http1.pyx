@@ -20,7 +20,7 @@ Rules for httptools (0.9), each of which a test holds:
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.buffer cimport PyBUF_READ
-from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy, memset
 
@@ -30,20 +30,20 @@ from swhttp.ipc.blocks cimport (SW_NO_BLOCK, sw_blocks_at, sw_blocks_bytes, sw_b
 from swhttp.ipc.frame cimport SW_BLOCK_HEAD_METHOD, SW_BLOCK_KEEP_ALIVE, sw_header
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_REQUESTS
 from swhttp.reactor.boundary cimport BOUNDARY_MORE, BOUNDARY_WHOLE, boundary_chunks, boundary_head
-from swhttp.reactor.connection cimport (conn_consume_input, conn_drop_block, conn_keep_input, conn_release,
-                                          conn_todo)
+from swhttp.reactor.connection cimport conn_consume_input, conn_keep_input, conn_release, conn_todo
 from swhttp.reactor.grammar cimport (sw_content_length, sw_copy_lower, sw_copy_value, sw_is_host, sw_is_target,
                                      sw_is_tchar, sw_is_word)
 from swhttp.reactor.reasons cimport (REASON_BAD_CHUNK, REASON_BAD_CONTENT_LENGTH, REASON_BAD_FIELD_VALUE,
-                                     REASON_BAD_HOST, REASON_BAD_REQUEST_LINE, REASON_BAD_SYNTAX, REASON_BAD_TARGET,
-                                     REASON_BAD_TRAILER, REASON_BAD_TRANSFER_ENCODING, REASON_BLOCKS_FULL,
-                                     REASON_BODY_TOO_LARGE, REASON_CONNECT_METHOD, REASON_ENCODING_IN_HTTP10,
-                                     REASON_INTERNAL, REASON_LENGTH_AND_ENCODING, REASON_MANY_HOSTS,
-                                     REASON_MISSING_HOST, REASON_NONE, REASON_UNKNOWN_ENCODING,
-                                     REASON_UNKNOWN_EXPECTATION, REASON_UNKNOWN_METHOD, REASON_UPGRADE_WITH_BODY)
+                                     REASON_BAD_HOST, REASON_BAD_REQUEST_LINE, REASON_BAD_SYNTAX,
+                                     REASON_BAD_TARGET, REASON_BAD_TRAILER, REASON_BAD_TRANSFER_ENCODING,
+                                     REASON_BLOCKS_FULL, REASON_BODY_TOO_LARGE, REASON_CONNECT_METHOD,
+                                     REASON_ENCODING_IN_HTTP10, REASON_INTERNAL, REASON_LENGTH_AND_ENCODING,
+                                     REASON_MANY_HOSTS, REASON_MISSING_HOST, REASON_NONE,
+                                     REASON_UNKNOWN_ENCODING, REASON_UNKNOWN_EXPECTATION,
+                                     REASON_UNKNOWN_METHOD, REASON_UPGRADE_WITH_BODY)
 from swhttp.reactor.state cimport (CHUNK_SIZE, CHUNK_TRAILER, CONN_EXPECT, CONN_HEAD_METHOD, CONN_HTTP10,
-                                   CONN_KEEP_ALIVE, CONN_READABLE, CONN_UNREAD, STAGE_BODY, STAGE_CHUNKED, STAGE_HEAD,
-                                   STAGE_IDLE, STAGE_READY)
+                                   CONN_KEEP_ALIVE, CONN_READABLE, CONN_UNREAD, STAGE_BODY, STAGE_CHUNKED,
+                                   STAGE_HEAD, STAGE_IDLE, STAGE_READY)
 from swhttp.reactor.timers cimport timer_clear, timer_set
 
 from swhttp import limits
@@ -353,10 +353,6 @@ cdef class Http1:
         if upgraded and (parser.chunked or parser.content_length > 0):
             return REASON_UPGRADE_WITH_BODY
         if parser.chunked:
-            if not self.room_for_body(c, 0):
-                return REASON_BLOCKS_FULL
-            parser.base = <unsigned char *>sw_blocks_at(&s.blocks, c.block)
-            parser.block = <sw_block *>parser.base
             c.stage = STAGE_CHUNKED
             c.chunk_state = CHUNK_SIZE
             c.body_left = 0
@@ -374,10 +370,8 @@ cdef class Http1:
         if parser.content_length > 0:
             if <uint64_t>parser.content_length > INLINE_BODY_BYTES:
                 return REASON_BODY_TOO_LARGE
-            if not self.room_for_body(c, <uint32_t>parser.content_length):
+            if not self.room_for_body(c, parser, <uint32_t>parser.content_length):
                 return REASON_BLOCKS_FULL
-            parser.base = <unsigned char *>sw_blocks_at(&s.blocks, c.block)
-            parser.block = <sw_block *>parser.base
             parser.block.body_len = <uint32_t>parser.content_length
             here = length - end
             if here > parser.content_length:
@@ -415,13 +409,14 @@ cdef class Http1:
         ready(self.state, c)
 
     cdef int chunks(self, Conn *c, Http1Parser parser, const unsigned char *data, uint32_t length, uint32_t *used):
-        cdef State *s = self.state
-        cdef unsigned char *content = parser.base + parser.block.body_off
         cdef uint32_t room = <uint32_t>INLINE_BODY_BYTES
         cdef uint32_t copied = c.body_at - parser.block.body_off
         cdef bint upgraded = False
-        cdef int found = boundary_chunks(c, data, length, used, content, room, &copied)
-        cdef int reason
+        cdef int found, reason
+        # The block grows with what has come: a client that promises much and sends little costs little.
+        if not self.room_for_body(c, parser, length if length < room - copied else room - copied):
+            return REASON_BLOCKS_FULL
+        found = boundary_chunks(c, data, length, used, parser.base + parser.block.body_off, room, &copied)
         c.body_at = parser.block.body_off + copied
         if found != BOUNDARY_MORE and found != BOUNDARY_WHOLE:
             return found
@@ -459,10 +454,10 @@ cdef class Http1:
             return REASON_BAD_SYNTAX
         return REASON_NONE
 
-    cdef bint room_for_body(self, Conn *c, uint32_t length):
-        """Make sure that the block has room for the body; a chunked one (0) may grow to the inline limit."""
+    cdef bint room_for_body(self, Conn *c, Http1Parser parser, uint32_t more):
+        """Make sure that the block has room for `more` bytes of body; it may become another one."""
         cdef State *s = self.state
-        cdef uint64_t need = c.body_at + (length if length else INLINE_BODY_BYTES)
+        cdef uint64_t need = <uint64_t>c.body_at + more
         cdef uint32_t larger
         cdef uint8_t larger_class = 0
         if need <= sw_blocks_bytes(&s.blocks, c.block_class):
@@ -474,5 +469,7 @@ cdef class Http1:
         sw_blocks_give(&s.blocks, c.block, c.block_class)
         c.block = larger
         c.block_class = larger_class
+        parser.base = <unsigned char *>sw_blocks_at(&s.blocks, larger)
+        parser.block = <sw_block *>parser.base
         s.line[REACTOR_BLOCKS] = s.blocks.in_use
         return True

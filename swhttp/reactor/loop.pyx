@@ -9,7 +9,7 @@ never waits for anything but epoll. `Reactors` is the master's handle on all of 
 master's main thread only.
 """
 
-from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree, PyMem_RawMalloc
+from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
 from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
@@ -22,17 +22,16 @@ import sys
 import threading
 import traceback
 
-from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_add, sw_blocks_at, sw_blocks_destroy, sw_blocks_init
+from swhttp.ipc.blocks cimport sw_blocks_add, sw_blocks_at, sw_blocks_destroy, sw_blocks_init
 from swhttp.ipc.memory cimport Segment, SharedMemory
 from swhttp.ipc.request_table cimport sw_request_entry
-from swhttp.ipc.ring cimport (SW_ASLEEP, SW_ASLEEP_WITH_TICK, sw_eventfd_write, sw_ring_attach, sw_sleep_begin,
-                              sw_sleep_end, sw_sleeping)
-from swhttp.ipc.scoreboard cimport (REACTOR_ACCEPTED, REACTOR_GIL_NS, REACTOR_GIL_TURNS, REACTOR_GIL_WAIT_NS, REACTOR_IN_FLIGHT,
-                                    REACTOR_RECEIVED_BYTES, REACTOR_REQUESTS, REACTOR_TICKS, REACTOR_TIMEOUTS,
-                                    REACTOR_TURNS, Scoreboard)
+from swhttp.ipc.ring cimport (SW_ASLEEP, SW_ASLEEP_WITH_TICK, sw_ring_attach, sw_sleep_begin, sw_sleep_end,
+                              sw_sleeping)
+from swhttp.ipc.scoreboard cimport (REACTOR_ACCEPTED, REACTOR_GIL_NS, REACTOR_GIL_TURNS, REACTOR_GIL_WAIT_NS,
+                                    REACTOR_IN_FLIGHT, REACTOR_RECEIVED_BYTES, REACTOR_REQUESTS, REACTOR_TICKS,
+                                    REACTOR_TIMEOUTS, REACTOR_TURNS, Scoreboard)
 from swhttp.ipc.sessions cimport SW_ADDRESS_TEXT, sw_address, sw_session
-from swhttp.reactor.connection cimport (conn_close, conn_end, conn_next, conn_open, conn_release, conn_todo,
-                                        conn_watch)
+from swhttp.reactor.connection cimport conn_close, conn_next, conn_open, conn_release, conn_todo, conn_watch
 from swhttp.reactor.dispatch cimport (dispatch_could_go_on, dispatch_flush, dispatch_leave_queue,
                                       dispatch_rebalance, dispatch_submit, dispatch_untaken, dispatch_waiting,
                                       slot_say_stop, slot_stop, slot_up)
@@ -40,23 +39,23 @@ from swhttp.reactor.http1 cimport Http1, ready
 from swhttp.reactor.outbox cimport out_flush, out_pending
 from swhttp.reactor.reasons cimport (REASON_BODY_TIMEOUT, REASON_HEAD_TIMEOUT, REASON_NONE, REASON_QUEUE_TIMEOUT,
                                      REASON_WORKER_LOST)
-from swhttp.reactor.response cimport (response_clock, response_continue, response_cut, response_own,
-                                      response_progress)
+from swhttp.reactor.response cimport response_clock, response_continue, response_own, response_progress
 from swhttp.reactor.settle cimport settle_anything_published, settle_dead, settle_responses
-from swhttp.reactor.state cimport (CONN_CUT, CONN_EOF, CONN_EXPECT, CONN_HUNG_UP, CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_PIECE, CONN_READABLE,
-                                   CONN_UNREAD, CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_CORRUPT, MAIL_DRAIN,
-                                   MAIL_DRAINED, MAIL_LOG, MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STOP,
-                                   MAIL_SLOT_UP, MAIL_STOP, MAX_EVENTS, MAX_RECV_BYTES, SCRATCH_BYTES, SLAB_BYTES,
-                                   SLOT_UP, STAGE_BODY, STAGE_CHUNKED, STAGE_FINISHING, STAGE_GONE, STAGE_HEAD,
-                                   STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_READY, STAGE_WAITING,
-                                   WHEEL_TICK_NS, Conn, SlotLink, State, sw_gauge, sw_gauge_add, sw_gauge_get, sw_load,
-                                   sw_load_reset, sw_mail, sw_mailbox, sw_mailbox_init, sw_mailbox_pending,
-                                   sw_mailbox_send, sw_mailbox_take, sw_mailbox_take_dropped)
-from swhttp.reactor.system cimport (AF_INET, AF_INET6, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLERR,
-                                    EPOLLET, EPOLLEXCLUSIVE, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_create1,
+from swhttp.reactor.state cimport (CONN_EOF, CONN_EXPECT, CONN_HUNG_UP, CONN_LEFTOVER, CONN_PIECE,
+                                   CONN_READABLE, CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_CORRUPT,
+                                   MAIL_DRAIN, MAIL_DRAINED, MAIL_LOG, MAIL_SETTLED, MAIL_SLOT_DEAD,
+                                   MAIL_SLOT_STOP, MAIL_SLOT_UP, MAIL_STOP, MAX_EVENTS, MAX_RECV_BYTES,
+                                   SCRATCH_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED, STAGE_FINISHING,
+                                   STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_READY,
+                                   STAGE_WAITING, WHEEL_TICK_NS, Conn, SlotLink, State, sw_gauge, sw_gauge_add,
+                                   sw_gauge_get, sw_load, sw_load_reset, sw_mail, sw_mailbox, sw_mailbox_init,
+                                   sw_mailbox_pending, sw_mailbox_send, sw_mailbox_take,
+                                   sw_mailbox_take_dropped)
+from swhttp.reactor.system cimport (EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLERR, EPOLLET,
+                                    EPOLLEXCLUSIVE, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_create1,
                                     epoll_ctl, epoll_event, getsockname, recv, sockaddr, sockaddr_storage,
-                                    socklen_t, ssize_t, sw_accept, sw_address_text, sw_epoll_wait, sw_monotonic_ns,
-                                    sw_relax)
+                                    socklen_t, ssize_t, sw_accept, sw_address_text, sw_epoll_wait,
+                                    sw_monotonic_ns, sw_relax)
 from swhttp.reactor.timers cimport timer_expired, timer_next_ns, timer_set
 
 from swhttp import limits
@@ -123,7 +122,6 @@ cdef class Reactor:
         """Private memory, epoll and this reactor's view of the shared memory."""
         cdef State *s = &self.state
         cdef int i
-        cdef char server[64]
         geometry = memory.geometry
         s.index = index
         s.reactors = geometry.reactors
@@ -238,7 +236,6 @@ cdef class Reactor:
 
     cdef void _phase1(self) noexcept nogil:
         cdef State *s = &self.state
-        cdef Conn *c
         cdef int64_t timeout_ns = 0
         cdef int n, i
         cdef bint tick = False
@@ -283,14 +280,14 @@ cdef class Reactor:
         """
         cdef State *s = &self.state
         cdef uint64_t until_ns, now_ns
-        cdef int i
+        cdef int _look
         if (s.spin_ns == 0 or s.line[REACTOR_IN_FLIGHT] == 0 or s.line[REACTOR_IN_FLIGHT] > SPIN_IN_FLIGHT
                 or s.round_trip_ns > s.spin_ns):
             return False
         now_ns = sw_monotonic_ns()
         until_ns = now_ns + s.spin_ns
         while now_ns < until_ns:
-            for i in range(32):
+            for _look in range(32):
                 if settle_anything_published(s):
                     return True
                 sw_relax()
@@ -452,9 +449,9 @@ cdef class Reactor:
         cdef sockaddr_storage peer
         cdef socklen_t length
         cdef sw_address address
-        cdef int i, fd, other, best
+        cdef int fd, other, best, _nth
         cdef sw_mail mail
-        for i in range(ACCEPTS_PER_TURN):
+        for _nth in range(ACCEPTS_PER_TURN):
             length = sizeof(peer)
             fd = sw_accept(s.listener_fds[which], <sockaddr *>&peer, &length)
             if fd < 0:
@@ -771,7 +768,8 @@ cdef class Reactors:
         return True
 
     def reports(self):
-        """What the reactors have to say: ("settled", slot), ("drained", -1), ("corrupt", slot), ("log", level, text)."""
+        """What the reactors have to say: ("settled", slot), ("drained", -1), ("corrupt", slot) and
+        ("log", level, text)."""
         cdef sw_mail mail
         cdef sw_mailbox *box = &self.boxes[self.count]
         cdef uint32_t dropped

@@ -6,16 +6,14 @@ form (frame.h), not in meaning. Runs without the GIL.
 """
 
 from libc.stdio cimport snprintf
-from libc.stdlib cimport free
 from libc.string cimport memcpy, strlen
-from libc.time cimport gmtime, strftime, time_t, tm
 
 from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, SW_FRAME_ABORT, SW_FRAME_CLOSE, SW_FRAME_HAS_DATE,
                                SW_FRAME_HAS_SERVER, SW_FRAME_HEAD, SW_FRAME_LAST)
 from swhttp.ipc.request_table cimport sw_request_ack, sw_request_index
 from swhttp.ipc.scoreboard cimport (REACTOR_BAD_REQUESTS, REACTOR_BLOCKS_FULL, REACTOR_CUT, REACTOR_QUEUE_FULL,
                                     REACTOR_QUEUE_TIMEOUT, REACTOR_RESPONSES, REACTOR_WORKER_LOST)
-from swhttp.reactor.connection cimport conn_close, conn_end, conn_log, conn_next
+from swhttp.reactor.connection cimport conn_close, conn_log, conn_next
 from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_tell
 from swhttp.reactor.outbox cimport out_pending, out_put
 from swhttp.reactor.reasons cimport (REASON_BLOCKS_FULL, REASON_QUEUE_FULL, REASON_QUEUE_TIMEOUT,

@@ -15,8 +15,8 @@ from swhttp.reactor.connection cimport conn_drop_block, conn_release
 from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_revoke, dispatch_submit, slot_down
 from swhttp.reactor.reasons cimport REASON_NONE, REASON_WORKER_LOST
 from swhttp.reactor.response cimport response_cut, response_frame, response_own
-from swhttp.reactor.state cimport (CONN_HEAD_SENT, MAIL_CORRUPT, SLOT_CORRUPT, SLOT_DOWN, SLOT_UP, STAGE_FREE, STAGE_GONE,
-                                   Conn, SlotLink, sw_mail, sw_mailbox_send)
+from swhttp.reactor.state cimport (CONN_HEAD_SENT, MAIL_CORRUPT, SLOT_CORRUPT, SLOT_DOWN, SLOT_UP, STAGE_FREE,
+                                   STAGE_GONE, Conn, SlotLink, sw_mail, sw_mailbox_send)
 
 cdef enum:
     RELEASE_BYTES = 65536      # give room back this often, so that a worker with much to say goes on meanwhile

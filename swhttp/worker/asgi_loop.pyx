@@ -25,7 +25,7 @@ cdef enum:
 
 
 cdef class AsgiLoop(Runners):
-    """Serves the requests of one slot. `ended`: a future, done once every reactor has sent EVENT_STOP and all is done."""
+    """Serves one slot. `ended`: a future, done when every reactor has sent EVENT_STOP and all is done."""
 
     cdef Channel channel
     cdef readonly object ended

@@ -73,8 +73,8 @@ cdef class Channel(Outlet):
         cdef Link *link
         cdef unsigned char *at
         cdef long long ready
-        cdef int i, r = self.turn
-        for i in range(self.reactors):
+        cdef int _nth, r = self.turn
+        for _nth in range(self.reactors):
             link = &self.links[r]
             ready = sw_ring_peek(&link.requests, &at)
             reactor[0] = r
