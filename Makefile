@@ -31,7 +31,7 @@ test: build
 lint: $(VENV)/linters
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/cython-lint $(CYTHON)
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint $(CYTHON)  # it runs pycodestyle by name
 
 model:
 	@for tool in spin gcc; do command -v $$tool >/dev/null || \

@@ -126,7 +126,9 @@ class Manager:
                 log.warning("Worker said what is not understood: slot %d, pid %d", process.slot, process.pid)
 
     def _on_exit(self, process: Process) -> None:
-        self._on_worker(process)  # what it said last comes before its end
+        # What was said last comes before the end: by the master ("stop", or its leaving looks like a death), by it.
+        self._on_master()
+        self._on_worker(process)
         _, status = os.waitpid(process.pid, 0)
         del self._processes[process.slot]
         self._unwatch(process.pidfd)

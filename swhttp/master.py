@@ -261,9 +261,9 @@ class Master:
     def _stop(self) -> None:
         """Let all workers go; the manager leaves when they are gone."""
         self._phase = max(self._phase, Phase.STOPPING)
+        self._manager.send("stop")  # first, so that no worker can leave before the manager expects it
         for slot in sorted(self._up):
             self._stop_slot(slot)
-        self._manager.send("stop")
 
     def _kill(self) -> None:
         """The same, with force: who does not leave at once is killed."""
