@@ -218,7 +218,7 @@ def _follow_up(server: Server, result: Observation) -> None:
     """A fresh connection must be answered by a worker that was there before."""
     workers = server.workers()
     try:
-        pid = server.get("/conformance-after", host="localhost")["pid"]
+        pid = server.get("/conformance-after")["pid"]
     except (AssertionError, Closed, OSError) as error:
         result.problems.append(f"a fresh connection is not served: {error}")
         return
