@@ -1,0 +1,442 @@
+"""Python ends of the shared memory, FOR TOOLS AND TESTS: the server's own code uses the headers directly.
+
+It owns nothing: every class is a view of a `SharedMemory` (ring.h, request_table.h and frame.h say what the bytes
+mean) and keeps it alive. A ring has one producer and one consumer in all processes together, so never make an end
+of which the running server has the same one; the tables and blocks may be read at any time.
+
+    reactor                                     worker
+    DescriptorWriter  -- request ring -->       DescriptorReader
+    FrameReader       <-- response ring --      FrameWriter
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_CLOSE, EVENT_PACKAGE, EVENT_STOP, RESPONSE_SMALL,
+                               SW_BLOCK_UNIT, SW_FRAME_ABORT, SW_FRAME_CLOSE, SW_FRAME_HAS_DATE,
+                               SW_FRAME_HAS_SERVER, SW_FRAME_HEAD, SW_FRAME_LAST, SW_NO_LENGTH, sw_block,
+                               sw_descriptor, sw_frame, sw_frame_bytes, sw_frame_read, sw_header)
+from swhttp.ipc.memory cimport Segment, SharedMemory
+from swhttp.ipc.request_table cimport (SW_REQUEST_FREE, SW_REQUEST_QUEUED, SW_REQUEST_REVOKED, SW_REQUEST_TAKEN,
+                                       sw_request_ack, sw_request_acked, sw_request_closed, sw_request_entry,
+                                       sw_request_free, sw_request_id, sw_request_index, sw_request_queue,
+                                       sw_request_revoke, sw_request_state, sw_request_take, sw_request_want_ack)
+# (What ring.pxd declares is in scope: it is this module's own.)
+
+from typing import NamedTuple
+
+PACKAGE, CLOSE, BUFFER_EMPTY, STOP = EVENT_PACKAGE, EVENT_CLOSE, EVENT_BUFFER_EMPTY, EVENT_STOP
+HEAD, LAST, ABORT, CLOSE_CONNECTION = SW_FRAME_HEAD, SW_FRAME_LAST, SW_FRAME_ABORT, SW_FRAME_CLOSE
+HAS_DATE, HAS_SERVER = SW_FRAME_HAS_DATE, SW_FRAME_HAS_SERVER
+NO_LENGTH = SW_NO_LENGTH
+FREE, QUEUED, TAKEN, REVOKED = SW_REQUEST_FREE, SW_REQUEST_QUEUED, SW_REQUEST_TAKEN, SW_REQUEST_REVOKED
+DESCRIPTOR_BYTES = sizeof(sw_descriptor)
+FRAME_BYTES = sizeof(sw_frame)
+
+
+class BrokenRing(Exception):
+    """The other side has written what cannot be right."""
+
+
+class Descriptor(NamedTuple):
+    """What a request ring carries. `block`: an offset in the reactor's arena, in units of 64 bytes."""
+
+    request_id: int
+    block: int
+    type: int
+
+
+class Frame(NamedTuple):
+    """A response frame. `status` and `content_length` count only with the flag HEAD."""
+
+    request_id: int
+    status: int
+    flags: int
+    content_length: int
+    head: bytes
+    body: bytes
+
+
+cdef uint64_t padded(uint64_t length):
+    return (length + 7) & ~<uint64_t>7
+
+
+cdef class RingEnd:
+    """One side of one ring.
+
+    `memory`: a `SharedMemory`; `slot`, `reactor`: whose ring; `responses`: the response ring, not the request ring.
+    Begins as a new process does: at the start of a ring that has been reset. Raises IndexError.
+    """
+
+    cdef sw_ring_end end
+    cdef readonly SharedMemory memory
+    cdef readonly int slot, reactor
+    cdef readonly size_t data_offset
+    """Of the ring's first byte in the slot's segment."""
+    cdef readonly size_t words_offset
+    """Of the ring's head in the slot's segment; its tail is 64 bytes further on, `want_space` 8 more."""
+
+    def __init__(self, SharedMemory memory, int slot=0, int reactor=0, *, bint responses=False):
+        cdef void *words
+        cdef void *data
+        cdef char *start
+        if not 0 <= slot < memory.geometry.slots or not 0 <= reactor < memory.geometry.reactors:
+            raise IndexError(f"no ring of slot {slot} and reactor {reactor}")
+        self.memory, self.slot, self.reactor = memory, slot, reactor
+        if responses:
+            words, data = memory.response_ring(slot, reactor), memory.response_ring_data(slot, reactor)
+            sw_ring_attach(&self.end, words, data, memory.geometry.response_ring_bytes)
+        else:
+            words, data = memory.request_ring(slot, reactor), memory.request_ring_data(slot, reactor)
+            sw_ring_attach(&self.end, words, data, memory.geometry.request_ring_bytes)
+        start = <char *>(<Segment>memory.slots[slot]).address
+        self.words_offset = <char *>words - start
+        self.data_offset = <char *>data - start
+
+    @property
+    def size(self):
+        """Bytes of the ring."""
+        return self.end.size
+
+    @property
+    def max_frame(self):
+        """The largest frame that is certain to fit into the empty ring."""
+        return sw_ring_max_frame(self.end.size)
+
+    @property
+    def state(self):
+        """The private view of this end, for messages: own index, and the last seen of the other side's."""
+        return {"own": self.end.own, "peer": self.end.peer}
+
+
+cdef class Producer(RingEnd):
+    """The writing end of a ring of frames of any kind."""
+
+    def put(self, const uint8_t[::1] frame):
+        """Publish a frame (a multiple of 8 bytes, at least 8, at most `max_frame`); False: no room now."""
+        cdef unsigned char *at
+        cdef size_t length = frame.shape[0]
+        if length == 0 or length & 7 or length > sw_ring_max_frame(self.end.size):
+            raise ValueError(f"a frame of {length} bytes")
+        at = sw_ring_reserve(&self.end, length)
+        if at == NULL:
+            return False
+        memcpy(at, &frame[0], length)
+        sw_ring_publish(&self.end, length)
+        return True
+
+    @property
+    def unread(self):
+        """Bytes that the consumer has not given back."""
+        return sw_ring_unread(&self.end)
+
+    def want_space(self):
+        """Ask to be woken when there is room. See ring.h for the order of things."""
+        sw_ring_want_space(&self.end)
+
+
+cdef class Consumer(RingEnd):
+    """The reading end of a ring of frames of any kind."""
+
+    @property
+    def has_more(self):
+        """Is anything published that has not been read?"""
+        return sw_ring_has_more(&self.end)
+
+    def peek(self):
+        """(offset in the ring, bytes) of what can be read in one piece, or None. Raises BrokenRing."""
+        cdef unsigned char *at
+        cdef int64_t ready = sw_ring_peek(&self.end, &at)
+        if ready < 0:
+            raise BrokenRing("head or wrap marker")
+        if ready == 0:
+            return None
+        return at - self._data(), ready
+
+    def take(self, uint64_t length):
+        """The next `length` bytes, a frame's; None when the ring is empty. Raises BrokenRing."""
+        cdef unsigned char *at
+        cdef int64_t ready = sw_ring_peek(&self.end, &at)
+        if ready == 0:
+            return None
+        if ready < 0 or <uint64_t>ready < length:
+            raise BrokenRing(f"{ready} bytes where a frame of {length} should be")
+        frame = at[:length]
+        sw_ring_advance(&self.end, length)
+        return frame
+
+    def release(self):
+        """Give back all that was read. True: the producer waits for room and must be woken."""
+        return bool(sw_ring_release(&self.end))
+
+    cdef unsigned char *_data(self):
+        cdef char *start = <char *>(<Segment>self.memory.slots[self.slot]).address
+        return <unsigned char *>start + self.data_offset
+
+
+cdef class DescriptorWriter(Producer):
+    """The reactor's end of a request ring."""
+
+    def post(self, uint64_t request_id, uint32_t block=0, uint16_t type=EVENT_PACKAGE):
+        """Publish a descriptor; False: the ring is full."""
+        cdef sw_descriptor *d = <sw_descriptor *>sw_ring_reserve(&self.end, sizeof(sw_descriptor))
+        if d == NULL:
+            return False
+        d.request_id, d.block, d.type, d.zero = request_id, block, type, 0
+        sw_ring_publish(&self.end, sizeof(sw_descriptor))
+        return True
+
+
+cdef class DescriptorReader(Consumer):
+    """The worker's end of a request ring."""
+
+    def pop(self):
+        """The next `Descriptor`, or None. Its room is given back by `release`. Raises BrokenRing."""
+        cdef sw_descriptor d
+        raw = self.take(sizeof(d))
+        if raw is None:
+            return None
+        memcpy(&d, <const char *>raw, sizeof(d))
+        return Descriptor(d.request_id, d.block, d.type)
+
+
+cdef class FrameWriter(Producer):
+    """The worker's end of a response ring."""
+
+    def __init__(self, SharedMemory memory, int slot=0, int reactor=0):
+        super().__init__(memory, slot, reactor, responses=True)
+
+    def write(self, uint64_t request_id, *, int status=200, int flags=SW_FRAME_HEAD | SW_FRAME_LAST,
+              int64_t content_length=SW_NO_LENGTH, bytes head=b"", bytes body=b""):
+        """Publish a RESPONSE_SMALL frame; False: no room now. Raises ValueError when it can never fit."""
+        cdef uint64_t size = sw_frame_bytes(len(head), len(body))
+        cdef sw_frame frame
+        cdef unsigned char *at
+        if size > sw_ring_max_frame(self.end.size):
+            raise ValueError(f"a frame of {size} bytes in a ring of {self.end.size}")
+        at = sw_ring_reserve(&self.end, size)
+        if at == NULL:
+            return False
+        memset(&frame, 0, sizeof(frame))
+        frame.size, frame.type, frame.flags, frame.status = <uint32_t>size, RESPONSE_SMALL, flags, status
+        frame.request_id, frame.content_length = request_id, content_length
+        frame.head_len, frame.body_len = len(head), len(body)
+        memcpy(at, &frame, sizeof(frame))
+        memcpy(at + sizeof(frame), <const char *>head, len(head))
+        memcpy(at + sizeof(frame) + len(head), <const char *>body, len(body))
+        sw_ring_publish(&self.end, size)
+        return True
+
+
+cdef class FrameReader(Consumer):
+    """The reactor's end of a response ring."""
+
+    def __init__(self, SharedMemory memory, int slot=0, int reactor=0):
+        super().__init__(memory, slot, reactor, responses=True)
+
+    def read(self):
+        """The next `Frame`, or None. Its room is given back by `release`. Raises BrokenRing."""
+        cdef sw_frame f
+        cdef unsigned char *at
+        cdef int64_t ready = sw_ring_peek(&self.end, &at)
+        if ready == 0:
+            return None
+        if ready < 0 or not sw_frame_read(&f, at, <uint64_t>ready):
+            raise BrokenRing("not a frame")
+        payload = (at + sizeof(f))[:f.head_len + f.body_len]
+        sw_ring_advance(&self.end, f.size)
+        return Frame(f.request_id, f.status, f.flags, f.content_length, payload[:f.head_len], payload[f.head_len:])
+
+
+cdef class Sleeper:
+    """The sleeping word and eventfd of a worker (`slot`) or of a reactor (`reactor`): give one of them."""
+
+    cdef sw_sleeping *word
+    cdef readonly SharedMemory memory
+    cdef readonly int fd
+
+    def __init__(self, SharedMemory memory, *, slot=None, reactor=None):
+        if (slot is None) == (reactor is None):
+            raise TypeError("either slot or reactor")
+        self.memory = memory
+        if slot is not None:
+            self.fd = memory.slot_eventfds[slot]
+            self.word = <sw_sleeping *>memory.slot_sleeping(slot)
+        else:
+            self.fd = memory.reactor_eventfds[reactor]
+            self.word = <sw_sleeping *>memory.reactor_sleeping(reactor)
+
+    @property
+    def value(self):
+        """0 awake, 1 asleep, 2 asleep with a tick. A glance: it orders nothing."""
+        return (<uint32_t *>self.word)[0]
+
+    def begin(self, *, bint tick=False):
+        """Announce sleep: look at every ring once more before blocking."""
+        sw_sleep_begin(self.word, SW_ASLEEP_WITH_TICK if tick else SW_ASLEEP)
+
+    def end(self):
+        """Awake again."""
+        sw_sleep_end(self.word)
+
+    def claim(self, *, bint quiet=False):
+        """After publishing: True for the one caller that must write the eventfd."""
+        return bool(sw_wake_claim(self.word, quiet))
+
+    def wake(self, *, bint quiet=False):
+        """`claim` and write; whether it was written."""
+        claimed = self.claim(quiet=quiet)
+        if claimed:
+            sw_eventfd_write(self.fd)
+        return claimed
+
+    def drain(self):
+        """Take what the eventfd holds."""
+        sw_eventfd_drain(self.fd)
+
+
+cdef class RequestTable:
+    """A reactor's request table, both sides of it. All ids as `request_id` makes them; IndexError for others."""
+
+    cdef sw_request_entry *entries
+    cdef readonly SharedMemory memory
+    cdef readonly int reactor
+
+    def __init__(self, SharedMemory memory, int reactor=0):
+        self.memory, self.reactor = memory, reactor
+        self.entries = <sw_request_entry *>(<Segment>memory.tables[reactor]).address
+
+    cdef sw_request_entry *_entry(self, uint64_t request_id) except NULL:
+        if sw_request_index(request_id) >= <uint32_t>self.memory.geometry.table_entries:
+            raise IndexError(request_id)
+        return &self.entries[sw_request_index(request_id)]
+
+    def queue(self, uint64_t request_id):
+        """Reactor: make the entry stand for this request, before its descriptor is posted."""
+        sw_request_queue(self._entry(request_id), request_id)
+
+    def revoke(self, uint64_t request_id):
+        """Reactor: True when the request is its own again."""
+        return bool(sw_request_revoke(self._entry(request_id), request_id))
+
+    def state(self, uint64_t request_id):
+        """FREE (or another's by now), QUEUED, TAKEN or REVOKED."""
+        return sw_request_state(self._entry(request_id), request_id)
+
+    def free(self, uint64_t request_id):
+        """Reactor: the entry stands for nothing."""
+        sw_request_free(self._entry(request_id))
+
+    def ack(self, uint64_t request_id, uint64_t acked, *, bint closed=False):
+        """Reactor: body bytes that have left, and whether the client is gone. True: the worker must be woken."""
+        return bool(sw_request_ack(self._entry(request_id), acked, closed))
+
+    def take(self, uint64_t request_id):
+        """Worker: True when the request is its own, and a final frame owed."""
+        return bool(sw_request_take(self._entry(request_id), request_id))
+
+    def want_ack(self, uint64_t request_id):
+        """Worker: ask to be woken by the next `ack`."""
+        sw_request_want_ack(self._entry(request_id))
+
+    def acked(self, uint64_t request_id):
+        """Worker: body bytes that have left."""
+        return sw_request_acked(self._entry(request_id))
+
+    def closed(self, uint64_t request_id):
+        """Worker: is the client gone?"""
+        return bool(sw_request_closed(self._entry(request_id)))
+
+
+def request_id(uint64_t serial, uint32_t index):
+    """The id of the `serial`th request of a reactor, in this entry of its table."""
+    return sw_request_id(serial, index)
+
+
+def index_of(uint64_t request_id):
+    """The entry of a request_id."""
+    return sw_request_index(request_id)
+
+
+# ---- request blocks
+
+def write_block(SharedMemory memory, int reactor, uint32_t block, *, bytes method=b"GET", bytes target=b"/",
+                headers=(), bytes body=b"", int http_minor=1, int flags=0, uint32_t session=0,
+                uint64_t session_generation=0, uint64_t ready_ns=0):
+    """Lay a request out as the reactor does; the bytes it takes.
+
+    `block`: offset in the arena, in units of 64 bytes; `headers`: (name, value) pairs of bytes, names in lower case.
+    The path ends at the first `?` of the target. Raises ValueError when it would go past the arena.
+    """
+    cdef sw_block b
+    cdef sw_header h
+    cdef Segment arena = memory.blocks[reactor]
+    cdef bytes packed = b""
+    cdef bytes everything
+    for name, value in headers:
+        if len(name) > 65535 or len(value) > 65535:
+            raise ValueError("a header's name and value have at most 65535 bytes each")
+        h.name_len, h.value_len = len(name), len(value)
+        packed += (<char *>&h)[:sizeof(h)] + name + value
+    path, mark, query = target.partition(b"?")
+    memset(&b, 0, sizeof(b))
+    b.method_len, b.target_len = len(method), len(target)
+    b.path_off, b.path_len = sizeof(b) + len(method), len(path)
+    b.query_off, b.query_len = b.path_off + len(path) + len(mark), len(query)
+    b.headers_off, b.headers_len = b.path_off + len(target), len(packed)
+    b.headers_count = len(headers)
+    b.body_off, b.body_len = b.headers_off + len(packed), len(body)
+    b.http_minor, b.flags, b.session = http_minor, flags, session
+    b.session_generation, b.ready_ns = session_generation, ready_ns
+    everything = (<char *>&b)[:sizeof(b)] + method + target + packed + body
+    if <uint64_t>block * SW_BLOCK_UNIT + len(everything) > <uint64_t>arena.size:
+        raise ValueError("past the end of the arena")
+    memcpy(<char *>arena.address + <uint64_t>block * SW_BLOCK_UNIT, <const char *>everything, len(everything))
+    return len(everything)
+
+
+cdef bytes _part(const char *arena, uint64_t room, uint64_t offset, uint64_t length):
+    if offset > room or length > room - offset:
+        raise ValueError("a part of the block lies outside the arena")
+    return arena[offset:offset + length]
+
+
+def read_block(SharedMemory memory, int reactor, uint32_t block):
+    """A request block as a dict: method, target, path, query, headers (a list of pairs), body and the numbers.
+
+    `block`: offset in the arena, in units of 64 bytes. Its head is copied and every part checked against the arena, but
+    nobody holds the block for us: it may be half another request's by now. Raises ValueError for what is no block.
+    """
+    cdef sw_block b
+    cdef sw_header h
+    cdef Segment arena = memory.blocks[reactor]
+    cdef const char *at = <const char *>arena.address + <uint64_t>block * SW_BLOCK_UNIT
+    cdef uint64_t room
+    if <uint64_t>block * SW_BLOCK_UNIT + sizeof(b) > <uint64_t>arena.size:
+        raise ValueError("no block there")
+    room = arena.size - <uint64_t>block * SW_BLOCK_UNIT
+    memcpy(&b, at, sizeof(b))
+    packed = _part(at, room, b.headers_off, b.headers_len)
+    headers, place = [], 0
+    for _ in range(b.headers_count):
+        if place + sizeof(h) > len(packed):
+            raise ValueError("fewer headers than the block counts")
+        memcpy(&h, <const char *>packed + <size_t>place, sizeof(h))
+        place += sizeof(h)
+        if place + h.name_len + h.value_len > len(packed):
+            raise ValueError("a header lies outside the others")
+        headers.append((packed[place:place + h.name_len],
+                        packed[place + h.name_len:place + h.name_len + h.value_len]))
+        place += h.name_len + h.value_len
+    if place != len(packed):
+        raise ValueError("more headers than the block counts")
+    return {
+        "method": _part(at, room, sizeof(b), b.method_len),
+        "target": _part(at, room, sizeof(b) + <uint64_t>b.method_len, b.target_len),
+        "path": _part(at, room, b.path_off, b.path_len),
+        "query": _part(at, room, b.query_off, b.query_len),
+        "headers": headers,
+        "body": _part(at, room, b.body_off, b.body_len),
+        "http_minor": b.http_minor, "flags": b.flags, "session": b.session,
+        "session_generation": b.session_generation, "ready_ns": b.ready_ns,
+    }
