@@ -1,0 +1,128 @@
+"""To an app, its request has a Task and a context of its own; receive() and send() return coroutines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import processes
+from tests.support.fleet import Start
+from tests.support.server import Server
+
+APPS = str(Path(__file__).parent / "apps")
+
+
+@pytest.fixture
+def site(server: Start) -> Server:
+    """The probes, with one worker, so that requests meet."""
+    return server("asgi_probes:app", "--app-dir", APPS, "--workers", "1", "--reactors", "1")
+
+
+def look(site: Server) -> dict[str, Any]:
+    seen: dict[str, Any] = site.get("/look")
+    assert seen["is_task"]
+    assert seen["listed"]
+    assert seen["coroutine"] == "app"
+    assert "app" in seen["frames"]
+    assert seen["state"] == "CORO_RUNNING"
+    return seen
+
+
+@pytest.mark.parametrize("how", ["keep", "weak", "name", "mark", "callback", "cancel", "variable", "late"])
+def test_what_a_request_does_to_its_task_no_other_request_sees(site: Server, how: str) -> None:
+    before = look(site)
+    assert site.get(f"/notice?{how}") == {"how": how, "same": True}
+    for _ in range(3):
+        after = look(site)
+        assert not after["kept_before"]
+        assert not after["weak_before"]
+        assert after["name"] != "noticed"
+        assert after["mark"] is None
+        assert after["cancelling"] == 0
+        assert after["variable"] == before["variable"] == "fresh"
+    assert after["ended"] == (["callback"] if how == "callback" else [])
+
+
+def test_task_and_context_stay_over_suspensions(site: Server) -> None:
+    for value in ("first", "second"):
+        seen = site.get(f"/suspends?{value}")
+        assert seen == {"seen": [[True, value]] * 4, "inner": value}
+    assert look(site)["variable"] == "fresh"
+
+
+def test_timeouts_groups_and_cancellation(site: Server) -> None:
+    for _ in range(2):
+        assert site.get("/cancels") == {
+            "done": ["timeout", "group", "anyio", "thread", "cancelled", "raised"],
+            "cancelling": 0,
+        }
+    assert look(site)["cancelling"] == 0
+
+
+def test_receive_and_send_are_coroutines(site: Server) -> None:
+    with site.connect() as client:
+        for _ in range(3):
+            seen = client.request("POST", "/calls", body=b"the body").json()
+            assert seen == {
+                "is_coroutine": True,
+                "iscoroutine": True,
+                "isawaitable": True,
+                "task": ["http.request", "the body", False],
+                "again": "cannot reuse already awaited coroutine",
+                "closed": True,
+                "throw": "thrown",
+                "waits": True,
+                "cancelled": True,
+                "by_hand": None,
+            }
+        assert client.get("/notes").json()["waiting"] == ["http.disconnect"] * 3
+
+
+def test_requests_that_wait_are_all_there_at_once(site: Server) -> None:
+    clients = [site.connect() for _ in range(40)]
+    for number, client in enumerate(clients):
+        client.send_request("GET", f"/wait?{number}")
+    processes.wait_until(lambda: site.get("/notes")["waiting"].count("open") == 40, "40 waiting requests")
+    assert site.get("/opens") == {"waited": 40}
+    for number, client in enumerate(clients):
+        assert client.response().json() == {"opened": str(number)}
+        client.close()
+
+
+def test_an_app_hears_that_its_client_is_gone(site: Server) -> None:
+    client = site.connect()
+    client.send_request("GET", "/disconnect")
+    processes.wait_until(lambda: "disconnect" in site.get("/notes")["waiting"], "the probe to wait")
+    client.close()
+    expected = ["http.disconnect", "http.disconnect", "ClientDisconnected"]
+    processes.wait_until(lambda: site.get("/notes")["gone"] == expected, "the probe to hear of it")
+
+
+def test_the_scope(site: Server) -> None:
+    with site.connect() as client:
+        for _ in range(2):  # the second comes from the caches
+            answer = client.get("/shows/caf%C3%A9%2F%zz?a=%20&b", **{"x-twice": "1", "accept": "*/*"})
+            seen = answer.json()
+            headers = seen.pop("headers")
+            client_address = seen.pop("client")
+            assert seen == {
+                "type": "http",
+                "asgi": {"version": "3.0", "spec_version": "2.4"},
+                "http_version": "1.1",
+                "method": "GET",
+                "scheme": "http",
+                "path": "/shows/café/%zz",
+                "raw_path": "/shows/caf%C3%A9%2F%zz",
+                "query_string": "a=%20&b",
+                "root_path": "",
+                "server": ["127.0.0.1", site.port],
+                "types": ["list", "bytes", "bytes", "dict"],
+                "extensions": {},
+            }
+            assert ["x-twice", "1"] in headers
+            assert client_address[0] == "127.0.0.1"
+            assert isinstance(client_address[1], int)
+    with site.connect() as other:
+        assert other.get("/shows").json()["client"] != client_address
