@@ -4,9 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-SOURCES := $(wildcard swhttp/*/*.pyx swhttp/*/*.pxd swhttp/*/*.pxi swhttp/*/*.h \
-                      adapters/*.pyx adapters/*.pxd adapters/*.pxi adapters/*.h)
-CYTHON := $(wildcard swhttp/*/*.pyx swhttp/*/*.pxd adapters/*.pyx adapters/*.pxd)
+# swhttp/adapters is a link to adapters.
+SOURCES := $(wildcard swhttp/*/*.pyx swhttp/*/*.pxd swhttp/*/*.pxi swhttp/*/*.h)
+CYTHON := $(filter %.pyx %.pxd,$(SOURCES))
 
 .PHONY: help serve build test lint model bench bench-gate clean
 
@@ -31,7 +31,8 @@ test: build
 lint: $(VENV)/linters
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint $(CYTHON)  # it runs pycodestyle by name
+	@# It runs pycodestyle by its name.
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint $(CYTHON)
 
 model:
 	@for tool in spin gcc; do command -v $$tool >/dev/null || \
@@ -47,7 +48,7 @@ bench-gate: $(VENV)/peers
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find swhttp adapters tests loadtest examples -name __pycache__ -prune -exec rm -rf {} +
-	rm -f swhttp/*/*.so adapters/*.so $(patsubst %.pyx,%.c,$(filter %.pyx,$(CYTHON)))
+	rm -f swhttp/*/*.so $(patsubst %.pyx,%.c,$(filter %.pyx,$(CYTHON)))
 
 # The stamps make a second call quick: the environment follows pyproject.toml, the compiled core its sources.
 $(VENV)/installed: pyproject.toml setup.py

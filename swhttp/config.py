@@ -92,6 +92,8 @@ class Config:
                 binds.parse(text)
             except ValueError as error:
                 raise _bad("--bind", str(error)) from None
+            if self.bind.count(text) > 1 and not text.endswith(":0"):
+                raise _bad("--bind", f"{text!r} is given more than once")
         self._fill("app_dir", os.path.abspath(self.app_dir or os.curdir))
         if not os.path.isdir(self.app_dir):
             raise _bad("--app-dir", f"{self.app_dir!r} is not a directory")

@@ -27,19 +27,25 @@ TERMINAL_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def fork(run: Callable[[], int], keep_fds: Collection[int], enter: Callable[[], None]) -> int:
+def fork(
+    run: Callable[[], int],
+    keep_fds: Collection[int],
+    enter: Callable[[], None],
+    ignore: Collection[signal.Signals] = TERMINAL_SIGNALS,
+) -> int:
     """Fork a clean child that dies with this process. Returns its pid here; never returns in the child.
 
     `run`: the child's work; what it returns is its exit status. `keep_fds`: the fds that the child keeps besides
     stdin, stdout and stderr. `enter`: called in the child first, to let go of the parent's objects: an object that
-    still believed to own an fd would later close somebody else's. Raises OSError when the kernel refuses.
+    still believed to own an fd would later close somebody else's. `ignore`: the signals that it never sees.
+    Raises OSError when the kernel refuses.
     """
     parent = os.getpid()
     blocked_before = block_signals()
     try:
         pid = os.fork()
         if pid == 0:
-            _be_child(run, keep_fds, enter, parent)
+            _be_child(run, keep_fds, enter, ignore, parent)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before)
     return pid
@@ -50,12 +56,18 @@ def block_signals() -> set[signal.Signals | int]:
     return set(signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals()))
 
 
-def _be_child(run: Callable[[], int], keep_fds: Collection[int], enter: Callable[[], None], parent: int) -> NoReturn:
+def _be_child(
+    run: Callable[[], int],
+    keep_fds: Collection[int],
+    enter: Callable[[], None],
+    ignore: Collection[signal.Signals],
+    parent: int,
+) -> NoReturn:
     status: int = ExitCode.INTERNAL
     try:
         enter()
         close_all_but(keep_fds)
-        reset_signals()
+        reset_signals(ignore)
         die_with(parent)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         status = run()
@@ -91,11 +103,11 @@ def close_all_but(keep_fds: Collection[int]) -> None:
                 continue  # the one that listed the directory
 
 
-def reset_signals() -> None:
-    """Forget the parent's handlers and wake-up fd; ignore what a terminal sends to its whole group."""
+def reset_signals(ignore: Collection[signal.Signals]) -> None:
+    """Forget the parent's handlers and wake-up fd. `ignore`: signals that are ignored from now on."""
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        wanted = signal.SIG_IGN if number in KEPT_IGNORED | TERMINAL_SIGNALS else signal.SIG_DFL
+        wanted = signal.SIG_IGN if number in KEPT_IGNORED or number in ignore else signal.SIG_DFL
         try:
             if signal.getsignal(number) != wanted:
                 signal.signal(number, wanted)

@@ -28,7 +28,7 @@ from swhttp.logs import log
 from swhttp.messages import Channel, Message
 from swhttp.supervision import Action, Finish, Kill, Log, Spawn, Supervisor, Tell, WorkerState
 
-# The terminal, service managers and administrators may send these to a whole group.
+# What the terminal, service managers and administrators may send to a whole group. The manager ignores them all.
 IGNORED: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -64,8 +64,6 @@ class Manager:
 
     def run(self) -> int:
         """Supervise until there is nothing left to supervise; returns the exit status."""
-        for number in IGNORED:
-            signal.signal(number, signal.SIG_IGN)
         # Here, not in the master: workers share these pages, and are forked with the imports done.
         import swhttp.worker.main  # noqa: F401
 

@@ -28,7 +28,7 @@ from swhttp.errors import ExitCode, ServerError
 from swhttp.ipc.geometry import Geometry
 from swhttp.ipc.memory import SharedMemory
 from swhttp.logs import log
-from swhttp.manager import Manager
+from swhttp.manager import IGNORED, Manager
 from swhttp.messages import Channel
 from swhttp.reactor.loop import Reactors
 from swhttp.reactor.settings import ReactorSettings
@@ -56,6 +56,7 @@ class Master:
         self._deadline_s = math.inf
         self._stopping_since_s = -math.inf
         self._exit_code = ExitCode.OK
+        self._manager_status = ExitCode.OK  # with which it leaves when it was asked to
         self._listening = False
         self._up: set[int] = set()
         self._told_to_stop: set[int] = set()
@@ -108,7 +109,7 @@ class Master:
 
         keep = [theirs.fileno(), *self._memory.slot_eventfds, *self._memory.reactor_eventfds]
         with theirs:
-            return hygiene.fork(manage, keep, let_go), Channel(ours)
+            return hygiene.fork(manage, keep, let_go, IGNORED), Channel(ours)
 
     def _start_reactors(self) -> Reactors:
         """Start the reactor threads. Signals are blocked here, so they are blocked there for good."""
@@ -178,7 +179,9 @@ class Master:
                     self._on_gone(slot)
                 case {"kind": "failed", "code": int(code), "text": str(text)}:
                     log.error("%s", text)
-                    self._exit_code = ExitCode(code)
+                    self._manager_status = ExitCode(code)
+                    if self._phase == Phase.SERVING:  # else the end that was asked for has merely come sooner
+                        self._exit_code = ExitCode(code)
                     self._drain()
                     self._phase = Phase.STOPPING
                 case _:
@@ -226,7 +229,7 @@ class Master:
         while self._on_manager():
             pass  # what it said last comes before its end
         _, status = os.waitpid(self._pid, 0)
-        asked = self._phase >= Phase.STOPPING and os.waitstatus_to_exitcode(status) == self._exit_code
+        asked = self._phase >= Phase.STOPPING and os.waitstatus_to_exitcode(status) == self._manager_status
         self._phase = Phase.SETTLING
         self._deadline_s = time.monotonic() + limits.SETTLE_TIMEOUT_S
         if not asked:

@@ -345,6 +345,11 @@ class Supervisor:
             worker.next_signal, worker.deadline_s = None, math.inf
 
     def _fail(self, worker: Worker, now_s: float) -> None:
+        if worker.status == -SIGTERM and worker.next_signal is SIGTERM:
+            # Not we have sent it: a service manager that signals the whole group, and then the master will hear of it
+            # too, or somebody who wants another worker. It says nothing about the application.
+            self._do(Step.PACE, worker, now_s)
+            return
         if not self._ever_ready and not self.ending:
             self._exit_code = ExitCode.APP
             self._tell("failed", code=int(ExitCode.APP), text="The application did not boot")

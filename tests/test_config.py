@@ -43,6 +43,7 @@ def test_eight_workers_have_one_reactor(workers: int, reactors: int) -> None:
         ({"app": "myapp:make()"}, "APP"),
         ({"bind": ()}, "--bind"),
         ({"bind": ("127.0.0.1",)}, "--bind"),
+        ({"bind": ("fd://3", "fd://3")}, "--bind"),
         ({"app_dir": "/no/such/directory"}, "--app-dir"),
         ({"workers": -1}, "--workers"),
         ({"workers": limits.MAX_WORKERS + 1}, "--workers"),

@@ -80,6 +80,15 @@ def test_a_boot_that_fails_before_any_worker_was_ready_ends_the_server(status: i
     assert machine.next_tick_s() == math.inf
 
 
+def test_a_boot_that_somebody_ends_with_sigterm_is_no_failure_of_the_application() -> None:
+    machine = supervisor(1)
+    machine.start(0.0)
+    assert told(machine.exited(0, 1, -15, 1.0)) == ["gone"], "a service manager stops the whole group"
+    assert states(machine).count(WorkerState.STARTING) == 1
+    assert machine.stop(1.1)[-1] == Kill(1, SIGTERM)
+    assert machine.exited(1, 1, -15, 1.2)[-1] == Finish(ExitCode.OK)
+
+
 def test_a_first_boot_that_takes_too_long_ends_the_server() -> None:
     machine = supervisor(1)
     machine.start(0.0)
