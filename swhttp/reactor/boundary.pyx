@@ -29,8 +29,10 @@ cdef uint32_t MAX_HEAD_BYTES = limits.MAX_HEAD_BYTES
 cdef uint32_t MAX_FIELDS = limits.MAX_FIELDS
 cdef uint8_t MAX_EMPTY_LINES = limits.MAX_EMPTY_LINES
 cdef uint32_t MAX_CHUNK_LINE_BYTES = limits.MAX_CHUNK_LINE_BYTES
+cdef uint32_t MAX_CHUNK_EXCESS_BYTES = limits.MAX_CHUNK_EXCESS_BYTES
 cdef uint32_t MAX_TRAILER_BYTES = limits.MAX_TRAILER_BYTES
 cdef uint64_t MAX_CHUNK_BYTES = 1 << 60
+cdef uint64_t PLAIN_CHUNK_LINE_BYTES = 16  # as many as the size may have digits
 cdef uint32_t MAX_METHOD_BYTES = 32
 
 
@@ -182,6 +184,12 @@ cdef int boundary_chunks(Conn *c, const unsigned char *data, uint32_t length, ui
         elif c.chunk_state == CHUNK_SIZE_LF:
             if byte != 10:
                 return REASON_BAD_CHUNK
+            # scan_at: bytes of all chunk lines so far that are out of proportion to what their chunks bring; a small
+            # body must not carry a flood of extensions or leading zeros.
+            if c.line_bytes > PLAIN_CHUNK_LINE_BYTES + c.body_left:
+                c.scan_at += <uint32_t>(c.line_bytes - PLAIN_CHUNK_LINE_BYTES - c.body_left)
+                if c.scan_at > MAX_CHUNK_EXCESS_BYTES:
+                    return REASON_BAD_CHUNK
             c.line_bytes = 0
             if c.body_left == 0:
                 c.chunk_state = CHUNK_TRAILER

@@ -77,7 +77,8 @@ static inline int64_t sw_content_length(const unsigned char *text, uint32_t leng
     return value;
 }
 
-/* uri-host [ ":" port ]   (RFC 9112 §3.2, RFC 3986 §3.2.2), not empty */
+/* uri-host [ ":" port ]   (RFC 9112 §3.2, RFC 3986 §3.2.2), not empty. Without the comma that a reg-name may have: no
+ * host's name has one, and "a,b" is what a proxy that joins equal fields makes of two Hosts. */
 static inline int sw_is_host(const unsigned char *text, uint32_t length)
 {
     uint32_t i = 0;
@@ -98,7 +99,7 @@ static inline int sw_is_host(const unsigned char *text, uint32_t length)
                     return 0;
                 i += 2;
             } else if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
-                         || (c != 0 && strchr("-._~!$&'()*+,;=", c) != NULL))) {
+                         || (c != 0 && strchr("-._~!$&'()*+;=", c) != NULL))) {
                 return 0;
             }
         }

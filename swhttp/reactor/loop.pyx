@@ -53,9 +53,9 @@ from swhttp.reactor.state cimport (CONN_EOF, CONN_EXPECT, CONN_HUNG_UP, CONN_LEF
                                    sw_mailbox_take_dropped)
 from swhttp.reactor.system cimport (EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLERR, EPOLLET,
                                     EPOLLEXCLUSIVE, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_create1,
-                                    epoll_ctl, epoll_event, getsockname, recv, sockaddr, sockaddr_storage,
+                                    epoll_ctl, epoll_event, getsockname, sockaddr, sockaddr_storage,
                                     socklen_t, ssize_t, sw_accept, sw_address_text, sw_epoll_wait,
-                                    sw_monotonic_ns, sw_relax)
+                                    sw_monotonic_ns, sw_recv, sw_relax)
 from swhttp.reactor.timers cimport timer_expired, timer_next_ns, timer_set
 
 from swhttp import limits
@@ -405,7 +405,7 @@ cdef class Reactor:
             room = MAX_RECV_BYTES
         else:
             return  # one request at a time: no recv while anything of this connection is queued
-        n = recv(c.fd, to, room, 0)
+        n = sw_recv(c.fd, to, room)
         if n < 0:
             if errno == EINTR:
                 conn_todo(s, c)

@@ -11,7 +11,7 @@ from libc.string cimport memcpy, memmove, memset
 
 from swhttp.ipc.scoreboard cimport REACTOR_SENT_BYTES
 from swhttp.reactor.state cimport CONN_WRITABLE_WAIT
-from swhttp.reactor.system cimport MSG_NOSIGNAL, msghdr, send, sendmsg, ssize_t
+from swhttp.reactor.system cimport MSG_NOSIGNAL, msghdr, sendmsg, ssize_t, sw_send
 from swhttp.reactor.timers cimport timer_set
 
 from swhttp import limits
@@ -53,7 +53,7 @@ cdef bint out_put(State *s, Conn *c, iovec *pieces, int count) noexcept nogil:
     if c.out_from == c.out_to:
         while True:
             if count == 1:
-                sent = send(c.fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL)
+                sent = sw_send(c.fd, pieces[0].iov_base, pieces[0].iov_len)
             else:
                 memset(&message, 0, sizeof(message))
                 message.msg_iov = pieces
@@ -86,7 +86,7 @@ cdef bint out_flush(State *s, Conn *c) noexcept nogil:
     """The socket takes bytes again. False: the connection is lost."""
     cdef ssize_t sent
     while c.out_from < c.out_to:
-        sent = send(c.fd, c.out + c.out_from, c.out_to - c.out_from, MSG_NOSIGNAL)
+        sent = sw_send(c.fd, c.out + c.out_from, c.out_to - c.out_from)
         if sent < 0:
             if errno == EINTR:
                 continue

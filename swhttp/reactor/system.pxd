@@ -54,8 +54,6 @@ cdef extern from "<sys/socket.h>" nogil:
         void *msg_control
         size_t msg_controllen
         int msg_flags
-    ssize_t recv(int fd, void *buffer, size_t length, int flags)
-    ssize_t send(int fd, const void *buffer, size_t length, int flags)
     ssize_t sendmsg(int fd, const msghdr *message, int flags)
     int shutdown(int fd, int how)
     int getsockname(int fd, sockaddr *address, socklen_t *length)
@@ -83,6 +81,18 @@ cdef extern from * nogil:
     static int sw_accept(int fd, struct sockaddr *address, socklen_t *length)
     {
         return (int)syscall(SYS_accept4, fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    }
+
+    /* The C library's recv and send are cancellation points, and in a process with threads pay for that twice a call
+     * (1 % of a request, measured). No thread of ours is ever cancelled. */
+    static ssize_t sw_recv(int fd, void *buffer, size_t length)
+    {
+        return syscall(SYS_recvfrom, fd, buffer, length, 0, NULL, NULL);
+    }
+
+    static ssize_t sw_send(int fd, const void *buffer, size_t length)
+    {
+        return syscall(SYS_sendto, fd, buffer, length, MSG_NOSIGNAL, NULL, 0);
     }
 
     /* Waits in nanoseconds (Linux 5.11); -1 waits for ever. Older kernels get whole milliseconds, rounded up. */
@@ -157,6 +167,8 @@ cdef extern from * nogil:
     }
     """
     int sw_accept(int fd, sockaddr *address, socklen_t *length)
+    ssize_t sw_recv(int fd, void *buffer, size_t length)
+    ssize_t sw_send(int fd, const void *buffer, size_t length)
     int sw_epoll_wait(int epfd, epoll_event *events, int most, int64_t timeout_ns)
     void sw_relax()
     uint64_t sw_monotonic_ns()
