@@ -23,6 +23,7 @@ MAX_FIELDS: Final = 100  # past it 431
 MAX_EMPTY_LINES: Final = 4  # CRLFs before a request line (RFC 9112 §2.2), past it 400
 INLINE_BODY_BYTES: Final = 64 * 1024  # past it 413
 MAX_CHUNK_LINE_BYTES: Final = 4 * 1024  # size and extensions of one chunk, past it 400
+MAX_CHUNK_EXCESS_BYTES: Final = 16 * 1024  # chunk lines beyond 16 bytes and their content's length, past it 400
 MAX_TRAILER_BYTES: Final = 16 * 1024  # past it 431
 
 # Deadlines, in seconds, each for the whole of what it names.

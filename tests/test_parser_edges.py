@@ -149,6 +149,15 @@ def test_many_small_extensions_do_not_carry_a_flood(site: Server) -> None:
     assert "/too-long" not in site.seen()
 
 
+def test_extensions_in_proportion_to_their_chunks_are_read_over(site: Server) -> None:
+    # As signed uploads have them: together past the cap on what is out of proportion.
+    pieces = [b"x" * 200] * 200
+    data = request_bytes("POST", "/signed", CHUNKED) + chunked(*pieces, extension=b";s=" + b"y" * 190)
+    with site.connect() as client:
+        client.send(data)
+        assert client.response().json()["body"] == "x" * 40_000
+
+
 def test_fields_in_single_bytes_are_joined_and_capped(site: Server) -> None:
     with site.connect() as client:
         data = b"GET / HTTP/1.1\r\nHost: a\r\nX-Joined: " + b"0123456789" * 150 + b"\r\n\r\n"

@@ -225,6 +225,8 @@ async def _asgi_stream(path: str, plan: Plan, send: Callable[[Message], Awaitabl
     fields = [(name.lower().encode(), value.encode()) for name, value in plan.headers()]
     await send({"type": "http.response.start", "status": plan.status, "headers": fields})
     parts = list(plan.parts()) or [b""]
+    if len(parts) < plan.pieces:  # fewer bytes than pieces: still more than one message
+        parts.append(b"")
     for number, part in enumerate(parts):
         if number == 1 and plan.gate:
             await wait_at_gate_async(plan.gate)
