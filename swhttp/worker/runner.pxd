@@ -41,6 +41,7 @@ cdef class Runner:
     cdef object context
     cdef bint was_suspended
     cdef unsigned char before[MAX_TASK_BYTES]
+    cdef void *words_before[2]
     cdef PySendResult go(self, PyObject **result) except PYGEN_ERROR
     cdef PySendResult _step(self, PyObject **result) except PYGEN_ERROR
     cdef int _finish(self, object error) except -1

@@ -49,25 +49,27 @@ cdef extern from *:
     """
     static PyAsyncMethods *sw_async_methods(PyObject *type) { return ((PyTypeObject *)type)->tp_as_async; }
 
-    /* Where instances keep their attributes outside of the object itself, a pointer in front of it leads there. */
-    static void *sw_attributes(PyObject *object)
+    /* Attributes and weak references of an object are in two pointers, which newer Pythons keep in front of it. */
+    static void sw_hidden_words(PyObject *object, void **words)
     {
+        Py_ssize_t weak = Py_TYPE(object)->tp_weaklistoffset;
+        words[0] = words[1] = NULL;
+        if (weak != 0)
+            words[0] = *(void **)((char *)object + weak);
     #if defined(Py_TPFLAGS_MANAGED_DICT)
         if (PyType_HasFeature(Py_TYPE(object), Py_TPFLAGS_MANAGED_DICT))
-            return ((void **)object)[-3];
+            words[1] = ((void **)object)[-3];
     #endif
-        return NULL;
     }
     """
     PyAsyncMethods *sw_async_methods(object type)
-    void *sw_attributes(PyObject *object)
+    void sw_hidden_words(PyObject *object, void **words)
 
 cdef enum:
     MAX_IDLE = 256  # runners kept for the next burst
 
 cdef object Task = asyncio.Task
-cdef Py_ssize_t TASK_BYTES = min((<PyTypeObject *>asyncio.Task).tp_basicsize,
-                                 <Py_ssize_t>(MAX_TASK_BYTES - sizeof(void *)))
+cdef Py_ssize_t TASK_BYTES = min((<PyTypeObject *>asyncio.Task).tp_basicsize, <Py_ssize_t>MAX_TASK_BYTES)
 
 
 cdef class Runners:
@@ -211,14 +213,14 @@ cdef class Runner:
         return PYGEN_RETURN
 
     cdef void _remember(self) noexcept:
-        cdef void *attributes = sw_attributes(<PyObject *>self.task)
         memcpy(self.before, <PyObject *>self.task, TASK_BYTES)
-        memcpy(self.before + TASK_BYTES, &attributes, sizeof(attributes))
+        sw_hidden_words(<PyObject *>self.task, self.words_before)
 
     cdef bint _unnoticed(self) noexcept:
-        cdef void *attributes = sw_attributes(<PyObject *>self.task)
-        return (memcmp(self.before, <PyObject *>self.task, TASK_BYTES) == 0
-                and memcmp(self.before + TASK_BYTES, &attributes, sizeof(attributes)) == 0)
+        cdef void *words[2]
+        sw_hidden_words(<PyObject *>self.task, words)
+        return (words[0] == self.words_before[0] and words[1] == self.words_before[1]
+                and memcmp(self.before, <PyObject *>self.task, TASK_BYTES) == 0)
 
     # ---- the coroutine protocol, as Task uses it
 

@@ -52,7 +52,7 @@ def test_a_bad_head_is_a_500_and_a_line_in_the_log(site: Server, headers: str) -
 @pytest.mark.parametrize("status", ["99", "101", "1000", "'200'", "None"])
 def test_a_bad_status_is_a_500(site: Server, status: str) -> None:
     site.expect_log(".*")
-    start = "{'type': 'http.response.start', 'status': %s}" % status
+    start = f"{{'type': 'http.response.start', 'status': {status}}}"
     assert send(site, start, BODY % ("b''", False)).status == 500
 
 

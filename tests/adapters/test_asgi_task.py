@@ -77,7 +77,8 @@ def test_receive_and_send_are_coroutines(site: Server) -> None:
                 "cancelled": True,
                 "by_hand": None,
             }
-        assert client.get("/notes").json()["waiting"] == ["http.disconnect"] * 3
+        expected = ["http.disconnect"] * 3
+        processes.wait_until(lambda: client.get("/notes").json()["waiting"] == expected, "receive() after the response")
 
 
 def test_requests_that_wait_are_all_there_at_once(site: Server) -> None:

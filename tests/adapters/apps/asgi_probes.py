@@ -162,7 +162,7 @@ async def calls(scope: Message, receive: Receive, send: Send) -> dict[str, Any]:
     waiting.cancel()
     seen["cancelled"] = isinstance((await asyncio.gather(waiting, return_exceptions=True))[0], asyncio.CancelledError)
     try:
-        send(({"type": "http.response.start", "status": 200})).send(None)  # type: ignore[attr-defined]
+        send({"type": "http.response.start", "status": 200}).send(None)  # type: ignore[attr-defined]
     except StopIteration as error:
         seen["by_hand"] = error.value
     body = asyncio.create_task(answer_body(send, json.dumps(seen).encode()))
