@@ -37,6 +37,7 @@ WORKER_CONCURRENCY: Final = 1000  # requests at once in an ASGI worker
 MAX_PREFETCH: Final = 16  # requests queued behind the threads of a WSGI worker
 PREFETCH_WINDOW_S: Final = 0.001  # as many as fit in this much service time
 REVOKE_AFTER_S: Final = 0.002  # a prefetched request older than this goes to an idle worker
+REVOKE_LONE_AFTER_S: Final = 0.1  # the same for one that its worker has nothing before, so should have begun
 QUEUE_SIZE: Final = 16384  # requests without a worker, a reactor; past it 503
 QUEUE_TIMEOUT_S: Final = 30.0  # past it 503
 SPIN_S: Final = 0.00006  # how long a reactor looks for a lone response before it sleeps; two CPUs or more

@@ -26,6 +26,7 @@ from swhttp import limits
 cdef uint32_t MAX_PREFETCH = limits.MAX_PREFETCH
 cdef int64_t PREFETCH_WINDOW_NS = <int64_t>(limits.PREFETCH_WINDOW_S * 1e9)
 cdef uint64_t REVOKE_AFTER_NS = <uint64_t>(limits.REVOKE_AFTER_S * 1e9)
+cdef uint64_t REVOKE_LONE_AFTER_NS = <uint64_t>(limits.REVOKE_LONE_AFTER_S * 1e9)
 
 
 # ---- lists ----
@@ -85,7 +86,9 @@ cdef uint32_t _capacity(State *s, SlotLink *link) noexcept nogil:
 
 
 cdef int _keyed_slot(State *s, Conn *c) noexcept nogil:
-    cdef uint32_t nth = (c.row if s.dispatch == DISPATCH_FIXED else c.ip_hash) % <uint32_t>s.up
+    # A row is given out again under the next generation: connections that follow each other there spread too.
+    cdef uint32_t key = c.row + <uint32_t>c.generation if s.dispatch == DISPATCH_FIXED else c.ip_hash
+    cdef uint32_t nth = key % <uint32_t>s.up
     cdef int slot
     for slot in range(s.slots):
         if s.links[slot].state == SLOT_UP:
@@ -359,8 +362,13 @@ cdef void dispatch_tell(State *s, Conn *c, int event) noexcept nogil:
 # ---- fairness ----
 
 cdef void dispatch_rebalance(State *s) noexcept nogil:
-    """Give requests that sit behind a busy worker to one that has nothing to do, oldest first."""
+    """Give requests that sit behind a busy worker to one that has nothing to do, oldest first.
+
+    A request with nothing before it is not behind anything: its worker is being woken. It moves only when that takes
+    so long that the worker must be stuck.
+    """
     cdef int idle, slot
+    cdef uint64_t patience_ns
     cdef SlotLink *link
     cdef Conn *c
     cdef Conn *oldest
@@ -374,10 +382,11 @@ cdef void dispatch_rebalance(State *s) noexcept nogil:
             link = &s.links[slot]
             if slot == idle or link.state != SLOT_UP or sw_ring_unread(&link.requests) == 0:
                 continue
+            patience_ns = REVOKE_AFTER_NS if sw_load_in_flight(&s.loads[slot]) > 1 else REVOKE_LONE_AFTER_NS
             c = link.last  # taken in order, so those not taken stand at the end
             while c != NULL and sw_request_state(&s.table[sw_request_index(c.request_id)],
                                                  c.request_id) == SW_REQUEST_QUEUED:
-                if (s.now_ns - c.since_ns >= REVOKE_AFTER_NS and c.stage == STAGE_IN_FLIGHT
+                if (s.now_ns - c.since_ns >= patience_ns and c.stage == STAGE_IN_FLIGHT
                         and (oldest == NULL or c.since_ns < oldest.since_ns)):
                     oldest = c
                 c = c.previous

@@ -7,6 +7,7 @@ worker is killed, the gate sees the end of its connection (`left()`).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from types import TracebackType
@@ -86,4 +87,5 @@ class Gate:
         self._listener.close()
         for visitor in self._visitors:
             visitor.release()
-        os.unlink(self.path)
+        with contextlib.suppress(FileNotFoundError):  # a server that ended within took its directory along
+            os.unlink(self.path)

@@ -69,6 +69,7 @@ class Server:
         self.binds = [bind.format(dir=self.directory) for bind in binds]
         self.connections: list[Connection] = []
         self.addresses: list[str] = []
+        self._gates: list[str] = []
         self.exit_status: int | None = None
         self._shm_before = set(os.listdir("/dev/shm"))
         self._expected_log: list[str] = []
@@ -149,7 +150,9 @@ class Server:
 
     def gate(self, name: str = "gate") -> Gate:
         """A gate in this server's directory for requests of the reference app to wait at."""
-        return Gate(self.directory, name)
+        gate = Gate(self.directory, name)
+        self._gates.append(gate.path)
+        return gate
 
     def seen(self) -> list[str]:
         """Targets of all requests that reached the reference app so far, in order (lifespans.py: notes)."""
@@ -321,7 +324,8 @@ class Server:
         for directory, _, names in os.walk(self.directory):
             for name in names:
                 path = os.path.join(directory, name)
-                if stat.S_ISSOCK(os.stat(path).st_mode) and name not in left_behind:
+                ours = path in self._gates or name in left_behind
+                if stat.S_ISSOCK(os.stat(path).st_mode) and not ours:
                     sockets.append(path)
         assert sockets == [], "unix sockets left"
         assert set(os.listdir("/dev/shm")) <= self._shm_before, "shared memory files left"
