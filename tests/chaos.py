@@ -37,6 +37,7 @@ class Figures:
     seed: int
     answers: int = 0
     statuses: dict[int, int] = field(default_factory=dict)
+    slowest_ms: dict[int, float] = field(default_factory=dict)  # by status, from the request sent
     cut: int = 0
     kills: int = 0
     in_flight_limit: int = 0
@@ -97,6 +98,7 @@ class Client(threading.Thread):
         size = self.random.choice([0, 0, 100, 20_000, 200_000])
         method = self.random.choice(["GET", "POST"])
         target = f"/stream?size={size}&pieces=3&tag={tag}" if size else f"/{tag}"
+        began = time.monotonic()
         connection.send_request(method, target, body=b"b" * 100 if method == "POST" else None)
         try:
             answer = connection.response(timeout_s=HANG_S)
@@ -110,6 +112,10 @@ class Client(threading.Thread):
         with self.lock:
             self.figures.answers += 1
             self.figures.statuses[answer.status] = self.figures.statuses.get(answer.status, 0) + 1
+            took_ms = round((time.monotonic() - began) * 1e3, 1)
+            self.figures.slowest_ms[answer.status] = max(
+                took_ms, self.figures.slowest_ms.get(answer.status, 0.0)
+            )
         if answer.status == 200:
             if size:
                 assert len(answer.body) == size, f"{len(answer.body)} bytes instead of {size}"

@@ -19,13 +19,18 @@ INTERFACES = ["wsgi", "asgi"]
 def test_a_graceful_stop_finishes_what_is_in_flight(server: Start, interface: str, signum: int) -> None:
     site = server(f"reference:{interface}", "--workers", "2", "--reactors", "2")
     with site.gate() as gate:
-        busy, idle, fresh = site.connect(), site.connect(), site.connect()
+        busy, idle = site.connect(), site.connect()
+        # So many that every reactor has one: when all have ended, all reactors know of the stop.
+        fresh = [site.connect() for _ in range(8)]
         assert idle.get("/").status == 200
         busy.send_request(target=gate.target)
         visitor = gate.entered()
+        wait_until(
+            lambda: all(reactor["open"] > 2 for reactor in site.counters().reactors), "connections everywhere"
+        )
         site.kill(signum)
-        idle.expect_end()
-        fresh.expect_end()
+        for client in (idle, *fresh):
+            client.expect_end()
         visitor.release()
         answer = busy.response()
         assert answer.status == 200
