@@ -196,6 +196,7 @@ cdef class AsgiAdapter:
                 exchange.owes_end = True
                 self.crowded.append(exchange)
                 return 0
+        exchange.owes_end = False  # it may be among the crowded twice: for a send() that was cancelled, too
         self.active -= 1
         exchange.scope = None
         if exchange.is_waiting:

@@ -24,6 +24,6 @@ cdef class WsgiAdapter:
 cdef class WsgiExchange(Exchange):
     cdef object start_method
     cdef object write_method
-    cdef int out(self, bytes data, bint last) except -1
+    cdef int out(self, object data, bint last) except -1
     cdef int answer(self, object result) except -1
     cdef int settle(self) except -1

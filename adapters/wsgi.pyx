@@ -61,8 +61,8 @@ cdef str SERVER_NAME = "SERVER_NAME"
 cdef str SERVER_PORT = "SERVER_PORT"
 
 
-cdef const unsigned char *_octets(str text, Py_ssize_t *length) except NULL:
-    """The octets of a "native string" whose code points are octets."""
+cdef const unsigned char *_octets(object text, Py_ssize_t *length) except NULL:
+    """The octets of a "native string" (a str, or of a subclass of it) whose code points are octets."""
     if PyUnicode_KIND(text) != PyUnicode_1BYTE_KIND:
         raise InvalidResponse(f"{text!r:.100} is not Latin-1")
     length[0] = PyUnicode_GET_LENGTH(text)
@@ -255,8 +255,8 @@ cdef class WsgiExchange(Exchange):
                     return 0
         return self.out(b"", True)
 
-    cdef int out(self, bytes data, bint last) except -1:
-        """Publish, and wait as long as it takes. When the client is gone, the bytes are dropped."""
+    cdef int out(self, object data, bint last) except -1:
+        """Publish `data`, which are bytes or of a subclass, and wait as long as it takes. Dropped without a client."""
         cdef const unsigned char *at = <const unsigned char *>PyBytes_AS_STRING(data)
         cdef Py_ssize_t rest = PyBytes_GET_SIZE(data), done
         if not self.started:

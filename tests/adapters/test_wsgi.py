@@ -109,6 +109,14 @@ def test_heads_that_are_right_though_odd(site: Server) -> None:
             assert answer.all("content-length") == ["4"]
 
 
+def test_subclasses_of_str_and_bytes_are_what_they_are(site: Server) -> None:
+    with site.connect() as client:
+        for target in ("/subclasses", "/subclasses?iterable"):
+            answer = client.get(target)
+            assert (answer.status, answer.reason, answer.header("x-kind")) == (200, "Fine", "of a str")
+            assert answer.body == b"onetwo"
+
+
 def test_the_input_is_a_file(site: Server) -> None:
     with site.connect() as client:
         body = client.request("POST", "/reads", body=b"one\ntwo\nthree\nfour").body.decode()

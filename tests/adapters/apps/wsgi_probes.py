@@ -98,6 +98,20 @@ def text(environ: dict[str, Any], start: Start) -> Iterable[Any]:
     return ["text"]
 
 
+class Str(str):
+    """As frameworks mark strings that are safe in HTML."""
+
+
+class Bytes(bytes):
+    """Bytes with a class of their own."""
+
+
+def subclasses(environ: dict[str, Any], start: Start) -> Iterable[bytes]:
+    write = start(Str("200 Fine"), [(Str("X-Kind"), Str("of a str"))])
+    write(Bytes(b"one"))
+    return Result("subclasses", [Bytes(b"two")]) if environ["QUERY_STRING"] else [Bytes(b"two")]
+
+
 def leaves(environ: dict[str, Any], start: Start) -> Iterable[bytes]:
     sys.exit(3)
 
@@ -143,7 +157,7 @@ def wrapped(environ: dict[str, Any], start: Start) -> Iterable[bytes]:
 PROBES = {
     function.__name__: function
     for function in (closed, counted, broken, endless, late, writes, again, too_late, twice, never, text, leaves,
-                     bad, reads, hold, wrapped)
+                     bad, reads, hold, wrapped, subclasses)
 }
 
 
