@@ -151,7 +151,8 @@ class Manager:
                 case Tell(kind, fields):
                     self._master.send(kind, **fields)
                 case Kill(slot, number):
-                    signal.pidfd_send_signal(self._processes[slot].pidfd, number)
+                    if (process := self._processes.get(slot)) is not None:  # else its fork has failed meanwhile
+                        signal.pidfd_send_signal(process.pidfd, number)
                 case Log(level, text):
                     log.log(level, "%s", text)
                 case Finish(exit_code):

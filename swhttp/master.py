@@ -270,7 +270,10 @@ class Master:
 
     def _kill(self) -> None:
         """The same, with force: who does not leave at once is killed."""
-        self._deadline_s = math.inf if self._phase < Phase.SETTLING else self._deadline_s
+        if self._phase == Phase.SETTLING:  # everybody is gone: only the last answers are waited for
+            self._deadline_s = -math.inf
+            return
+        self._deadline_s = math.inf
         self._drain()
         if not self._killed:
             self._killed = True
