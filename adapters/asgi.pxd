@@ -21,6 +21,7 @@ cdef class AsgiAdapter:
     cdef list spare             # exchanges to use again
     cdef readonly Py_ssize_t active
     cdef AsgiExchange take(self, int reactor, const sw_descriptor *descriptor)
+    cdef int _fill(self, AsgiExchange exchange) except -1
     cdef object call(self, AsgiExchange exchange)
     cdef int ended(self, AsgiExchange exchange, object error) except -1
     cdef int news(self, int reactor, uint64_t request_id) except -1

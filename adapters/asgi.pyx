@@ -109,12 +109,8 @@ cdef class AsgiAdapter:
         }
 
     cdef AsgiExchange take(self, int reactor, const sw_descriptor *descriptor):
-        """The exchange of a request that has just been taken."""
+        """The exchange of a request that has just been taken; None when it has ended here."""
         cdef AsgiExchange exchange
-        cdef const sw_block *block
-        cdef const unsigned char *base
-        cdef PeerRow *peer
-        cdef dict scope
         if self.spare:
             exchange = <AsgiExchange>self.spare.pop()
         else:
@@ -123,8 +119,19 @@ cdef class AsgiAdapter:
         exchange.finished = exchange.is_waiting = exchange.owes_end = False
         exchange.turn_calls = 0
         self.active += 1
-        block = exchange.block
-        base = <const unsigned char *>block
+        try:
+            self._fill(exchange)
+        except BaseException as error:  # out of memory, say: this request fails, the others do not
+            self.ended(exchange, error)
+            return None
+        return exchange
+
+    cdef int _fill(self, AsgiExchange exchange) except -1:
+        """Make body and scope of what is in the request block."""
+        cdef const sw_block *block = exchange.block
+        cdef const unsigned char *base = <const unsigned char *>block
+        cdef PeerRow *peer
+        cdef dict scope
         exchange.body = PyBytes_FromStringAndSize(<const char *>base + block.body_off, block.body_len)
         scope = PyDict_Copy(self.template)
         if block.method_len != 3 or memcmp(base + sizeof(sw_block), b"GET", 3) != 0:
@@ -136,13 +143,13 @@ cdef class AsgiAdapter:
             scope["scheme"] = "https"
         self._target(block, scope)
         PyDict_SetItem(scope, HEADERS, self.fields.read(base + block.headers_off, block.headers_count))
-        peer = self.peers.find(reactor, block.session, block.session_generation)
+        peer = self.peers.find(exchange.reactor, block.session, block.session_generation)
         PyDict_SetItem(scope, CLIENT, <object>peer.client)
         PyDict_SetItem(scope, SERVER, <object>peer.server)
         PyDict_SetItem(scope, STATE, PyDict_Copy(self.state))
         PyDict_SetItem(scope, EXTENSIONS, {})
         exchange.scope = scope
-        return exchange
+        return 0
 
     cdef int _target(self, const sw_block *block, dict scope) except -1:
         """path (percent-decoded, UTF-8), raw_path and query_string."""

@@ -3,6 +3,8 @@
 Requests repeat themselves: a browser sends the same fifteen fields each time. Names, whole fields and targets are
 remembered in small direct-mapped caches (a collision evicts, so they never grow), found by a hash in C and compared
 octet by octet. What they hold is immutable. Credentials are never remembered.
+
+A row that was found holds until the next allocation: another thread may get the GIL there and evict it.
 """
 
 from libc.stdint cimport uint64_t
@@ -55,8 +57,11 @@ cdef class Cache:
         """Remember; what had the row is forgotten."""
         cdef CacheRow *row = &self.rows[hash & (CACHE_ROWS - 1)]
         cdef CacheRow old = row[0]
-        for value in (key, first, second, third):
-            Py_INCREF(value)
+        # From here to the end nothing is allocated, so nothing can let another thread in between.
+        Py_INCREF(key)
+        Py_INCREF(first)
+        Py_INCREF(second)
+        Py_INCREF(third)
         row.hash = hash
         row.key = <PyObject *>key
         row.first = <PyObject *>first
@@ -96,7 +101,7 @@ cdef class AsgiFields:
         cdef uint64_t hash = 0, name_hash
         cdef CacheRow *row = NULL
         cdef CacheRow *name_row
-        cdef object value, pair
+        cdef object key, value, private, pair
         if length <= MAX_CACHED_BYTES:
             row = self.lines.find(record, length, &hash)
             if row != NULL:
@@ -105,13 +110,14 @@ cdef class AsgiFields:
         if name_row == NULL:
             key = PyBytes_FromStringAndSize(<const char *>name, head.name_len)
             name_row = self.names.keep(name_hash, key, key in PRIVATE_NAMES, None, None)
+        key, private = <object>name_row.key, <object>name_row.first
         pair = PyTuple_New(2)
-        Py_INCREF(<object>name_row.key)
-        PyTuple_SET_ITEM(pair, 0, <object>name_row.key)
+        Py_INCREF(key)
+        PyTuple_SET_ITEM(pair, 0, key)
         value = PyBytes_FromStringAndSize(<const char *>name + head.name_len, head.value_len)
         Py_INCREF(value)
         PyTuple_SET_ITEM(pair, 1, value)
-        if length <= MAX_CACHED_BYTES and name_row.first != <PyObject *>True:
+        if length <= MAX_CACHED_BYTES and not private:
             self.lines.keep(hash, PyBytes_FromStringAndSize(<const char *>record, length), pair, None, None)
         return pair
 
@@ -164,10 +170,10 @@ cdef class WsgiFields:
                 if name_row == NULL:
                     field = PyBytes_FromStringAndSize(<const char *>name, head.name_len)
                     name_row = self.names.keep(name_hash, field, _environ_key(field), field in PRIVATE_NAMES, None)
-                if name_row.first != <PyObject *>None:
+                key, private = <object>name_row.first, <object>name_row.second
+                if key is not None:
                     value = PyUnicode_DecodeLatin1(<const char *>name + head.name_len, head.value_len, NULL)
-                    key = <str>name_row.first
-                    if length <= MAX_CACHED_BYTES and name_row.second != <PyObject *>True:
+                    if length <= MAX_CACHED_BYTES and not private:
                         line = PyBytes_FromStringAndSize(<const char *>records, length)
                         self.lines.keep(hash, line, key, value, None)
                     self._add(environ, key, value)

@@ -41,27 +41,35 @@ cdef class Peers:
         return 0
 
     cdef PeerRow *find(self, int reactor, uint32_t session, uint64_t generation) except NULL:
-        """The row of a session. The pointer holds until the next call."""
+        """The row of a session. The pointer holds until the next allocation: another thread may run there."""
         cdef PeerRow *row = &self.rows[(session ^ <uint32_t>reactor * 509) & (PEER_ROWS - 1)]
         cdef sw_address address
-        cdef object client = None, server = None
+        cdef object client = None, client_host = None, client_port = None
+        cdef object server = None, server_host = None, server_port = None
         if (row.client != NULL and row.generation == generation and row.session == session
                 and row.reactor == reactor):
             return row
-        self._forget(row)
         if self.outlet.address(reactor, session, generation, &address):
-            row.generation = generation
             if address.peer_len:
-                client = ((<char *>address.peer)[:address.peer_len].decode("latin-1"), address.peer_port)
-                row.client_host, row.client_port = _own(client[0]), _own(str(client[1]))
+                client_host = (<char *>address.peer)[:address.peer_len].decode("latin-1")
+                client_port = str(address.peer_port)
+                client = (client_host, address.peer_port)
             if address.local_len:
-                server = ((<char *>address.local)[:address.local_len].decode("latin-1"), address.local_port)
-                row.server_host, row.server_port = _own(server[0]), _own(str(server[1]))
+                server_host = (<char *>address.local)[:address.local_len].decode("latin-1")
+                server_port = str(address.local_port)
+                server = (server_host, address.local_port)
             elif address.listener < len(self.binds):
                 server = (self.binds[address.listener].removeprefix("unix:"), None)
-        row.session, row.reactor = session, reactor
-        row.server = _own(server)
-        row.client = _own(client)
+        else:
+            generation = 0
+        # From here to the end nothing is allocated, so no other thread can find the row half filled.
+        self._forget(row)
+        row.generation, row.session, row.reactor = generation, session, reactor
+        row.client, row.server = _own(client), _own(server)
+        if client is not None:
+            row.client_host, row.client_port = _own(client_host), _own(client_port)
+        if server_host is not None:
+            row.server_host, row.server_port = _own(server_host), _own(server_port)
         return row
 
 

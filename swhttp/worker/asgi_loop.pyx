@@ -38,17 +38,25 @@ cdef class AsgiLoop(Runners):
         self.ended = loop.create_future()
 
     cdef AsgiExchange next_exchange(self):
+        cdef AsgiExchange exchange
         cdef sw_descriptor descriptor
         cdef int reactor
-        while self.budget > 0 and self.channel.pop(&descriptor, &reactor):
-            self.budget -= 1
-            if descriptor.type == EVENT_PACKAGE:
-                if self.channel.take(reactor, &descriptor):
-                    return self.adapter.take(reactor, &descriptor)
-            elif descriptor.type == EVENT_CLOSE or descriptor.type == EVENT_BUFFER_EMPTY:
-                self.adapter.news(reactor, descriptor.request_id)
-            elif descriptor.type == EVENT_STOP:
-                self.channel.stop(reactor)
+        try:
+            while self.budget > 0 and self.channel.pop(&descriptor, &reactor):
+                self.budget -= 1
+                if descriptor.type == EVENT_PACKAGE:
+                    if self.channel.take(reactor, &descriptor):
+                        exchange = self.adapter.take(reactor, &descriptor)
+                        if exchange is not None:
+                            return exchange
+                elif descriptor.type == EVENT_CLOSE or descriptor.type == EVENT_BUFFER_EMPTY:
+                    self.adapter.news(reactor, descriptor.request_id)
+                elif descriptor.type == EVENT_STOP:
+                    self.channel.stop(reactor)
+        except BaseException as error:  # the rings themselves cannot be read: end, or we would spin on them
+            self.budget = 0
+            if not self.ended.done():
+                self.ended.set_exception(error)
         return None
 
     def on_event(self):
