@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 
 import pytest
 
 from tests.support.client import Connection, request_bytes
 from tests.support.fleet import Start
-from tests.support.processes import wait_until
+from tests.support.processes import read_process, wait_until
 from tests.support.server import Server
 
 MODES = ["least", "round-robin", "fixed", "ip", "idle"]
@@ -161,6 +162,24 @@ def test_a_stuck_worker_is_avoided_by_requests_that_come_later(server: Start) ->
             assert site.get("/")["pid"] != visitor.pid
         visitor.release()
         assert stuck.response().status == 200
+
+
+def test_a_worker_that_never_wakes_loses_even_its_only_request(server: Start) -> None:
+    site = server("reference:wsgi", "--workers", "2", "--reactors", "1", "--dispatch", "round-robin")
+    frozen, other = site.workers()
+    site.kill(signal.SIGSTOP, frozen)
+
+    def stands_still() -> bool:
+        process = read_process(frozen)
+        return process is not None and process.state == "T"
+
+    wait_until(stands_still, "the worker to stand still")
+    with site.connect() as client:
+        assert {pid_of(client) for _ in range(4)} == {other}
+        assert site.counters().reactors[0]["revoked"] > 0
+        site.kill(signal.SIGCONT, frozen)
+        # It passes over what it has lost and serves again.
+        wait_until(lambda: pid_of(client) == frozen, "the worker to serve again")
 
 
 def test_threads_of_a_wsgi_worker_run_at_once(server: Start) -> None:
