@@ -125,11 +125,12 @@ cdef void conn_release(State *s, Conn *c) noexcept nogil:
 
 
 cdef void conn_end(State *s, Conn *c) noexcept nogil:
-    """Close after an answer. What the client still sends is read for a while: closing a socket with unread bytes
-    makes the kernel send a reset, which would take our answer away from the client. An answer that was cut is not
-    worth that, and a tidy end would make it look whole."""
+    """Close after an answer, in stages (RFC 9112 §9.6). What the client still sends is read until its end, for a while:
+    bytes that are unread at the close, or come after it, make the kernel send a reset, which would take our answer
+    away from the client. An answer that was cut is not worth that, and a tidy end would make it look whole."""
     conn_drop_block(s, c)
-    if c.flags & CONN_CUT or not (c.flags & (CONN_UNREAD | CONN_READABLE) or c.input_to > c.input_from):
+    if c.flags & CONN_CUT or (c.flags & (CONN_EOF | CONN_UNREAD | CONN_READABLE) == CONN_EOF
+                              and c.input_to == c.input_from):
         conn_close(s, c)
         return
     free(c.input)
