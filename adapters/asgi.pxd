@@ -25,6 +25,7 @@ cdef class AsgiAdapter:
     cdef object call(self, AsgiExchange exchange)
     cdef int ended(self, AsgiExchange exchange, object error) except -1
     cdef int news(self, int reactor, uint64_t request_id) except -1
+    cdef int news_for_all(self) except -1
     cdef int room(self) except -1
     cdef bint has_room(self) noexcept
     cdef int _settle(self, AsgiExchange exchange) except -1

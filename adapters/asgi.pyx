@@ -226,6 +226,14 @@ cdef class AsgiAdapter:
             (<AsgiExchange>exchange).wake()
         return 0
 
+    cdef int news_for_all(self) except -1:
+        """Nobody knows whose news was lost: everyone who waits looks."""
+        cdef dict waiting
+        for waiting in self.waiting:
+            for exchange in waiting.values():
+                (<AsgiExchange>exchange).wake()
+        return 0
+
     cdef int room(self) except -1:
         """There may be room in the rings again: let everyone who waits for that try."""
         cdef AsgiExchange exchange

@@ -6,6 +6,7 @@ then it announces sleep and looks once more. Between drains the slot is asleep f
 may be busy with other things: the eventfd then waits for it.
 """
 
+import asyncio
 import os
 import signal
 
@@ -85,6 +86,8 @@ cdef class AsgiLoop(Runners):
                 sw_sleep_end(channel.sleeping)
         finally:
             channel.may_hold = False
+        if channel.missed_news(self.budget > 0):
+            self.adapter.news_for_all()
         if self.budget <= 0 or (self.adapter.crowded and self.adapter.has_room()):
             self._drain_soon()
         else:
@@ -134,6 +137,15 @@ def _manager_is_gone(channel):
     os._exit(1)
 
 
+def _end_tasks(loop):
+    """Cancel what the app has left running and let it clean up, as asyncio.run does."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+
+
 def serve(context, app, ready, stopping):
     """Serve `app` in the slot of `context` until every reactor has sent EVENT_STOP.
 
@@ -143,6 +155,7 @@ def serve(context, app, ready, stopping):
     try:
         loop.run_until_complete(_serve(context, app, loop, ready, stopping))
     finally:
+        _end_tasks(loop)
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()

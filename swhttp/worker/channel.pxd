@@ -30,9 +30,12 @@ cdef class Channel(Outlet):
     cdef bint may_hold               # somebody will flush soon: wake-ups may be held back
     cdef int quiet_run               # wake-ups held back since the last one
     cdef int turn                    # the reactor whose ring is looked at first
+    cdef int popped                  # descriptors since `missed_news` began to count
+    cdef int ring_descriptors        # that fit in one request ring
     cdef bint pop(self, sw_descriptor *descriptor, int *reactor) except? True
     cdef bint take(self, int reactor, const sw_descriptor *descriptor) noexcept
     cdef bint has_more(self) noexcept
+    cdef bint missed_news(self, bint emptied) noexcept
     cdef void flush(self) noexcept
     cdef void stop(self, int reactor) noexcept
     cdef void _wake(self, Link *link) noexcept

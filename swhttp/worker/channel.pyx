@@ -57,6 +57,7 @@ cdef class Channel(Outlet):
             link.sleeping = <sw_sleeping *>memory.reactor_sleeping(r)
             link.eventfd = memory.reactor_eventfds[r]
         self.sleeping = <sw_sleeping *>memory.slot_sleeping(slot)
+        self.ring_descriptors = geometry.request_ring_bytes // sizeof(sw_descriptor)
         self.eventfd = memory.slot_eventfds[slot]
         self.line = (<Scoreboard>memory.scoreboard).slot(slot)
         self.max_payload_bytes = min(limits.MAX_SMALL_FRAME_BYTES, sw_ring_max_frame(geometry.response_ring_bytes)
@@ -87,6 +88,7 @@ cdef class Channel(Outlet):
                 if sw_ring_release(&link.requests):
                     self._wake(link)
                 self.turn = r
+                self.popped += 1
                 return True
             if ready != 0:
                 raise RuntimeError(f"request ring of reactor {reactor[0]} is corrupt")
@@ -107,6 +109,17 @@ cdef class Channel(Outlet):
             if sw_ring_has_more(&self.links[r].requests):
                 return True
         return False
+
+    cdef bint missed_news(self, bint emptied) noexcept:
+        """May EVENT_CLOSE or EVENT_BUFFER_EMPTY have found a ring full? `emptied`: nothing is in the rings now.
+
+        A reactor drops them then: the words they speak of are set. What filled the ring is read first, so among as
+        many descriptors as fill one there is a yes. After it whoever waits for news must look at those words.
+        """
+        cdef bint missed = self.popped >= self.ring_descriptors
+        if missed or emptied:
+            self.popped = 0
+        return missed
 
     cdef void stop(self, int reactor) noexcept:
         """EVENT_STOP has come from a reactor."""

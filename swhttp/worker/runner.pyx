@@ -207,7 +207,7 @@ cdef class Runner:
     cdef PySendResult _retire(self, PyObject **result) except PYGEN_ERROR:
         """End the Task."""
         self.runners.suspended.discard(self)
-        self.task = None
+        self.task = self.gate = None  # they refer to us
         Py_INCREF(None)
         result[0] = <PyObject *>None
         return PYGEN_RETURN
@@ -332,7 +332,12 @@ cdef class Gate:
         return False
 
     def cancel(self, msg=None):
-        """Not here: the Task raises CancelledError in its next step."""
+        """Not here: the Task raises CancelledError in its next step, and has one soon."""
+        cdef Runner runner = self.runner
+        resume, runner.resume = runner.resume, None
+        if resume is not None:
+            runner.runners.idle.remove(runner)
+            runner.runners.loop.call_soon(resume, self)
         return False
 
 

@@ -17,6 +17,7 @@ Signals: only the main thread has them unblocked. EINTR runs their Python handle
 """
 
 import collections
+import logging
 import os
 import select
 import signal
@@ -37,6 +38,7 @@ from swhttp.ipc.scoreboard cimport SLOT_CURRENT_REQUEST, SLOT_CURRENT_SINCE_NS, 
 from swhttp.worker.channel cimport Channel
 
 import swhttp
+from swhttp.errors import ExitCode
 
 cdef extern from "<sys/epoll.h>" nogil:
     enum:
@@ -58,6 +60,9 @@ cdef extern from "<poll.h>" nogil:
     enum:
         POLLIN
     int poll(pollfd *fds, unsigned long count, int timeout_ms)
+
+
+cdef object logger = logging.getLogger("swhttp.worker")
 
 
 cdef int64_t _now_ns() noexcept nogil:
@@ -132,9 +137,13 @@ cdef class WsgiLoop(Channel):
             memcpy(descriptor, <const char *>kept, sizeof(sw_descriptor))
             return True
         while self.pop(descriptor, reactor):
+            if self.missed_news(False):
+                self._kick()
             if descriptor.type == EVENT_PACKAGE:
                 return True
             self._event(descriptor, reactor[0])
+        if self.missed_news(True):
+            self._kick()
         return False
 
     cdef int _event(self, const sw_descriptor *descriptor, int reactor) except -1:
@@ -248,6 +257,8 @@ cdef class WsgiLoop(Channel):
                 self.backlog.append((reactor, (<char *>&descriptor)[:sizeof(sw_descriptor)]))
             else:
                 self._event(&descriptor, reactor)
+        if self.missed_news(True):
+            self._kick()
         if self.backlog and self.sleepers:
             sw_eventfd_write(self.eventfd)
         return 0
@@ -264,9 +275,19 @@ def _manager_is_gone(fd):
     os._exit(1)
 
 
-def _work(WsgiLoop worker):
+def _work(WsgiLoop worker, bint is_main):
+    """One thread's life. An exception that escapes ends the process: its requests get their 502, and the other
+    threads, which the interpreter would wait for, end as well."""
+    try:
+        worker.work(is_main)
+    except BaseException:
+        logger.critical("a thread of the worker cannot go on", exc_info=True)
+        os._exit(ExitCode.INTERNAL)
+
+
+def _work_unsignalled(WsgiLoop worker):
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    worker.work(False)
+    _work(worker, False)
 
 
 def serve(context, app, ready, stopping):
@@ -277,13 +298,13 @@ def serve(context, app, ready, stopping):
     cdef WsgiLoop worker = WsgiLoop(context.memory, context.slot, context.channel.fileno())
     signal.signal(signal.SIGTERM, lambda number, frame: stopping())
     worker.adapter = WsgiAdapter(worker, app, context.binds, context.threads > 1, f"swhttp/{swhttp.__version__}")
-    threads = [threading.Thread(target=_work, args=(worker,), name=f"swhttp-{number}")
+    threads = [threading.Thread(target=_work_unsignalled, args=(worker,), name=f"swhttp-{number}")
                for number in range(1, context.threads)]
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     for thread in threads:
         thread.start()
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     ready()
-    worker.work(True)
+    _work(worker, True)
     for thread in threads:
         thread.join()
