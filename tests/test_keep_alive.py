@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from tests.support.client import Closed, request_bytes
@@ -22,6 +24,17 @@ def test_one_connection_carries_many_requests(site: Server) -> None:
             assert answer.status == 200
             assert answer.keeps_open
             assert answer.json()["target"] == f"/{number}"
+
+
+def test_what_is_sent_behind_the_last_answer_does_not_reset_the_connection(site: Server) -> None:
+    with site.connect() as client:
+        client.send_request(target="/last", headers=[("Connection", "close")])
+        assert client.response().json()["target"] == "/last"
+        client.expect_end()
+        client.send(request_bytes(target="/behind"))
+        client.send(request_bytes(target="/behind"))  # a reset would have come by now
+        assert client.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+    assert "/behind" not in site.seen()
 
 
 def test_every_response_carries_a_date_and_no_field_twice(site: Server) -> None:
