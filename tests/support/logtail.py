@@ -6,7 +6,12 @@ comes when the last process of the server has gone.
 
 from __future__ import annotations
 
+import array
+import fcntl
+import os
 import re
+import select
+import termios
 import threading
 import time
 from typing import IO
@@ -28,14 +33,29 @@ class LogTail:
         self._thread.start()
 
     def _read(self) -> None:
-        for line in self._stream:
-            with self._changed:
+        fd = self._stream.fileno()
+        partial = b""
+        while not self.ended:
+            select.select([fd], [], [])
+            with self._changed:  # held over the read: what has left the pipe is in `lines`
+                data = os.read(fd, 65536)
+                *whole, partial = (partial + (data or (b"\n" if partial else b""))).split(b"\n")
                 # latin-1: the bytes as they are, so that a test can look for control characters.
-                self.lines.append(line.decode("latin-1").rstrip("\n"))
+                self.lines.extend(line.decode("latin-1") for line in whole)
+                self.ended = not data
                 self._changed.notify_all()
+
+    def catch_up(self, timeout_s: float = 10.0) -> None:
+        """Wait until everything that the server has written so far has been read."""
+        deadline = time.monotonic() + timeout_s
+        unread = array.array("i", [0])
         with self._changed:
-            self.ended = True
-            self._changed.notify_all()
+            while not self.ended:
+                fcntl.ioctl(self._stream, termios.FIONREAD, unread)
+                if unread[0] == 0:
+                    return
+                if not self._changed.wait(deadline - time.monotonic()):
+                    raise AssertionError(f"the log is still being written after {timeout_s} s")
 
     def mark(self) -> int:
         """A position: pass it as `since` to look only at what comes later."""

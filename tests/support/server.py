@@ -307,6 +307,7 @@ class Server:
         return "\n".join(f"{pid}: {processes.fds_of(pid)}" for pid in pids)
 
     def _check_log(self) -> None:
+        self.log.catch_up()
         alarms = self.log.alarms(self._checked_lines, self._expected_log)
         shown = self.log.text(self._checked_lines)
         self._checked_lines = self.log.mark()
