@@ -22,7 +22,6 @@ A runner without work awaits its `Gate`, whose add_done_callback gets the Task's
 of the Task, here and now. The first step of a new Task is called the same way: taken from the call_soon that the
 Task makes in its constructor.
 
-Measured with the raw app (Python 3.11): asyncio.Task 1.25 us a request, runner 0.1 us.
 """
 
 import asyncio
