@@ -347,7 +347,8 @@ cdef bint dispatch_revoke(State *s, Conn *c) noexcept nogil:
 
 
 cdef void dispatch_tell(State *s, Conn *c, int event) noexcept nogil:
-    """Wake the worker that has `c` for a word that has changed. A full ring wakes it too, so nothing is lost."""
+    """Wake the worker that has `c` for a word that has changed. When the ring is full the
+    event is dropped and the worker still woken: it looks at all its words when it finds the ring that full."""
     cdef SlotLink *link = &s.links[c.slot]
     cdef sw_descriptor *d = <sw_descriptor *>sw_ring_reserve(&link.requests, sizeof(sw_descriptor))
     if d != NULL:
