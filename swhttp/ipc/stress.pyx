@@ -86,7 +86,7 @@ cdef struct Side:
     int fd
     int64_t *line
     uint64_t random
-    uint32_t jitter    # most empty turns before a publish and before sleep
+    int jitter         # delays are below 2 ** (0 to jitter) empty turns
     int frames         # of a response
     uint64_t high      # body bytes a response may be ahead of its client
     uint64_t max_body
@@ -109,6 +109,26 @@ cdef uint64_t _mix(uint64_t x) noexcept nogil:
 cdef uint32_t _random(Side *s, uint32_t below) noexcept nogil:
     s.random += 1
     return <uint32_t>((_mix(s.random) >> 16) % below) if below else 0
+
+
+cdef uint32_t _turns(Side *s) noexcept nogil:
+    """A delay that is as likely to be of tens of nanoseconds as of tens of microseconds: a race is met only when
+    both sides come to the same place within the time that a store takes to reach memory."""
+    return _random(s, <uint32_t>1 << _random(s, s.jitter + 1)) if s.jitter else 0
+
+
+cdef bint _linger(Side *s, bint responses) noexcept nogil:
+    """Before sleep: look for work for a while; True when there is some. Without this, whoever publishes finds the
+    other asleep each time, and nobody ever publishes just when somebody falls asleep. The sleeping word is left
+    alone meanwhile: only a producer that has it in its cache reads it before its own store has reached memory."""
+    cdef uint32_t turns = _turns(s)
+    cdef int i
+    while turns:
+        for i in range(s.count):
+            if sw_ring_has_more(&s.links[i].responses if responses else &s.links[i].requests):
+                return True
+        turns -= 1
+    return False
 
 
 cdef uint64_t _body_bytes(Side *s, uint64_t request_id, int frame) noexcept nogil:
@@ -174,7 +194,7 @@ cdef unsigned char *_room(Side *s, Link *link, uint64_t size) noexcept nogil:
     cdef unsigned char *at = sw_ring_reserve(&link.responses, size)
     while at == NULL:
         _flush(s)
-        stress_pause(_random(s, s.jitter))
+        stress_pause(_turns(s))
         sw_sleep_begin(s.word, SW_ASLEEP)
         sw_ring_want_space(&link.responses)
         at = sw_ring_reserve(&link.responses, size)
@@ -203,6 +223,8 @@ cdef int _wait_for_ack(Side *s, sw_request_entry *entry, uint64_t sent) noexcept
                 if d.type != EVENT_BUFFER_EMPTY:
                     return BAD_DESCRIPTOR
                 break
+            if _linger(s, False):
+                continue
             sw_sleep_begin(s.word, SW_ASLEEP)
             if not _has_more(s):
                 s.line[SLOT_SLEEPS] += 1
@@ -226,7 +248,7 @@ cdef int _respond(Side *s, Link *link, uint64_t request_id) noexcept nogil:
         f.flags = SW_FRAME_LAST if i == s.frames - 1 else 0
         memcpy(at, &f, sizeof(f))
         memset(at + sizeof(f), <int>(request_id & 0xFF), body)
-        stress_pause(_random(s, s.jitter))
+        stress_pause(_turns(s))
         sw_ring_publish(&link.responses, size)
         s.line[SLOT_FRAMES] += 1
         sent += body
@@ -252,14 +274,15 @@ cdef int _worker(Side *s) noexcept nogil:
             return popped
         if popped == 0:
             _flush(s)
-            stress_pause(_random(s, s.jitter))
+            if _linger(s, False):
+                continue
             sw_sleep_begin(s.word, SW_ASLEEP)
             if not _has_more(s):
                 s.line[SLOT_SLEEPS] += 1
                 _block(s)
             sw_sleep_end(s.word)
         elif d.type == EVENT_PACKAGE:
-            stress_pause(_random(s, s.jitter))
+            stress_pause(_turns(s) & 0x3FF)
             if sw_request_take(&s.links[link].table[sw_request_index(d.request_id)], d.request_id):
                 s.line[SLOT_TAKEN] += 1
                 s.owned[d.request_id >> 16] += 1
@@ -334,7 +357,7 @@ cdef int _settle(Side *s, int slot) noexcept nogil:
             if (sw_request_ack(&link.table[index], flight.received + f.body_len // 2, False)
                     and not _say_empty(s, link, f.request_id)):
                 return NO_ROOM
-            stress_pause(_random(s, s.jitter))
+            stress_pause(_turns(s))
             if (sw_request_ack(&link.table[index], flight.received + f.body_len, False)
                     and not _say_empty(s, link, f.request_id)):
                 return NO_ROOM
@@ -355,6 +378,16 @@ cdef bint _say_empty(Side *s, Link *link, uint64_t request_id) noexcept nogil:
     return True
 
 
+cdef int _pick(Side *s, int outstanding) noexcept nogil:
+    """Which request to take back: any one, or the oldest, which its worker is just about to take."""
+    cdef int index = _random(s, outstanding), i
+    if _random(s, 2):
+        for i in range(outstanding):
+            if s.flights[i].live and (not s.flights[index].live or s.flights[i].serial < s.flights[index].serial):
+                index = i
+    return index
+
+
 cdef int _reactor(Side *s, uint64_t total, int outstanding, int revoke_of_16) noexcept nogil:
     cdef uint64_t serial = 0, ended = 0
     cdef int i, index, done, blocked, stopped = 0
@@ -372,7 +405,7 @@ cdef int _reactor(Side *s, uint64_t total, int outstanding, int revoke_of_16) no
             flight = &s.flights[index]
             flight.request_id = sw_request_id(serial, index)
             sw_request_queue(&link.table[index], flight.request_id)
-            stress_pause(_random(s, s.jitter))
+            stress_pause(_turns(s))
             if not _post(link, flight.request_id, EVENT_PACKAGE):
                 blocked = serial % s.count
                 break
@@ -384,8 +417,8 @@ cdef int _reactor(Side *s, uint64_t total, int outstanding, int revoke_of_16) no
             s.line[REACTOR_WAKES] += _wake(link, False)
             progress = True
             if <int>_random(s, 16) < revoke_of_16:
-                stress_pause(_random(s, s.jitter))
-                index = _random(s, outstanding)
+                stress_pause(_turns(s) & 0x3FF)
+                index = _pick(s, outstanding)
                 flight = &s.flights[index]
                 if flight.live and sw_request_revoke(&link.table[index], flight.request_id):
                     s.owned[flight.serial] += 1
@@ -406,7 +439,8 @@ cdef int _reactor(Side *s, uint64_t total, int outstanding, int revoke_of_16) no
             blocked = stopped
         if progress:
             continue
-        stress_pause(_random(s, s.jitter))
+        if _linger(s, True):
+            continue
         sw_sleep_begin(s.word, SW_ASLEEP)
         ready = False
         for i in range(s.count):
@@ -453,7 +487,8 @@ def run_worker(SharedMemory memory, int slot, int reactors, uint8_t[::1] owned, 
                uint64_t high=0, int hold=0, bint quiet=False, uint64_t seed=1):
     """The worker in `slot`: answer what `reactors` reactors post until each has said EVENT_STOP.
 
-    `owned`: a byte per request, raised when it is taken; `jitter`: most empty turns of delay; `frames`: of a
+    `owned`: a byte per request, raised when it is taken; `jitter`: delays are of up to 2 ** jitter empty turns, small
+    ones as often as large ones; `frames`: of a
     response; `high`: body bytes to be ahead of the client, 0 for no limit (else with one request at a time only);
     `hold`: on average, one wake-up for so many frames; `quiet`: leave wake-ups to a tick wherever the reactor has
     one. Returns "" or the fault.

@@ -1,6 +1,8 @@
 """Two and three processes over the same rings, with no tick anywhere: a lost wake-up blocks and fails.
 
-`jitter` spreads the moments at which one side publishes while the other falls asleep.
+`jitter` spreads the moments at which one side publishes while the other falls asleep. How much these runs find was
+tried out by taking parts of the protocols away: see docs/architecture.md. SWHTTP_RACE_TIMES=10 makes all of them ten
+times as long.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import pytest
 from tests.ipc.conftest import Make
 from tests.ipc.race import Race
 
-JITTER = [0, 300, 3000]
+JITTER = [0, 15]
 
 
 def answered(race: Race) -> int:
@@ -20,7 +22,7 @@ def answered(race: Race) -> int:
 
 @pytest.mark.parametrize("jitter", JITTER)
 def test_no_wakeup_is_lost_at_the_rhythm_of_one_connection(memory_of: Make, jitter: int) -> None:
-    race = Race(memory_of(response_ring_bytes=4096), total=15000, outstanding=1, jitter=jitter)
+    race = Race(memory_of(response_ring_bytes=4096), total=20_000, outstanding=1, jitter=jitter)
     race.run()
     assert answered(race) == race.total
     assert race.wakes() > 0, "nobody ever slept: the run has shown nothing"
@@ -28,14 +30,14 @@ def test_no_wakeup_is_lost_at_the_rhythm_of_one_connection(memory_of: Make, jitt
 
 @pytest.mark.parametrize("jitter", JITTER)
 def test_no_wakeup_is_lost_with_many_requests_at_once(memory_of: Make, jitter: int) -> None:
-    race = Race(memory_of(request_ring_bytes=4096, response_ring_bytes=65536), 60000, outstanding=64, jitter=jitter)
+    race = Race(memory_of(request_ring_bytes=4096, response_ring_bytes=65536), 100_000, outstanding=64, jitter=jitter)
     race.run()
     assert answered(race) == race.total
 
 
-@pytest.mark.parametrize("outstanding", [1, 2, 64])
+@pytest.mark.parametrize("outstanding", [1, 64])
 def test_two_workers_wake_one_reactor(memory_of: Make, outstanding: int) -> None:
-    race = Race(memory_of(response_ring_bytes=4096), 20000, outstanding, workers=2, jitter=300)
+    race = Race(memory_of(response_ring_bytes=4096), 10_000, outstanding, workers=2, jitter=13)
     race.run()
     assert answered(race) == race.total
     assert race.wakes() > 0
@@ -44,31 +46,31 @@ def test_two_workers_wake_one_reactor(memory_of: Make, outstanding: int) -> None
 @pytest.mark.parametrize("outstanding", [1, 16])
 def test_one_worker_sleeps_for_two_reactors(memory_of: Make, outstanding: int) -> None:
     memory = memory_of(reactors=2, response_ring_bytes=4096)
-    race = Race(memory, 10000, outstanding, reactors=2, jitter=300)
+    race = Race(memory, 8_000, outstanding, reactors=2, jitter=13)
     race.run()
     assert answered(race) == 2 * race.total
 
 
 @pytest.mark.parametrize("outstanding", [1, 64])
 def test_a_quiet_worker_relies_on_no_tick_that_is_not_announced(memory_of: Make, outstanding: int) -> None:
-    race = Race(memory_of(response_ring_bytes=4096), 15000, outstanding, jitter=300, quiet=True)
+    race = Race(memory_of(response_ring_bytes=4096), 8_000, outstanding, jitter=13, quiet=True)
     race.run()
     assert answered(race) == race.total
 
 
 @pytest.mark.parametrize("outstanding", [2, 64])
 def test_wakeups_held_back_are_given_before_the_worker_sleeps_or_waits(memory_of: Make, outstanding: int) -> None:
-    race = Race(memory_of(response_ring_bytes=512), 20000, outstanding, jitter=300, hold=8)
+    race = Race(memory_of(response_ring_bytes=512), 15_000, outstanding, jitter=13, hold=8)
     race.run()
     assert answered(race) == race.total
     assert sum(slot["quiet"] for slot in race.memory.scoreboard.slots) > 0, "nothing was held back"
 
 
 @pytest.mark.parametrize("jitter", JITTER)
-@pytest.mark.parametrize("ring_bytes", [128, 256, 1024])
+@pytest.mark.parametrize("ring_bytes", [128, 1024])
 def test_no_wakeup_is_lost_while_rings_are_full(memory_of: Make, ring_bytes: int, jitter: int) -> None:
     memory = memory_of(request_ring_bytes=128, response_ring_bytes=ring_bytes)
-    race = Race(memory, 6000, outstanding=32, jitter=jitter, frames=4)
+    race = Race(memory, 8_000, outstanding=32, jitter=jitter, frames=4)
     race.run()
     assert answered(race) == race.total
     assert memory.scoreboard.slots[0]["frames"] == 4 * race.total
@@ -77,17 +79,17 @@ def test_no_wakeup_is_lost_while_rings_are_full(memory_of: Make, ring_bytes: int
 @pytest.mark.parametrize("jitter", JITTER)
 def test_a_response_never_waits_for_ever_for_its_client(memory_of: Make, jitter: int) -> None:
     memory = memory_of(request_ring_bytes=2048, response_ring_bytes=1024)
-    race = Race(memory, 2000, outstanding=1, jitter=jitter, frames=8, high=400)
+    race = Race(memory, 3_000, outstanding=1, jitter=jitter, frames=8, high=400)
     race.run()
     assert answered(race) == race.total
 
 
 @pytest.mark.parametrize("jitter", JITTER)
-@pytest.mark.parametrize(("workers", "outstanding"), [(1, 4), (2, 4), (2, 32)])
+@pytest.mark.parametrize(("workers", "outstanding"), [(1, 4), (2, 32)])
 def test_every_request_is_taken_or_revoked_and_never_both(
     memory_of: Make, workers: int, outstanding: int, jitter: int
 ) -> None:
-    race = Race(memory_of(), 30000, outstanding, workers=workers, jitter=jitter, revoke_of_16=12)
+    race = Race(memory_of(), 60_000, outstanding, workers=workers, jitter=jitter, revoke_of_16=12)
     race.run()
     taken = [sum(column) for column in zip(*race.taken, strict=True)]
     assert [a + b for a, b in zip(taken, race.revoked[0], strict=True)] == [1] * race.total
