@@ -15,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from swhttp.ipc.memory import SharedMemory
 from swhttp.ipc.ring import FrameReader, Sleeper
@@ -60,13 +61,13 @@ class Race:
     def _run(self, counts: list[mmap.mmap]) -> None:
         sides: dict[str, Callable[[], str]] = {}
         for slot in range(self.workers):
-            sides[f"worker {slot}"] = lambda slot=slot: run_worker(
-                self.memory, slot, self.reactors, memoryview(counts[slot]), jitter=self.jitter, frames=self.frames,
-                high=self.high, hold=self.hold, quiet=self.quiet, seed=100 + slot,
+            sides[f"worker {slot}"] = partial(
+                run_worker, self.memory, slot, self.reactors, memoryview(counts[slot]), jitter=self.jitter,
+                frames=self.frames, high=self.high, hold=self.hold, quiet=self.quiet, seed=100 + slot,
             )  # fmt: skip
         for reactor in range(self.reactors):
-            sides[f"reactor {reactor}"] = lambda reactor=reactor: run_reactor(
-                self.memory, reactor, self.workers, self.total, self.outstanding,
+            sides[f"reactor {reactor}"] = partial(
+                run_reactor, self.memory, reactor, self.workers, self.total, self.outstanding,
                 memoryview(counts[self.workers + reactor]), jitter=self.jitter, frames=self.frames, high=self.high,
                 revoke_of_16=self.revoke_of_16, seed=200 + reactor,
             )  # fmt: skip
