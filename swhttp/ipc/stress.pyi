@@ -1,3 +1,5 @@
+from mmap import mmap
+
 from swhttp.ipc.memory import SharedMemory
 
 FAULTS: dict[int, str]
@@ -6,7 +8,7 @@ def run_worker(
     memory: SharedMemory,
     slot: int,
     reactors: int,
-    owned: memoryview,
+    owned: mmap,
     *,
     jitter: int = 0,
     frames: int = 1,
@@ -21,7 +23,7 @@ def run_reactor(
     slots: int,
     total: int,
     outstanding: int,
-    owned: memoryview,
+    owned: mmap,
     *,
     jitter: int = 0,
     frames: int = 1,

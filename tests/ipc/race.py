@@ -62,13 +62,13 @@ class Race:
         sides: dict[str, Callable[[], str]] = {}
         for slot in range(self.workers):
             sides[f"worker {slot}"] = partial(
-                run_worker, self.memory, slot, self.reactors, memoryview(counts[slot]), jitter=self.jitter,
+                run_worker, self.memory, slot, self.reactors, counts[slot], jitter=self.jitter,
                 frames=self.frames, high=self.high, hold=self.hold, quiet=self.quiet, seed=100 + slot,
             )  # fmt: skip
         for reactor in range(self.reactors):
             sides[f"reactor {reactor}"] = partial(
                 run_reactor, self.memory, reactor, self.workers, self.total, self.outstanding,
-                memoryview(counts[self.workers + reactor]), jitter=self.jitter, frames=self.frames, high=self.high,
+                counts[self.workers + reactor], jitter=self.jitter, frames=self.frames, high=self.high,
                 revoke_of_16=self.revoke_of_16, seed=200 + reactor,
             )  # fmt: skip
         # The kernel would put two that wake each other on one CPU, where no race is ever met.

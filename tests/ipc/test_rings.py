@@ -50,7 +50,7 @@ STEPS = st.lists(
 @pytest.mark.parametrize("size", SIZES)
 @given(steps=STEPS)
 def test_a_ring_does_what_a_deque_does(size: int, steps: list[tuple[str, int]]) -> None:
-    """The deque holds (frame, where it ends): a frame that does not fit before the ring's end leaves that end unused."""
+    """The deque holds (frame, where it ends): a frame that does not fit before the ring's end leaves it unused."""
     memory = tiny(response_ring_bytes=size)
     try:
         producer, consumer = Producer(memory, responses=True), Consumer(memory, responses=True)
