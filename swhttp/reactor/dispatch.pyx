@@ -144,7 +144,7 @@ cdef int _reserve_any(State *s) noexcept nogil:
 # ---- posting ----
 
 cdef bint _post(State *s, int slot, Conn *c) noexcept nogil:
-    """Hand `c`'s block to `slot`, where room is reserved. False: its ring or the table is full, for now."""
+    """Hand `c`'s block to `slot`, where room is reserved. False: its ring or the table is full at the moment."""
     cdef SlotLink *link = &s.links[slot]
     cdef sw_descriptor *d
     cdef uint32_t index

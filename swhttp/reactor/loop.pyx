@@ -7,6 +7,9 @@
 It owns the epoll set, the slab and the order of things. It never runs application code, never logs (it reports) and
 never waits for anything but epoll. `Reactors` is the master's handle on all of them; its methods are called by the
 master's main thread only.
+
+It is longer than 600 lines because the phases share one State and one order; accepting and `Reactors` are the parts
+to move out first.
 """
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
