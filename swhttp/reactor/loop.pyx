@@ -26,6 +26,7 @@ import threading
 import traceback
 
 from swhttp.ipc.blocks cimport sw_blocks_add, sw_blocks_at, sw_blocks_destroy, sw_blocks_init
+from swhttp.ipc.clock cimport sw_monotonic_ns
 from swhttp.ipc.memory cimport Segment, SharedMemory
 from swhttp.ipc.request_table cimport sw_request_entry
 from swhttp.ipc.ring cimport (SW_ASLEEP, SW_ASLEEP_WITH_TICK, sw_ring_attach, sw_sleep_begin, sw_sleep_end,
@@ -34,6 +35,7 @@ from swhttp.ipc.scoreboard cimport (REACTOR_ACCEPTED, REACTOR_GIL_NS, REACTOR_GI
                                     REACTOR_IN_FLIGHT, REACTOR_RECEIVED_BYTES, REACTOR_REQUESTS, REACTOR_TICKS,
                                     REACTOR_TIMEOUTS, REACTOR_TURNS, Scoreboard)
 from swhttp.ipc.sessions cimport SW_ADDRESS_TEXT, sw_address, sw_session
+from swhttp.ipc.spin cimport SW_SPIN_LOOKS, sw_spin_pause, sw_spin_yield
 from swhttp.reactor.connection cimport conn_close, conn_next, conn_open, conn_release, conn_todo, conn_watch
 from swhttp.reactor.dispatch cimport (dispatch_could_go_on, dispatch_flush, dispatch_leave_queue,
                                       dispatch_rebalance, dispatch_submit, dispatch_untaken, dispatch_waiting,
@@ -57,11 +59,10 @@ from swhttp.reactor.state cimport (CONN_EOF, CONN_EXPECT, CONN_HUNG_UP, CONN_LEF
 from swhttp.reactor.system cimport (EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLERR, EPOLLET,
                                     EPOLLEXCLUSIVE, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_create1,
                                     epoll_ctl, epoll_event, getsockname, sockaddr, sockaddr_storage,
-                                    socklen_t, ssize_t, sw_accept, sw_address_text, sw_epoll_wait,
-                                    sw_monotonic_ns, sw_recv, sw_relax)
+                                    socklen_t, ssize_t, sw_accept, sw_address_text, sw_epoll_wait, sw_recv)
 from swhttp.reactor.timers cimport timer_expired, timer_next_ns, timer_set
 
-from swhttp import limits
+from swhttp import cpus, limits
 from swhttp.reactor.settings import DISPATCH_MODES
 
 cdef extern from "<sys/ioctl.h>" nogil:
@@ -137,7 +138,7 @@ cdef class Reactor:
         s.concurrency = settings.worker_concurrency
         s.queue_size = settings.queue_size
         s.queue_timeout_ns = <uint64_t>(settings.queue_timeout_s * 1e9)
-        s.spin_ns = <uint64_t>(limits.SPIN_S * 1e9) if len(os.sched_getaffinity(0)) > 1 else 0
+        s.spin_ns = <uint64_t>(limits.SPIN_S * 1e9) if cpus.usable() > 1 else 0
         s.keep_alive_ns = <uint64_t>(settings.keep_alive_s * 1e9)
         sw_blocks_init(&s.blocks, (<Segment>memory.blocks[index]).address)
         for size, count in geometry.block_classes:
@@ -290,10 +291,11 @@ cdef class Reactor:
         now_ns = sw_monotonic_ns()
         until_ns = now_ns + s.spin_ns
         while now_ns < until_ns:
-            for _look in range(32):
+            for _look in range(SW_SPIN_LOOKS):
                 if settle_anything_published(s):
                     return True
-                sw_relax()
+                sw_spin_pause()
+            sw_spin_yield()
             now_ns = sw_monotonic_ns()
         s.round_trip_ns += s.spin_ns >> 3  # in vain: a few of these, and it is given up
         return False

@@ -109,23 +109,6 @@ cdef extern from * nogil:
         return epoll_wait(epfd, events, most, timeout_ns < 0 ? -1 : (int)((timeout_ns + 999999) / 1000000));
     }
 
-    /* Between two looks at a word that another CPU is about to write. */
-    static void sw_relax(void)
-    {
-    #if defined(__x86_64__) || defined(__i386__)
-        __builtin_ia32_pause();
-    #elif defined(__aarch64__)
-        __asm__ __volatile__("yield");
-    #endif
-    }
-
-    static uint64_t sw_monotonic_ns(void)
-    {
-        struct timespec ts;
-        clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-    }
-
     static int64_t sw_realtime_s(void)
     {
         struct timespec ts;
@@ -170,7 +153,5 @@ cdef extern from * nogil:
     ssize_t sw_recv(int fd, void *buffer, size_t length)
     ssize_t sw_send(int fd, const void *buffer, size_t length)
     int sw_epoll_wait(int epfd, epoll_event *events, int most, int64_t timeout_ns)
-    void sw_relax()
-    uint64_t sw_monotonic_ns()
     int64_t sw_realtime_s()
     int sw_address_text(const void *address, char *text, int room, unsigned short *port)

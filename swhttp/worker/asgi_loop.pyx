@@ -23,6 +23,7 @@ from swhttp.adapters.lifespan import Lifespan
 
 cdef enum:
     DRAIN_REQUESTS = 256  # taken in one drain
+    LOOKS = 8             # for a lone request in one drain
 
 
 cdef class AsgiLoop(Runners):
@@ -68,6 +69,7 @@ cdef class AsgiLoop(Runners):
     def drain(self):
         """Take what there is, then announce sleep."""
         cdef Channel channel = self.channel
+        cdef int looks = LOOKS
         self.again = False
         sw_sleep_end(channel.sleeping)
         self.adapter.room()
@@ -80,6 +82,9 @@ cdef class AsgiLoop(Runners):
                 channel.flush()
                 if self.budget <= 0:
                     break
+                if looks > 0 and self.adapter.active == 0 and channel.look():
+                    looks -= 1
+                    continue
                 sw_sleep_begin(channel.sleeping, SW_ASLEEP)
                 if not channel.has_more():
                     break

@@ -32,10 +32,16 @@ cdef class Channel(Outlet):
     cdef int turn                    # the reactor whose ring is looked at first
     cdef int popped                  # descriptors since `missed_news` began to count
     cdef int ring_descriptors        # that fit in one request ring
+    cdef uint64_t spin_ns            # how long `look` looks, 0: never
+    cdef int64_t taken_before        # SLOT_TAKEN at the last `look`
+    cdef int lone_run                # calls of `look` in a row that found little had come since the one before
+    cdef int skip                    # looks that are not worth it, after looks in vain
+    cdef int backoff                 # how many the next one in vain costs
     cdef bint pop(self, sw_descriptor *descriptor, int *reactor) except? True
     cdef bint take(self, int reactor, const sw_descriptor *descriptor) noexcept
-    cdef bint has_more(self) noexcept
+    cdef bint has_more(self) noexcept nogil
     cdef bint missed_news(self, bint emptied) noexcept
+    cdef bint look(self) noexcept
     cdef void flush(self) noexcept
     cdef void stop(self, int reactor) noexcept
     cdef void _wake(self, Link *link) noexcept

@@ -28,9 +28,9 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EINTR, errno
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from swhttp.adapters.wsgi cimport WsgiAdapter
+from swhttp.ipc.clock cimport sw_monotonic_ns
 from swhttp.ipc.frame cimport EVENT_BUFFER_EMPTY, EVENT_CLOSE, EVENT_PACKAGE, EVENT_STOP, sw_descriptor
 from swhttp.ipc.memory cimport SharedMemory
 from swhttp.ipc.ring cimport SW_ASLEEP, sw_eventfd_drain, sw_eventfd_write, sw_sleep_begin
@@ -63,12 +63,6 @@ cdef extern from "<poll.h>" nogil:
 
 
 cdef object logger = logging.getLogger("swhttp.worker")
-
-
-cdef int64_t _now_ns() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return now.tv_sec * 1000000000 + now.tv_nsec
 
 
 cdef class WsgiLoop(Channel):
@@ -111,14 +105,14 @@ cdef class WsgiLoop(Channel):
             if self.sleepers or self.watched:
                 self._hand_over()
             if begun_ns == 0:
-                begun_ns = _now_ns()
+                begun_ns = <int64_t>sw_monotonic_ns()
             if is_main:
                 self.line[SLOT_CURRENT_SINCE_NS] = begun_ns
                 self.line[SLOT_CURRENT_REQUEST] = <int64_t>descriptor.request_id
             self.adapter.run(reactor, &descriptor)
             if is_main:
                 self.line[SLOT_CURRENT_REQUEST] = 0
-            now_ns = _now_ns()
+            now_ns = <int64_t>sw_monotonic_ns()
             self._served(now_ns - begun_ns)
             begun_ns = now_ns  # when the next is here already, this one's end is its beginning
         self.flush()
@@ -170,6 +164,8 @@ cdef class WsgiLoop(Channel):
     cdef int _sleep(self) except -1:
         """Block until something may have come, as one of those whom the slot's eventfd wakes."""
         self.flush()
+        if self.sleepers == 0 and not self.watched and self.look():
+            return 0
         self.sleepers += 1
         sw_sleep_begin(self.sleeping, SW_ASLEEP)
         if self.backlog or self.has_more() or self.stops == self.reactors:
