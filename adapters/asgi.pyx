@@ -14,7 +14,7 @@ import logging
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Copy, PyDict_GetItem, PyDict_SetItem
-from cpython.ref cimport Py_INCREF, Py_REFCNT, PyObject
+from cpython.ref cimport Py_INCREF, PyObject
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 
 from libc.stdint cimport uint64_t
@@ -43,8 +43,20 @@ cdef extern from "Python.h":
 cdef extern from *:
     """
     static PyAsyncMethods *sw_async_methods(PyObject *type) { return ((PyTypeObject *)type)->tp_as_async; }
+
+    /* Asked by pointer: for an `object` argument that is an attribute, Cython takes one more reference. */
+    static Py_ssize_t sw_references(PyObject *object) { return Py_REFCNT(object); }
+
+    /* Has nobody but us a bound method, not even a weak reference to it? */
+    static int sw_unshared(PyObject *method)
+    {
+        return Py_REFCNT(method) == 1 && PyCFunction_Check(method)
+               && ((PyCFunctionObject *)method)->m_weakreflist == NULL;
+    }
     """
     PyAsyncMethods *sw_async_methods(object type)
+    Py_ssize_t sw_references(PyObject *object)
+    bint sw_unshared(PyObject *method)
 
 cdef enum:
     TURN_BYTES = 65536   # send() gives others a turn after so many body bytes
@@ -212,8 +224,8 @@ cdef class AsgiAdapter:
             exchange.wake()
         # Held by its two methods and our caller, and they by it alone: the next request can have it. Else the app
         # has kept something: it keeps a finished exchange, and the next request gets a new one.
-        if (Py_REFCNT(exchange) == 3 and Py_REFCNT(exchange.receive_method) == 1
-                and Py_REFCNT(exchange.send_method) == 1 and len(self.spare) < MAX_SPARE):
+        if (sw_references(<PyObject *>exchange) == 3 and sw_unshared(<PyObject *>exchange.receive_method)
+                and sw_unshared(<PyObject *>exchange.send_method) and len(self.spare) < MAX_SPARE):
             self.spare.append(exchange)
         else:
             exchange.receive_method = exchange.send_method = None
