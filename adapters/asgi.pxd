@@ -1,10 +1,11 @@
 from libc.stdint cimport uint64_t
 
 from swhttp.adapters.exchange cimport Exchange
-from swhttp.adapters.fields cimport AsgiFields, Cache
+from swhttp.adapters.fields cimport AsgiFields
 from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.peers cimport Peers
-from swhttp.ipc.frame cimport sw_block, sw_descriptor
+from swhttp.adapters.targets cimport AsgiTargets
+from swhttp.ipc.frame cimport sw_descriptor
 
 
 cdef class AsgiAdapter:
@@ -15,7 +16,7 @@ cdef class AsgiAdapter:
     cdef dict state
     cdef AsgiFields fields
     cdef Peers peers
-    cdef Cache targets
+    cdef AsgiTargets targets
     cdef list waiting           # per reactor: request_id -> exchange that waits for news of its client
     cdef list crowded           # exchanges that wait for room in a ring
     cdef list spare             # exchanges to use again
@@ -29,7 +30,6 @@ cdef class AsgiAdapter:
     cdef int room(self) except -1
     cdef bint has_room(self) noexcept
     cdef int _settle(self, AsgiExchange exchange) except -1
-    cdef int _target(self, const sw_block *block, dict scope) except -1
 
 
 cdef class AsgiExchange(Exchange):

@@ -15,16 +15,17 @@ import logging
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Copy, PyDict_GetItem, PyDict_SetItem
 from cpython.ref cimport Py_INCREF, PyObject
-from cpython.unicode cimport PyUnicode_DecodeUTF8
 
 from libc.stdint cimport uint64_t
 from libc.string cimport memcmp
 
+from swhttp.adapters.cache cimport CacheRow
 from swhttp.adapters.exchange cimport WAIT_NONE, WAIT_SPACE, WAIT_TURN, Exchange, Wait
-from swhttp.adapters.fields cimport MAX_CACHED_BYTES, AsgiFields, Cache, CacheRow
-from swhttp.adapters.octets cimport sw_percent_decode
+from swhttp.adapters.fields cimport AsgiFields
 from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.peers cimport PeerRow, Peers
+from swhttp.adapters.sharing cimport sw_references, sw_unshared
+from swhttp.adapters.targets cimport AsgiTargets
 from swhttp.ipc.frame cimport SW_BLOCK_TLS, sw_block, sw_descriptor
 from swhttp.ipc.request_table cimport sw_request_want_ack
 from swhttp.ipc.scoreboard cimport SLOT_APP_ERRORS
@@ -43,20 +44,8 @@ cdef extern from "Python.h":
 cdef extern from *:
     """
     static PyAsyncMethods *sw_async_methods(PyObject *type) { return ((PyTypeObject *)type)->tp_as_async; }
-
-    /* Asked by pointer: for an `object` argument that is an attribute, Cython takes one more reference. */
-    static Py_ssize_t sw_references(PyObject *object) { return Py_REFCNT(object); }
-
-    /* Has nobody but us a bound method, not even a weak reference to it? */
-    static int sw_unshared(PyObject *method)
-    {
-        return Py_REFCNT(method) == 1 && PyCFunction_Check(method)
-               && ((PyCFunctionObject *)method)->m_weakreflist == NULL;
-    }
     """
     PyAsyncMethods *sw_async_methods(object type)
-    Py_ssize_t sw_references(PyObject *object)
-    bint sw_unshared(PyObject *method)
 
 cdef enum:
     TURN_BYTES = 65536   # send() gives others a turn after so many body bytes
@@ -68,7 +57,8 @@ cdef str GET = "GET"
 cdef dict METHODS = {method.encode(): method for method in
                      ("HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")}
 cdef str HTTP_1_0 = "1.0"
-cdef dict ASGI = {"version": "3.0", "spec_version": "2.4"}
+cdef str ASGI = "asgi"
+cdef dict VERSIONS = {"version": "3.0", "spec_version": "2.4"}
 cdef str TYPE = "type"
 cdef str METHOD = "method"
 cdef str PATH = "path"
@@ -109,13 +99,13 @@ cdef class AsgiAdapter:
         self.state = state
         self.fields = AsgiFields()
         self.peers = Peers(outlet, binds)
-        self.targets = Cache()
+        self.targets = AsgiTargets()
         self.waiting = [{} for _ in range(reactors)]
         self.crowded = []
         self.spare = []
         # Every key that a scope has, so that filling it in never makes the copy grow.
         self.template = {
-            TYPE: "http", "asgi": ASGI, "http_version": "1.1", METHOD: GET, "scheme": "http", PATH: "/",
+            TYPE: "http", ASGI: None, "http_version": "1.1", METHOD: GET, "scheme": "http", PATH: "/",
             RAW_PATH: b"/", QUERY_STRING: b"", "root_path": "", HEADERS: None, CLIENT: None, SERVER: None,
             STATE: None, EXTENSIONS: None,
         }
@@ -142,6 +132,7 @@ cdef class AsgiAdapter:
         """Make body and scope of what is in the request block."""
         cdef const sw_block *block = exchange.block
         cdef const unsigned char *base = <const unsigned char *>block
+        cdef CacheRow *target
         cdef PeerRow *peer
         cdef dict scope
         exchange.body = PyBytes_FromStringAndSize(<const char *>base + block.body_off, block.body_len)
@@ -153,41 +144,19 @@ cdef class AsgiAdapter:
             scope["http_version"] = HTTP_1_0
         if block.flags & SW_BLOCK_TLS:
             scope["scheme"] = "https"
-        self._target(block, scope)
+        target = self.targets.read(block)
+        if target != NULL:  # else "/", as in the template
+            PyDict_SetItem(scope, PATH, <object>target.first)
+            PyDict_SetItem(scope, RAW_PATH, <object>target.second)
+            PyDict_SetItem(scope, QUERY_STRING, <object>target.third)
         PyDict_SetItem(scope, HEADERS, self.fields.read(base + block.headers_off, block.headers_count))
         peer = self.peers.find(exchange.reactor, block.session, block.session_generation)
         PyDict_SetItem(scope, CLIENT, <object>peer.client)
         PyDict_SetItem(scope, SERVER, <object>peer.server)
+        PyDict_SetItem(scope, ASGI, PyDict_Copy(VERSIONS))
         PyDict_SetItem(scope, STATE, PyDict_Copy(self.state))
         PyDict_SetItem(scope, EXTENSIONS, {})
         exchange.scope = scope
-        return 0
-
-    cdef int _target(self, const sw_block *block, dict scope) except -1:
-        """path (percent-decoded, UTF-8), raw_path and query_string."""
-        cdef const unsigned char *base = <const unsigned char *>block
-        cdef const unsigned char *target = base + sizeof(sw_block) + block.method_len
-        cdef uint64_t hash
-        cdef CacheRow *row = NULL
-        cdef bytes raw, decoded
-        cdef size_t length
-        if block.target_len == 1 and target[0] == 47:  # "/", as in the template
-            return 0
-        if block.target_len <= MAX_CACHED_BYTES:
-            row = self.targets.find(target, block.target_len, &hash)
-        if row == NULL:
-            raw = base[block.path_off:block.path_off + block.path_len] or b"/"
-            decoded = PyBytes_FromStringAndSize(NULL, len(raw))
-            length = sw_percent_decode(<unsigned char *>PyBytes_AS_STRING(decoded), raw, len(raw))
-            path = PyUnicode_DecodeUTF8(PyBytes_AS_STRING(decoded), length, "replace")
-            query = base[block.query_off:block.query_off + block.query_len]
-            if block.target_len > MAX_CACHED_BYTES:
-                scope[PATH], scope[RAW_PATH], scope[QUERY_STRING] = path, raw, query
-                return 0
-            row = self.targets.keep(hash, target[:block.target_len], path, raw, query)
-        PyDict_SetItem(scope, PATH, <object>row.first)
-        PyDict_SetItem(scope, RAW_PATH, <object>row.second)
-        PyDict_SetItem(scope, QUERY_STRING, <object>row.third)
         return 0
 
     cdef object call(self, AsgiExchange exchange):
@@ -323,7 +292,7 @@ cdef class Call:
 
     cdef bint advance(self) except -1:
         """Go on: True when done, with the result in `value`; False to wait for the future (or None) in `value`."""
-        raise NotImplementedError
+        return True
 
     cdef bint step(self) except -1:
         cdef bint done

@@ -1,25 +1,4 @@
-from libc.stdint cimport uint64_t
-
-from cpython.ref cimport PyObject
-
-
-cdef enum:
-    CACHE_ROWS = 256          # a power of two
-    MAX_CACHED_BYTES = 256    # longer names, values and targets are made anew each time
-
-
-cdef struct CacheRow:
-    uint64_t hash
-    PyObject *key             # bytes: what was hashed
-    PyObject *first
-    PyObject *second
-    PyObject *third
-
-
-cdef class Cache:
-    cdef CacheRow rows[CACHE_ROWS]
-    cdef CacheRow *find(self, const unsigned char *key, size_t length, uint64_t *hash) noexcept
-    cdef CacheRow *keep(self, uint64_t hash, bytes key, object first, object second, object third)
+from swhttp.adapters.cache cimport Cache
 
 
 cdef class AsgiFields:

@@ -1,77 +1,23 @@
 """Request fields as the objects that apps see, with memory for what comes again and again.
 
-Requests repeat themselves: a browser sends the same fifteen fields each time. Names, whole fields and targets are
-remembered in small direct-mapped caches (a collision evicts, so they never grow), found by a hash in C and compared
-octet by octet. What they hold is immutable. Credentials are never remembered.
-
-A row that was found holds until the next allocation: another thread may get the GIL there and evict it.
+A browser sends the same fifteen fields each time: names and whole fields are looked up in a Cache. Credentials are
+never remembered.
 """
 
 from libc.stdint cimport uint64_t
-from libc.string cimport memcmp, memset
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.dict cimport PyDict_GetItem, PyDict_SetItem
 from cpython.list cimport PyList_New, PyList_SET_ITEM
-from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
+from cpython.ref cimport Py_INCREF, PyObject
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from cpython.unicode cimport PyUnicode_DecodeLatin1
 
-from swhttp.adapters.octets cimport sw_environ_key, sw_hash
+from swhttp.adapters.cache cimport MAX_CACHED_BYTES, Cache, CacheRow
+from swhttp.adapters.octets cimport sw_environ_key
 from swhttp.ipc.frame cimport sw_header
 
-import os
-
-cdef uint64_t SEED = int.from_bytes(os.urandom(8), "little")
-
 PRIVATE_NAMES = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
-
-
-cdef class Cache:
-    """Octets to up to three objects."""
-
-    def __cinit__(self):
-        memset(self.rows, 0, sizeof(self.rows))
-
-    def __dealloc__(self):
-        cdef CacheRow *row
-        cdef int i
-        for i in range(CACHE_ROWS):
-            row = &self.rows[i]
-            Py_XDECREF(row.key)
-            Py_XDECREF(row.first)
-            Py_XDECREF(row.second)
-            Py_XDECREF(row.third)
-
-    cdef CacheRow *find(self, const unsigned char *key, size_t length, uint64_t *hash) noexcept:
-        """The row that holds exactly this key, or NULL. `hash` is for `keep`."""
-        cdef CacheRow *row
-        hash[0] = sw_hash(key, length, SEED)
-        row = &self.rows[hash[0] & (CACHE_ROWS - 1)]
-        if (row.key != NULL and row.hash == hash[0] and <size_t>PyBytes_GET_SIZE(<object>row.key) == length
-                and memcmp(PyBytes_AS_STRING(<object>row.key), key, length) == 0):
-            return row
-        return NULL
-
-    cdef CacheRow *keep(self, uint64_t hash, bytes key, object first, object second, object third):
-        """Remember; what had the row is forgotten."""
-        cdef CacheRow *row = &self.rows[hash & (CACHE_ROWS - 1)]
-        cdef CacheRow old = row[0]
-        # From here to the end nothing is allocated, so nothing can let another thread in between.
-        Py_INCREF(key)
-        Py_INCREF(first)
-        Py_INCREF(second)
-        Py_INCREF(third)
-        row.hash = hash
-        row.key = <PyObject *>key
-        row.first = <PyObject *>first
-        row.second = <PyObject *>second
-        row.third = <PyObject *>third
-        Py_XDECREF(old.key)
-        Py_XDECREF(old.first)
-        Py_XDECREF(old.second)
-        Py_XDECREF(old.third)
-        return row
 
 
 cdef class AsgiFields:
@@ -100,17 +46,16 @@ cdef class AsgiFields:
         cdef const unsigned char *name = record + sizeof(sw_header)
         cdef uint64_t hash = 0, name_hash
         cdef CacheRow *row = NULL
-        cdef CacheRow *name_row
         cdef object key, value, private, pair
         if length <= MAX_CACHED_BYTES:
             row = self.lines.find(record, length, &hash)
             if row != NULL:
                 return <object>row.first
-        name_row = self.names.find(name, head.name_len, &name_hash)
-        if name_row == NULL:
+        row = self.names.find(name, head.name_len, &name_hash)
+        if row == NULL:
             key = PyBytes_FromStringAndSize(<const char *>name, head.name_len)
-            name_row = self.names.keep(name_hash, key, key in PRIVATE_NAMES, None, None)
-        key, private = <object>name_row.key, <object>name_row.first
+            row = self.names.keep(name_hash, key, key, key in PRIVATE_NAMES, None)
+        key, private = <object>row.first, <object>row.second
         pair = PyTuple_New(2)
         Py_INCREF(key)
         PyTuple_SET_ITEM(pair, 0, key)
@@ -154,7 +99,6 @@ cdef class WsgiFields:
         cdef const unsigned char *name
         cdef uint64_t hash = 0, name_hash
         cdef CacheRow *row
-        cdef CacheRow *name_row
         cdef size_t length
         cdef str value
         cdef int _nth
@@ -166,11 +110,11 @@ cdef class WsgiFields:
             if row != NULL:
                 self._add(environ, <str>row.first, <str>row.second)
             else:
-                name_row = self.names.find(name, head.name_len, &name_hash)
-                if name_row == NULL:
+                row = self.names.find(name, head.name_len, &name_hash)
+                if row == NULL:
                     field = PyBytes_FromStringAndSize(<const char *>name, head.name_len)
-                    name_row = self.names.keep(name_hash, field, _environ_key(field), field in PRIVATE_NAMES, None)
-                key, private = <object>name_row.first, <object>name_row.second
+                    row = self.names.keep(name_hash, field, _environ_key(field), field in PRIVATE_NAMES, None)
+                key, private = <object>row.first, <object>row.second
                 if key is not None:
                     value = PyUnicode_DecodeLatin1(<const char *>name + head.name_len, head.value_len, NULL)
                     if length <= MAX_CACHED_BYTES and not private:

@@ -39,15 +39,15 @@ cdef class Outlet:
 
     cdef int watch(self, int reactor, uint64_t request_id) except -1:
         """Begin to listen for news of a request, before asking for any (WSGI only)."""
-        raise NotImplementedError
+        raise RuntimeError("this worker's loop does not block")
 
     cdef int wait(self, int reactor, uint64_t request_id, uint64_t need) except -1:
         """Block this thread, without the GIL, until there may be news since `watch` or the last `wait`.
 
         need: bytes of the frame that had no room, or 0. It may return early: the caller tries, asks, waits again.
         """
-        raise NotImplementedError
+        raise RuntimeError("this worker's loop does not block")
 
     cdef int unwatch(self, int reactor, uint64_t request_id) except -1:
         """Listen no more."""
-        raise NotImplementedError
+        raise RuntimeError("this worker's loop does not block")

@@ -1,9 +1,10 @@
 from libc.stdint cimport uint64_t
 
 from swhttp.adapters.exchange cimport Exchange
-from swhttp.adapters.fields cimport Cache, WsgiFields
+from swhttp.adapters.fields cimport WsgiFields
 from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.peers cimport Peers
+from swhttp.adapters.targets cimport WsgiTargets
 from swhttp.ipc.frame cimport sw_block, sw_descriptor
 
 
@@ -13,11 +14,10 @@ cdef class WsgiAdapter:
     cdef dict template
     cdef WsgiFields fields
     cdef Peers peers
-    cdef Cache targets
+    cdef WsgiTargets targets
     cdef list spare
     cdef int run(self, int reactor, const sw_descriptor *descriptor) except -1
     cdef dict _environ(self, int reactor, const sw_block *block)
-    cdef int _target(self, const sw_block *block, dict environ) except -1
     cdef int _respond(self, WsgiExchange exchange, dict environ) except -1
 
 

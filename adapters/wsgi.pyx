@@ -16,19 +16,19 @@ from wsgiref.util import FileWrapper
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Copy, PyDict_SetItem
 from cpython.list cimport PyList_CheckExact
-from cpython.ref cimport Py_REFCNT
+from cpython.ref cimport PyObject
 from cpython.tuple cimport PyTuple_CheckExact
-from cpython.unicode cimport PyUnicode_DecodeLatin1
 
-from libc.stdint cimport uint64_t
 from libc.string cimport memcmp
 
+from swhttp.adapters.cache cimport CacheRow
 from swhttp.adapters.exchange cimport WAIT_NONE, WAIT_SPACE, Exchange
-from swhttp.adapters.fields cimport MAX_CACHED_BYTES, Cache, CacheRow, WsgiFields
+from swhttp.adapters.fields cimport WsgiFields
 from swhttp.adapters.input cimport EmptyInput
-from swhttp.adapters.octets cimport sw_percent_decode
 from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.peers cimport PeerRow, Peers
+from swhttp.adapters.sharing cimport sw_references, sw_unshared
+from swhttp.adapters.targets cimport WsgiTargets
 from swhttp.ipc.frame cimport SW_BLOCK_TLS, sw_block, sw_descriptor
 from swhttp.ipc.request_table cimport sw_request_want_ack
 from swhttp.ipc.scoreboard cimport SLOT_APP_ERRORS
@@ -81,7 +81,7 @@ cdef class WsgiAdapter:
         self.app = app
         self.fields = WsgiFields()
         self.peers = Peers(outlet, binds)
-        self.targets = Cache()
+        self.targets = WsgiTargets()
         self.spare = []
         # Its copies get HTTP_ variables added. A dict grows at the 22nd key, and copies as it is: with more keys
         # than that here, no copy has to grow for the usual request.
@@ -114,8 +114,8 @@ cdef class WsgiAdapter:
             logger.error("exception in the WSGI app", exc_info=error)
         if not exchange.complete:
             exchange.settle()
-        if (Py_REFCNT(exchange) == KEPT_REFERENCES and Py_REFCNT(exchange.start_method) == 1
-                and Py_REFCNT(exchange.write_method) == 1 and len(self.spare) < MAX_SPARE):
+        if (sw_references(<PyObject *>exchange) == KEPT_REFERENCES and len(self.spare) < MAX_SPARE
+                and sw_unshared(<PyObject *>exchange.start_method) and sw_unshared(<PyObject *>exchange.write_method)):
             self.spare.append(exchange)
         else:
             exchange.start_method = exchange.write_method = None
@@ -137,6 +137,7 @@ cdef class WsgiAdapter:
     cdef dict _environ(self, int reactor, const sw_block *block):
         cdef const unsigned char *base = <const unsigned char *>block
         cdef dict environ = PyDict_Copy(self.template)
+        cdef CacheRow *target
         cdef PeerRow *peer
         if block.method_len != 3 or memcmp(base + sizeof(sw_block), b"GET", 3) != 0:
             method = base[sizeof(sw_block):sizeof(sw_block) + block.method_len]
@@ -145,7 +146,12 @@ cdef class WsgiAdapter:
             environ["SERVER_PROTOCOL"] = "HTTP/1.0"
         if block.flags & SW_BLOCK_TLS:
             environ["wsgi.url_scheme"] = "https"
-        self._target(block, environ)
+        target = self.targets.read(block)
+        if target != NULL:  # else "/", as in the template
+            PyDict_SetItem(environ, PATH_INFO, <object>target.first)
+            PyDict_SetItem(environ, QUERY_STRING, <object>target.second)
+            PyDict_SetItem(environ, RAW_URI, <object>target.third)
+            PyDict_SetItem(environ, REQUEST_URI, <object>target.third)
         peer = self.peers.find(reactor, block.session, block.session_generation)
         if peer.client_host != NULL:
             PyDict_SetItem(environ, REMOTE_ADDR, <object>peer.client_host)
@@ -159,36 +165,6 @@ cdef class WsgiAdapter:
                 PyBytes_FromStringAndSize(<const char *>base + block.body_off, block.body_len))
             environ["CONTENT_LENGTH"] = str(block.body_len)
         return environ
-
-    cdef int _target(self, const sw_block *block, dict environ) except -1:
-        """PATH_INFO (percent-decoded, Latin-1), QUERY_STRING and the target as it came."""
-        cdef const unsigned char *base = <const unsigned char *>block
-        cdef const unsigned char *target = base + sizeof(sw_block) + block.method_len
-        cdef uint64_t hash
-        cdef CacheRow *row = NULL
-        cdef bytes raw, decoded
-        cdef size_t length
-        if block.target_len == 1 and target[0] == 47:  # "/", as in the template
-            return 0
-        if block.target_len <= MAX_CACHED_BYTES:
-            row = self.targets.find(target, block.target_len, &hash)
-        if row == NULL:
-            raw = base[block.path_off:block.path_off + block.path_len] or b"/"
-            decoded = PyBytes_FromStringAndSize(NULL, len(raw))
-            length = sw_percent_decode(<unsigned char *>PyBytes_AS_STRING(decoded), raw, len(raw))
-            path = PyUnicode_DecodeLatin1(PyBytes_AS_STRING(decoded), length, NULL)
-            query = PyUnicode_DecodeLatin1(<const char *>base + block.query_off, block.query_len, NULL)
-            uri = PyUnicode_DecodeLatin1(<const char *>target, block.target_len, NULL)
-            if block.target_len > MAX_CACHED_BYTES:
-                environ[PATH_INFO], environ[QUERY_STRING] = path, query
-                environ[RAW_URI] = environ[REQUEST_URI] = uri
-                return 0
-            row = self.targets.keep(hash, target[:block.target_len], path, query, uri)
-        PyDict_SetItem(environ, PATH_INFO, <object>row.first)
-        PyDict_SetItem(environ, QUERY_STRING, <object>row.second)
-        PyDict_SetItem(environ, RAW_URI, <object>row.third)
-        PyDict_SetItem(environ, REQUEST_URI, <object>row.third)
-        return 0
 
 
 cdef class WsgiExchange(Exchange):

@@ -1,4 +1,4 @@
-"""What an app can see of the objects behind its receive and send: how many there are, and whether they come again."""
+"""What an app can see of the objects that a request is made of: how many there are, and whether they come again."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
     seen: Any = None
     if how == "count":
         seen = sum(type(each) is type(mine[2]) for each in gc.get_objects())
+    elif how == "spoil":
+        seen = dict(scope["asgi"])
+        scope["asgi"]["version"] = scope["state"] = None
     elif how == "hold":
         HELD.append(how)
         await OPEN.wait()

@@ -1,0 +1,57 @@
+"""The request target as the objects that apps see: what comes again and again is remembered."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.unicode cimport PyUnicode_DecodeLatin1, PyUnicode_DecodeUTF8
+
+from libc.stdint cimport uint64_t
+
+from swhttp.adapters.octets cimport sw_percent_decode
+
+
+cdef class Targets:
+    """Request blocks to rows of three objects."""
+
+    def __cinit__(self):
+        self.cache = Cache()
+
+    cdef CacheRow *read(self, const sw_block *block) except? NULL:
+        """The row of this request's target, as a Cache's; NULL for the target "/"."""
+        cdef const unsigned char *base = <const unsigned char *>block
+        cdef const unsigned char *target = base + sizeof(sw_block) + block.method_len
+        cdef uint64_t hash
+        cdef CacheRow *row
+        cdef bytes raw, decoded
+        cdef size_t length
+        if block.target_len == 1 and target[0] == 47:  # "/"
+            return NULL
+        row = self.cache.find(target, block.target_len, &hash)
+        if row == NULL:
+            raw = base[block.path_off:block.path_off + block.path_len] or b"/"
+            decoded = PyBytes_FromStringAndSize(NULL, len(raw))
+            length = sw_percent_decode(<unsigned char *>PyBytes_AS_STRING(decoded), raw, len(raw))
+            first, second, third = self.see(block, raw, decoded[:length])
+            row = self.cache.keep(hash, target[:block.target_len], first, second, third)
+        return row
+
+    cdef tuple see(self, const sw_block *block, bytes raw_path, bytes decoded_path):
+        """The three objects. raw_path: with its escapes; decoded_path: without."""
+        return raw_path, decoded_path, None
+
+
+cdef class AsgiTargets(Targets):
+    """path (percent-decoded, UTF-8), raw_path and query_string."""
+
+    cdef tuple see(self, const sw_block *block, bytes raw_path, bytes decoded_path):
+        cdef const unsigned char *base = <const unsigned char *>block
+        path = PyUnicode_DecodeUTF8(PyBytes_AS_STRING(decoded_path), len(decoded_path), "replace")
+        return path, raw_path, base[block.query_off:block.query_off + block.query_len]
+
+
+cdef class WsgiTargets(Targets):
+    """PATH_INFO (percent-decoded, Latin-1), QUERY_STRING and the target as it came."""
+
+    cdef tuple see(self, const sw_block *block, bytes raw_path, bytes decoded_path):
+        cdef const char *base = <const char *>block
+        return (PyUnicode_DecodeLatin1(PyBytes_AS_STRING(decoded_path), len(decoded_path), NULL),
+                PyUnicode_DecodeLatin1(base + block.query_off, block.query_len, NULL),
+                PyUnicode_DecodeLatin1(base + sizeof(sw_block) + block.method_len, block.target_len, NULL))
