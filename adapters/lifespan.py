@@ -14,6 +14,8 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from swhttp import limits
+
 Message = MutableMapping[str, Any]
 App = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
 
@@ -43,13 +45,13 @@ class Lifespan:
         self._task = asyncio.create_task(self._run())
         message = await self._tell("lifespan.startup")
         if message is None:
-            error = self._task.exception()
+            error = self._failure()
             self._task = None
             if error is not None and (self._asked or self._mode == "on"):
                 raise LifespanFailed("the application's lifespan failed in startup") from error
             self.state.clear()
         elif message["type"] == "lifespan.startup.failed":
-            await self._end()
+            await self._give_up()
             text = message.get("message") or "the application said that its startup failed"
             raise LifespanFailed(f"lifespan startup failed: {text}")
 
@@ -61,8 +63,8 @@ class Lifespan:
             message = await self._tell("lifespan.shutdown")
             if message is not None and message["type"] == "lifespan.shutdown.failed":
                 logger.error("lifespan shutdown failed: %s", message.get("message", ""))
-            await self._end()
-        if not self._task.cancelled() and (error := self._task.exception()) is not None:
+            await asyncio.wait([self._task])
+        if (error := self._failure()) is not None:
             logger.error("exception in the application's lifespan", exc_info=error)
 
     async def _run(self) -> None:
@@ -78,10 +80,22 @@ class Lifespan:
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         return self._answer.result() if self._answer.done() else None
 
-    async def _end(self) -> None:
-        """Wait for the end of the app, which has nothing left to do."""
+    async def _give_up(self) -> None:
+        """Let the app end after a failed startup, and end it when it does something else instead."""
         assert self._task is not None
-        await asyncio.wait([self._task])
+        await asyncio.wait([self._task], timeout=limits.KILL_GRACE_S)
+        self._task.cancel()
+        if self._task.done():
+            self._failure()  # seen: it has said why already
+
+    def _failure(self) -> BaseException | None:
+        """With what the app has ended; CancelledError too, which an app can raise like any other."""
+        assert self._task is not None
+        try:
+            self._task.result()
+        except BaseException as error:
+            return error
+        return None
 
     async def _receive(self) -> Message:
         self._asked = True

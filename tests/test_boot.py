@@ -123,9 +123,16 @@ def test_lifespan_starts_before_readiness_and_shuts_down_at_the_end(server: Star
     site.finish()
 
 
-def test_a_startup_that_says_it_failed_is_a_failed_boot(server: Start) -> None:
-    log = fails(server("lifespans:startup_failed", *OPTIONS, ready=False), EXIT_BOOT_FAILED)
+@pytest.mark.parametrize("app", ["startup_failed", "startup_failed_and_waits"])
+def test_a_startup_that_says_it_failed_is_a_failed_boot(server: Start, app: str) -> None:
+    log = fails(server(f"lifespans:{app}", *OPTIONS, ready=False), EXIT_BOOT_FAILED)
     assert "the database is not there" in log
+
+
+def test_a_startup_that_is_cancelled_is_a_failed_boot(server: Start) -> None:
+    log = fails(server("lifespans:cancelled_in_startup", *OPTIONS, ready=False), EXIT_BOOT_FAILED)
+    assert "startup took too long" in log
+    assert_traceback_of_the_app_only(log)
 
 
 def test_a_startup_that_raises_is_a_failed_boot_with_its_traceback(server: Start) -> None:

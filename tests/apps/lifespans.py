@@ -5,6 +5,7 @@ Startup and shutdown are noted in the file SEEN_PATH, one line each.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -54,6 +55,18 @@ async def startup_failed(scope: Message, receive: Receive, send: Send) -> None:
     """Says that its startup failed."""
     await receive()
     await send({"type": "lifespan.startup.failed", "message": "the database is not there"})
+
+
+async def startup_failed_and_waits(scope: Message, receive: Receive, send: Send) -> None:
+    """Says that its startup failed, and does not end."""
+    await startup_failed(scope, receive, send)
+    await receive()
+
+
+async def cancelled_in_startup(scope: Message, receive: Receive, send: Send) -> None:
+    """Lets a CancelledError out, as a timeout around the wrong thing does."""
+    await receive()
+    raise asyncio.CancelledError("startup took too long")
 
 
 async def raises_in_startup(scope: Message, receive: Receive, send: Send) -> None:
