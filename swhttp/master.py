@@ -30,7 +30,7 @@ from swhttp.ipc.memory import SharedMemory
 from swhttp.logs import log
 from swhttp.manager import IGNORED, Manager
 from swhttp.messages import Channel
-from swhttp.reactor.loop import Reactors
+from swhttp.reactor.reactors import Reactors
 from swhttp.reactor.settings import ReactorSettings
 from swhttp.signals import SignalInbox
 from swhttp.supervision import describe

@@ -5,61 +5,53 @@
     phase 3  no GIL   dispatch, responses out of the rings and onto sockets, deadlines, wake-ups
 
 It owns the epoll set, the slab and the order of things. It never runs application code, never logs (it reports) and
-never waits for anything but epoll. `Reactors` is the master's handle on all of them; its methods are called by the
-master's main thread only.
-
-It is longer than 600 lines because the phases share one State and one order; accepting and `Reactors` are the parts
-to move out first.
+never waits for anything but epoll.
 """
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
-from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
+from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdio cimport snprintf
-from libc.string cimport memcpy, memset, strlen
+
+from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
 import faulthandler
 import os
 import sys
-import threading
 import traceback
 
 from swhttp.ipc.blocks cimport sw_blocks_add, sw_blocks_at, sw_blocks_destroy, sw_blocks_init
 from swhttp.ipc.clock cimport sw_monotonic_ns
 from swhttp.ipc.memory cimport Segment, SharedMemory
 from swhttp.ipc.request_table cimport sw_request_entry
-from swhttp.ipc.ring cimport (SW_ASLEEP, SW_ASLEEP_WITH_TICK, sw_ring_attach, sw_sleep_begin, sw_sleep_end,
-                              sw_sleeping)
-from swhttp.ipc.scoreboard cimport (REACTOR_ACCEPTED, REACTOR_GIL_NS, REACTOR_GIL_TURNS, REACTOR_GIL_WAIT_NS,
-                                    REACTOR_IN_FLIGHT, REACTOR_RECEIVED_BYTES, REACTOR_REQUESTS, REACTOR_TICKS,
-                                    REACTOR_TIMEOUTS, REACTOR_TURNS, Scoreboard)
-from swhttp.ipc.sessions cimport SW_ADDRESS_TEXT, sw_address, sw_session
+from swhttp.ipc.ring cimport SW_ASLEEP, SW_ASLEEP_WITH_TICK, sw_ring_attach, sw_sleep_begin, sw_sleep_end, sw_sleeping
+from swhttp.ipc.scoreboard cimport (REACTOR_GIL_NS, REACTOR_GIL_TURNS, REACTOR_GIL_WAIT_NS, REACTOR_IN_FLIGHT,
+                                    REACTOR_RECEIVED_BYTES, REACTOR_REQUESTS, REACTOR_TICKS, REACTOR_TIMEOUTS,
+                                    REACTOR_TURNS, Scoreboard)
+from swhttp.ipc.sessions cimport sw_address, sw_session
 from swhttp.ipc.spin cimport SW_SPIN_LOOKS, sw_spin_pause, sw_spin_yield
-from swhttp.reactor.connection cimport conn_close, conn_next, conn_open, conn_release, conn_todo, conn_watch
-from swhttp.reactor.dispatch cimport (dispatch_could_go_on, dispatch_flush, dispatch_leave_queue,
-                                      dispatch_rebalance, dispatch_submit, dispatch_untaken, dispatch_waiting,
-                                      slot_say_stop, slot_stop, slot_up)
+from swhttp.reactor.accept cimport (ACCEPT_PAUSE_NS, SW_DATA_CONNECTIONS, SW_DATA_LISTENERS, accept_adopt, accept_again,
+                                    accept_listen, accept_new)
+from swhttp.reactor.connection cimport conn_close, conn_next, conn_release, conn_todo
+from swhttp.reactor.dispatch cimport (dispatch_could_go_on, dispatch_flush, dispatch_leave_queue, dispatch_rebalance,
+                                      dispatch_submit, dispatch_untaken, dispatch_waiting, slot_say_stop, slot_stop,
+                                      slot_up)
 from swhttp.reactor.http1 cimport Http1, ready
 from swhttp.reactor.outbox cimport out_flush, out_pending
 from swhttp.reactor.reasons cimport (REASON_BODY_TIMEOUT, REASON_HEAD_TIMEOUT, REASON_NONE, REASON_QUEUE_TIMEOUT,
                                      REASON_WORKER_LOST)
 from swhttp.reactor.response cimport response_clock, response_continue, response_own, response_progress
 from swhttp.reactor.settle cimport settle_anything_published, settle_dead, settle_responses
-from swhttp.reactor.state cimport (CONN_EOF, CONN_EXPECT, CONN_HUNG_UP, CONN_LEFTOVER, CONN_PIECE,
-                                   CONN_READABLE, CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_CORRUPT,
-                                   MAIL_DRAIN, MAIL_DRAINED, MAIL_LOG, MAIL_SETTLED, MAIL_SLOT_DEAD,
-                                   MAIL_SLOT_STOP, MAIL_SLOT_UP, MAIL_STOP, MAX_EVENTS, MAX_RECV_BYTES,
-                                   SCRATCH_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED, STAGE_FINISHING,
-                                   STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_READY,
-                                   STAGE_WAITING, WHEEL_TICK_NS, Conn, SlotLink, State, sw_gauge, sw_gauge_add,
-                                   sw_gauge_get, sw_load, sw_load_reset, sw_mail, sw_mailbox, sw_mailbox_init,
-                                   sw_mailbox_pending, sw_mailbox_send, sw_mailbox_take,
-                                   sw_mailbox_take_dropped)
-from swhttp.reactor.system cimport (EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLERR, EPOLLET,
-                                    EPOLLEXCLUSIVE, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll_create1,
-                                    epoll_ctl, epoll_event, getsockname, sockaddr, sockaddr_storage,
-                                    socklen_t, ssize_t, sw_accept, sw_address_text, sw_epoll_wait, sw_recv)
+from swhttp.reactor.state cimport (CONN_EOF, CONN_EXPECT, CONN_HUNG_UP, CONN_LEFTOVER, CONN_PIECE, CONN_READABLE,
+                                   CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_DRAIN, MAIL_DRAINED, MAIL_SETTLED,
+                                   MAIL_SLOT_DEAD, MAIL_SLOT_STOP, MAIL_SLOT_UP, MAIL_STOP, MAX_EVENTS,
+                                   MAX_RECV_BYTES, SCRATCH_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED,
+                                   STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER,
+                                   STAGE_READY, STAGE_WAITING, WHEEL_TICK_NS, Conn, SlotLink, State, sw_gauge_add,
+                                   sw_mail, sw_mailbox_pending, sw_mailbox_send, sw_mailbox_take)
+from swhttp.reactor.system cimport (EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT,
+                                    EPOLLRDHUP, epoll_create1, epoll_ctl, epoll_event, ssize_t, sw_epoll_wait,
+                                    sw_recv)
 from swhttp.reactor.timers cimport timer_expired, timer_next_ns, timer_set
 
 from swhttp import cpus, limits
@@ -70,37 +62,16 @@ cdef extern from "<sys/ioctl.h>" nogil:
         FIONREAD
     int ioctl(int fd, unsigned long request, ...)
 
-cdef extern from "<stdlib.h>" nogil:
-    void *aligned_alloc(size_t alignment, size_t size)
-
-cdef int ACCEPTS_PER_TURN = limits.ACCEPTS_PER_TURN
 cdef uint64_t BODY_TIMEOUT_NS = <uint64_t>(limits.BODY_TIMEOUT_S * 1e9)
 cdef int64_t TICK_NS = <int64_t>(limits.TICK_S * 1e9)
 cdef int64_t SPIN_IN_FLIGHT = limits.SPIN_IN_FLIGHT
 cdef int64_t SECOND_NS = 1000000000
-cdef int WARNING = 30
-cdef uint64_t ACCEPT_PAUSE_NS = 100000000
 
-# What epoll's user data names besides connections: pointers below any real address.
 cdef enum:
-    DATA_WAKE = 1
-    DATA_LISTENERS = 16
-
-cdef struct Piece:
-    Conn *c
-    unsigned char *data   # NULL: what is kept with the connection
-    uint32_t length
-
+    DATA_WAKE = 1  # epoll's user data of our eventfd, below the first listener's
 
 cdef class Reactor:
     """One reactor thread's state and phases."""
-
-    cdef State state
-    cdef Http1 http1
-    cdef Piece *pieces
-    cdef int piece_count
-    cdef uint32_t slab_at
-    cdef object thread
 
     def __cinit__(self):
         memset(&self.state, 0, sizeof(State))
@@ -262,7 +233,7 @@ cdef class Reactor:
         self._do_todo()
         for i in range(n):
             data = <size_t>s.events[i].data.ptr
-            if data >= 4096:
+            if data >= SW_DATA_CONNECTIONS:
                 self._event(<Conn *>s.events[i].data.ptr, s.events[i].events)
             elif data != DATA_WAKE:
                 accepting = True
@@ -271,8 +242,8 @@ cdef class Reactor:
         # Last: a row that this turn has closed must not be given out while events of its old owner are at hand.
         for i in range(n):
             data = <size_t>s.events[i].data.ptr
-            if DATA_LISTENERS <= data < 4096:
-                self._accept(<int>(data - DATA_LISTENERS))
+            if SW_DATA_LISTENERS <= data < SW_DATA_CONNECTIONS:
+                accept_new(s, <int>(data - SW_DATA_LISTENERS))
 
     cdef bint _spin(self) noexcept nogil:
         """Look for a lone response a little longer, when experience says that it is about to come.
@@ -446,84 +417,6 @@ cdef class Reactor:
             self._piece(c, to, <uint32_t>n)
             self.slab_at += (<uint32_t>n + 63) & ~<uint32_t>63
 
-    # ---- accepting ----
-
-    cdef void _accept(self, int which) noexcept nogil:
-        """At most 16 a turn, each handed to the reactor with fewest connections."""
-        cdef State *s = &self.state
-        cdef sockaddr_storage peer
-        cdef socklen_t length
-        cdef sw_address address
-        cdef int fd, other, best, _nth
-        cdef sw_mail mail
-        for _nth in range(ACCEPTS_PER_TURN):
-            length = sizeof(peer)
-            fd = sw_accept(s.listener_fds[which], <sockaddr *>&peer, &length)
-            if fd < 0:
-                if errno == EINTR or errno == ECONNABORTED:
-                    continue
-                if errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
-                    self._pause_accepting(b"out of file descriptors or memory")
-                return
-            memset(&address, 0, sizeof(address))
-            address.listener = <unsigned short>which
-            address.peer_len = <unsigned char>sw_address_text(&peer, address.peer, SW_ADDRESS_TEXT,
-                                                              &address.peer_port)
-            if address.peer_len > 0:
-                length = sizeof(peer)
-                if getsockname(fd, <sockaddr *>&peer, &length) == 0:
-                    address.local_len = <unsigned char>sw_address_text(&peer, address.local, SW_ADDRESS_TEXT,
-                                                                       &address.local_port)
-            s.line[REACTOR_ACCEPTED] += 1
-            best = s.index
-            for other in range(s.reactors):
-                if sw_gauge_get(&s.open_gauges[other]) < sw_gauge_get(&s.open_gauges[best]):
-                    best = other
-            if best != s.index:
-                mail.kind = MAIL_CONNECTION
-                mail.a = fd
-                memcpy(mail.text, &address, sizeof(address))
-                sw_gauge_add(&s.open_gauges[best], 1)
-                if sw_mailbox_send(&s.inboxes[best], &mail, True):
-                    continue
-                sw_gauge_add(&s.open_gauges[best], -1)
-            sw_gauge_add(&s.open_gauges[s.index], 1)
-            self._adopt(fd, &address)
-
-    cdef void _adopt(self, int fd, const sw_address *address) noexcept nogil:
-        cdef State *s = &self.state
-        cdef Conn *c = conn_open(s, fd, address)
-        if c == NULL:
-            close(fd)
-            sw_gauge_add(&s.open_gauges[s.index], -1)
-            self._pause_accepting(b"all session rows are taken")
-            return
-        conn_watch(s, c)
-
-    cdef void _listen(self, bint on) noexcept nogil:
-        cdef State *s = &self.state
-        cdef epoll_event event
-        cdef int i
-        for i in range(s.listener_count):
-            event.events = EPOLLIN | EPOLLEXCLUSIVE
-            event.data.ptr = <void *><size_t>(DATA_LISTENERS + i)
-            epoll_ctl(s.epoll, EPOLL_CTL_ADD if on else EPOLL_CTL_DEL, s.listener_fds[i], &event)
-        s.listening = on
-
-    cdef void _pause_accepting(self, const char *why) noexcept nogil:
-        """Leave new connections in the backlog for a moment, rather than spin; one log line a second."""
-        cdef State *s = &self.state
-        cdef sw_mail mail
-        if s.listening:
-            self._listen(False)
-        s.accept_paused_until_ns = s.now_ns + ACCEPT_PAUSE_NS
-        if s.now_ns - s.accept_logged_ns >= <uint64_t>SECOND_NS:
-            s.accept_logged_ns = s.now_ns
-            mail.kind = MAIL_LOG
-            mail.a = WARNING
-            snprintf(mail.text, sizeof(mail.text), "reason=accept-paused %s", why)
-            sw_mailbox_send(s.reports, &mail, True)
-
     # ---- phase 3 ----
 
     cdef void _phase3(self) noexcept nogil:
@@ -593,10 +486,7 @@ cdef class Reactor:
                 response_own(s, c, REASON_WORKER_LOST)
             self._expire_queue(s.waiting_first)
             self._expire_keyed()
-        if s.accept_paused_until_ns and s.now_ns >= s.accept_paused_until_ns:
-            s.accept_paused_until_ns = 0
-            if not s.draining and not s.listening:
-                self._listen(True)
+        accept_again(s)
 
     cdef void _expire_queue(self, Conn *c) noexcept nogil:
         cdef State *s = &self.state
@@ -629,11 +519,11 @@ cdef class Reactor:
                     close(mail.a)
                     sw_gauge_add(&s.open_gauges[s.index], -1)
                 else:
-                    self._adopt(mail.a, <sw_address *>&mail.text[0])
+                    accept_adopt(s, mail.a, <sw_address *>&mail.text[0])
             elif mail.kind == MAIL_SLOT_UP:
                 slot_up(s, mail.a, <uint32_t>mail.b, mail.c)
                 if not s.listening and not s.draining:
-                    self._listen(True)
+                    accept_listen(s, True)
             elif mail.kind == MAIL_SLOT_STOP:
                 slot_stop(s, mail.a)
             elif mail.kind == MAIL_SLOT_DEAD:
@@ -653,7 +543,7 @@ cdef class Reactor:
         cdef Conn *c
         s.draining = True
         if s.listening:
-            self._listen(False)
+            accept_listen(s, False)
         for row in range(s.conns_used):
             c = &s.conns[row]
             if c.fd >= 0 and c.stage == STAGE_IDLE and c.generation > 0:
@@ -666,147 +556,3 @@ cdef class Reactor:
         for row in range(s.conns_used):
             if s.conns[row].generation > 0:
                 conn_close(s, &s.conns[row])
-
-
-cdef class Reactors:
-    """All reactors of a master, and what they share.
-
-    `memory`: the server's SharedMemory; `settings`: ReactorSettings; `listeners`: (fd, "tcp" or "unix", text) each,
-    non-blocking and listening. They accept once the first worker is up: until then connections wait in the backlog.
-    """
-
-    cdef list reactors
-    cdef sw_load *loads
-    cdef sw_gauge *gauges
-    cdef sw_mailbox *boxes
-    cdef int *eventfds
-    cdef int count
-    cdef readonly int report_fd
-    cdef dict settling
-    cdef set draining
-    cdef object memory
-    cdef int slots
-
-    def __cinit__(self):
-        self.report_fd = -1
-
-    def __init__(self, SharedMemory memory, settings, list listeners):
-        cdef int i
-        cdef Reactor reactor
-        self.memory = memory
-        self.count = memory.geometry.reactors
-        self.slots = memory.geometry.slots
-        self.report_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self.loads = <sw_load *>_aligned(self.slots * sizeof(sw_load))
-        self.gauges = <sw_gauge *>_aligned(2 * self.count * sizeof(sw_gauge))
-        self.boxes = <sw_mailbox *>_aligned((self.count + 1) * sizeof(sw_mailbox))
-        self.eventfds = <int *>_aligned(self.count * sizeof(int))
-        sw_mailbox_init(&self.boxes[self.count], self.report_fd)
-        self.settling = {}
-        self.draining = set()
-        self.reactors = []
-        for i in range(self.count):
-            self.eventfds[i] = memory.reactor_eventfds[i]
-            sw_mailbox_init(&self.boxes[i], self.eventfds[i])
-        for i in range(self.count):
-            reactor = Reactor()
-            reactor.state.loads = self.loads
-            reactor.state.open_gauges = self.gauges
-            reactor.state.waiting_gauges = self.gauges + self.count
-            reactor.state.inboxes = self.boxes
-            reactor.state.reports = &self.boxes[self.count]
-            reactor.state.peer_eventfds = self.eventfds
-            reactor.setup(i, memory, settings, listeners)
-            self.reactors.append(reactor)
-
-    def start(self):
-        """Start the threads. The caller has blocked all signals, and unblocks its own afterwards."""
-        cdef Reactor reactor
-        for i, reactor in enumerate(self.reactors):
-            reactor.thread = threading.Thread(target=reactor.run, name=f"reactor-{i}", daemon=True)
-            reactor.thread.start()
-
-    cdef _tell(self, int kind, int a=0, int b=0, int c=0):
-        cdef sw_mail mail
-        cdef int i
-        memset(&mail, 0, sizeof(mail))
-        mail.kind, mail.a, mail.b, mail.c = kind, a, b, c
-        for i in range(self.count):
-            if not sw_mailbox_send(&self.boxes[i], &mail, False):
-                raise RuntimeError(f"reactor {i} takes no commands")
-
-    def slot_up(self, int slot, int generation, str interface):
-        """A worker of `interface` ("asgi" or "wsgi") is READY in `slot`: send it requests."""
-        sw_load_reset(&self.loads[slot], <uint32_t>generation)
-        self._tell(MAIL_SLOT_UP, slot, generation, interface == "asgi")
-
-    def slot_stop(self, int slot):
-        """Take back what is not begun in `slot`, and say EVENT_STOP there."""
-        self._tell(MAIL_SLOT_STOP, slot)
-
-    def slot_dead(self, int slot):
-        """The process in `slot` is reaped: settle its requests. Reported as ("settled", slot) by all reactors."""
-        self.settling[slot] = self.settling.get(slot, 0) + self.count
-        self._tell(MAIL_SLOT_DEAD, slot)
-
-    def manager_dead(self):
-        """No worker will come back: stop accepting, and answer with 502 all that is with one or waits for one."""
-        self._tell(MAIL_DRAIN, 1)
-        for slot in range(self.slots):
-            self.slot_dead(slot)
-
-    def drain(self):
-        """Stop accepting, end idle connections, finish the rest. Reported as ("drained", -1)."""
-        self._tell(MAIL_DRAIN)
-
-    def stop(self):
-        """End the threads; connections that are left are closed."""
-        self._tell(MAIL_STOP)
-
-    def join(self, double timeout_s):
-        """Wait for the threads. False: one is still running."""
-        cdef Reactor reactor
-        for reactor in self.reactors:
-            reactor.thread.join(timeout_s)
-            if reactor.thread.is_alive():
-                return False
-        return True
-
-    def reports(self):
-        """What the reactors have to say: ("settled", slot), ("drained", -1), ("corrupt", slot) and
-        ("log", level, text)."""
-        cdef sw_mail mail
-        cdef sw_mailbox *box = &self.boxes[self.count]
-        cdef uint32_t dropped
-        found = []
-        try:
-            os.eventfd_read(self.report_fd)
-        except BlockingIOError:
-            pass
-        while sw_mailbox_take(box, &mail):
-            if mail.kind == MAIL_LOG:
-                found.append(("log", mail.a, mail.text[:strlen(mail.text)].decode("latin-1")))
-            elif mail.kind == MAIL_CORRUPT:
-                found.append(("corrupt", mail.a))
-            elif mail.kind == MAIL_DRAINED:
-                self.draining.add(len(self.draining))
-                if len(self.draining) == self.count:
-                    found.append(("drained", -1))
-            elif mail.kind == MAIL_SETTLED:
-                self.settling[mail.a] -= 1
-                if self.settling[mail.a] == 0:
-                    del self.settling[mail.a]
-                    found.append(("settled", mail.a))
-        dropped = sw_mailbox_take_dropped(box)
-        if dropped:
-            found.append(("log", WARNING, f"{dropped} log lines dropped: too many at once"))
-        return found
-
-
-cdef void *_aligned(size_t size) except NULL:
-    """Zeroed memory on a cache line. Kept for the life of the process: threads use it to the end."""
-    cdef void *memory = aligned_alloc(64, (size + 63) // 64 * 64)
-    if memory == NULL:
-        raise MemoryError("reactors")
-    memset(memory, 0, size)
-    return memory

@@ -1,0 +1,12 @@
+from swhttp.ipc.sessions cimport sw_address
+from swhttp.reactor.state cimport State
+
+cdef enum:
+    SW_DATA_LISTENERS = 16      # epoll's user data of the first listener: below any real address, as connections have
+    SW_DATA_CONNECTIONS = 4096  # from here on it is a pointer to a Conn
+    ACCEPT_PAUSE_NS = 100000000
+
+cdef void accept_listen(State *s, bint on) noexcept nogil
+cdef void accept_adopt(State *s, int fd, const sw_address *address) noexcept nogil
+cdef void accept_new(State *s, int which) noexcept nogil
+cdef void accept_again(State *s) noexcept nogil

@@ -1,0 +1,43 @@
+from libc.stdint cimport int64_t, uint32_t
+
+from swhttp.ipc.memory cimport SharedMemory
+from swhttp.reactor.http1 cimport Http1
+from swhttp.reactor.state cimport Conn, State
+
+
+cdef struct Piece:
+    Conn *c
+    unsigned char *data   # NULL: what is kept with the connection
+    uint32_t length
+
+
+cdef class Reactor:
+    cdef State state
+    cdef Http1 http1
+    cdef Piece *pieces
+    cdef int piece_count
+    cdef uint32_t slab_at
+    cdef object thread
+    cdef void *_zeroed(self, size_t count, size_t size) except NULL
+    cdef setup(self, int index, SharedMemory memory, settings, list listeners)
+    cdef watch(self, int fd, uint32_t events, size_t data)
+    cdef _run(self)
+    cdef void _without_gil(self) noexcept nogil
+    cdef void _phase1(self) noexcept nogil
+    cdef bint _spin(self) noexcept nogil
+    cdef int64_t _sleep_ns(self, bint tick) noexcept nogil
+    cdef void _do_todo(self) noexcept nogil
+    cdef void _piece(self, Conn *c, unsigned char *data, uint32_t length) noexcept nogil
+    cdef void _event(self, Conn *c, uint32_t events) noexcept nogil
+    cdef bint _writable(self, Conn *c) noexcept nogil
+    cdef void _receive(self, Conn *c) noexcept nogil
+    cdef void _phase3(self) noexcept nogil
+    cdef void _submit_ready(self) noexcept nogil
+    cdef void _owed(self) noexcept nogil
+    cdef void _deadlines(self) noexcept nogil
+    cdef void _expire_queue(self, Conn *c) noexcept nogil
+    cdef void _expire_keyed(self) noexcept nogil
+    cdef void _report(self, int kind, int slot) noexcept nogil
+    cdef void _commands(self) noexcept nogil
+    cdef void _drain(self) noexcept nogil
+    cdef void _close_all(self)

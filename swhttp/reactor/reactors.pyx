@@ -1,0 +1,167 @@
+"""All reactors of a master, and what they share: the main thread's handle on them.
+
+It owns the threads, the mailboxes, the words that say how much each worker and each reactor has, and the counting of
+reports that every reactor must have made. Its methods are called by the master's main thread only; reactors get
+commands and give reports by mail, and never see it.
+"""
+
+from libc.stdint cimport uint32_t
+from libc.string cimport memset, strlen
+
+import logging
+import os
+import threading
+
+from swhttp.ipc.memory cimport SharedMemory
+from swhttp.reactor.loop cimport Reactor
+from swhttp.reactor.state cimport (MAIL_CORRUPT, MAIL_DRAIN, MAIL_DRAINED, MAIL_LOG, MAIL_SETTLED, MAIL_SLOT_DEAD,
+                                   MAIL_SLOT_STOP, MAIL_SLOT_UP, MAIL_STOP, sw_gauge, sw_load, sw_load_reset, sw_mail,
+                                   sw_mailbox, sw_mailbox_init, sw_mailbox_send, sw_mailbox_take,
+                                   sw_mailbox_take_dropped)
+
+cdef extern from "<stdlib.h>" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
+
+
+cdef class Reactors:
+    """All reactors of a master, and what they share.
+
+    `memory`: the server's SharedMemory; `settings`: ReactorSettings; `listeners`: (fd, "tcp" or "unix", text) each,
+    non-blocking and listening. They accept once the first worker is up: until then connections wait in the backlog.
+    """
+
+    cdef list reactors
+    cdef sw_load *loads
+    cdef sw_gauge *gauges
+    cdef sw_mailbox *boxes
+    cdef int *eventfds
+    cdef int count
+    cdef readonly int report_fd
+    cdef dict settling
+    cdef set draining
+    cdef object memory
+    cdef int slots
+
+    def __cinit__(self):
+        self.report_fd = -1
+
+    def __init__(self, SharedMemory memory, settings, list listeners):
+        cdef int i
+        cdef Reactor reactor
+        self.memory = memory
+        self.count = memory.geometry.reactors
+        self.slots = memory.geometry.slots
+        self.report_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.loads = <sw_load *>_aligned(self.slots * sizeof(sw_load))
+        self.gauges = <sw_gauge *>_aligned(2 * self.count * sizeof(sw_gauge))
+        self.boxes = <sw_mailbox *>_aligned((self.count + 1) * sizeof(sw_mailbox))
+        self.eventfds = <int *>_aligned(self.count * sizeof(int))
+        sw_mailbox_init(&self.boxes[self.count], self.report_fd)
+        self.settling = {}
+        self.draining = set()
+        self.reactors = []
+        for i in range(self.count):
+            self.eventfds[i] = memory.reactor_eventfds[i]
+            sw_mailbox_init(&self.boxes[i], self.eventfds[i])
+        for i in range(self.count):
+            reactor = Reactor()
+            reactor.state.loads = self.loads
+            reactor.state.open_gauges = self.gauges
+            reactor.state.waiting_gauges = self.gauges + self.count
+            reactor.state.inboxes = self.boxes
+            reactor.state.reports = &self.boxes[self.count]
+            reactor.state.peer_eventfds = self.eventfds
+            reactor.setup(i, memory, settings, listeners)
+            self.reactors.append(reactor)
+
+    def start(self):
+        """Start the threads. The caller has blocked all signals, and unblocks its own afterwards."""
+        cdef Reactor reactor
+        for i, reactor in enumerate(self.reactors):
+            reactor.thread = threading.Thread(target=reactor.run, name=f"reactor-{i}", daemon=True)
+            reactor.thread.start()
+
+    cdef _tell(self, int kind, int a=0, int b=0, int c=0):
+        cdef sw_mail mail
+        cdef int i
+        memset(&mail, 0, sizeof(mail))
+        mail.kind, mail.a, mail.b, mail.c = kind, a, b, c
+        for i in range(self.count):
+            if not sw_mailbox_send(&self.boxes[i], &mail, False):
+                raise RuntimeError(f"reactor {i} takes no commands")
+
+    def slot_up(self, int slot, int generation, str interface):
+        """A worker of `interface` ("asgi" or "wsgi") is READY in `slot`: send it requests."""
+        sw_load_reset(&self.loads[slot], <uint32_t>generation)
+        self._tell(MAIL_SLOT_UP, slot, generation, interface == "asgi")
+
+    def slot_stop(self, int slot):
+        """Take back what is not begun in `slot`, and say EVENT_STOP there."""
+        self._tell(MAIL_SLOT_STOP, slot)
+
+    def slot_dead(self, int slot):
+        """The process in `slot` is reaped: settle its requests. Reported as ("settled", slot) by all reactors."""
+        self.settling[slot] = self.settling.get(slot, 0) + self.count
+        self._tell(MAIL_SLOT_DEAD, slot)
+
+    def manager_dead(self):
+        """No worker will come back: stop accepting, and answer with 502 all that is with one or waits for one."""
+        self._tell(MAIL_DRAIN, 1)
+        for slot in range(self.slots):
+            self.slot_dead(slot)
+
+    def drain(self):
+        """Stop accepting, end idle connections, finish the rest. Reported as ("drained", -1)."""
+        self._tell(MAIL_DRAIN)
+
+    def stop(self):
+        """End the threads; connections that are left are closed."""
+        self._tell(MAIL_STOP)
+
+    def join(self, double timeout_s):
+        """Wait for the threads. False: one is still running."""
+        cdef Reactor reactor
+        for reactor in self.reactors:
+            reactor.thread.join(timeout_s)
+            if reactor.thread.is_alive():
+                return False
+        return True
+
+    def reports(self):
+        """What the reactors have to say: ("settled", slot), ("drained", -1), ("corrupt", slot) and
+        ("log", level, text)."""
+        cdef sw_mail mail
+        cdef sw_mailbox *box = &self.boxes[self.count]
+        cdef uint32_t dropped
+        found = []
+        try:
+            os.eventfd_read(self.report_fd)
+        except BlockingIOError:
+            pass
+        while sw_mailbox_take(box, &mail):
+            if mail.kind == MAIL_LOG:
+                found.append(("log", mail.a, mail.text[:strlen(mail.text)].decode("latin-1")))
+            elif mail.kind == MAIL_CORRUPT:
+                found.append(("corrupt", mail.a))
+            elif mail.kind == MAIL_DRAINED:
+                self.draining.add(len(self.draining))
+                if len(self.draining) == self.count:
+                    found.append(("drained", -1))
+            elif mail.kind == MAIL_SETTLED:
+                self.settling[mail.a] -= 1
+                if self.settling[mail.a] == 0:
+                    del self.settling[mail.a]
+                    found.append(("settled", mail.a))
+        dropped = sw_mailbox_take_dropped(box)
+        if dropped:
+            found.append(("log", logging.WARNING, f"{dropped} log lines dropped: too many at once"))
+        return found
+
+
+cdef void *_aligned(size_t size) except NULL:
+    """Zeroed memory on a cache line. Kept for the life of the process: threads use it to the end."""
+    cdef void *memory = aligned_alloc(64, (size + 63) // 64 * 64)
+    if memory == NULL:
+        raise MemoryError("reactors")
+    memset(memory, 0, size)
+    return memory
