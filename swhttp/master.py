@@ -214,6 +214,9 @@ class Master:
                 case ("settled", int(slot)):
                     self._unsettled.discard(slot)
                     self._manager.send("settled", slot=slot)
+                case ("deaf", _):  # the backlog is empty: whom the kernel takes from now on it must refuse
+                    for listener in self._listeners:
+                        listener.stop_listening()
                 case ("drained", _):
                     self._drained = True
                     if self._phase == Phase.DRAINING:
@@ -258,8 +261,6 @@ class Master:
             return
         self._draining = True
         self._reactors.drain()
-        for listener in self._listeners:
-            listener.stop_listening()
 
     def _stop(self) -> None:
         """Let all workers go; the manager leaves when they are gone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
@@ -36,6 +37,21 @@ def test_a_graceful_stop_finishes_what_is_in_flight(server: Start, interface: st
         assert answer.status == 200
         assert not answer.keeps_open
         busy.expect_end()
+    site.finish()
+
+
+@pytest.mark.parametrize("reactors", ["1", "2"])
+def test_a_graceful_stop_answers_what_is_in_the_backlog(server: Start, reactors: str) -> None:
+    site = server("reference:asgi", "--workers", "2", "--reactors", reactors)
+    with contextlib.ExitStack() as open_clients:
+        site.kill(signal.SIGSTOP)
+        # More than are accepted in the turns until the main thread hears of the signal.
+        clients = [open_clients.enter_context(site.connect()) for _ in range(200)]
+        for client in clients:
+            client.send_request()
+        site.kill(signal.SIGTERM)
+        site.kill(signal.SIGCONT)
+        assert [client.response().status for client in clients] == [200] * len(clients)
     site.finish()
 
 

@@ -1,5 +1,5 @@
 from swhttp.ipc.sessions cimport sw_address
-from swhttp.reactor.state cimport State
+from swhttp.reactor.state cimport Conn, State
 
 cdef enum:
     SW_DATA_LISTENERS = 16      # epoll's user data of the first listener: below any real address, as connections have
@@ -7,6 +7,7 @@ cdef enum:
     ACCEPT_PAUSE_NS = 100000000
 
 cdef void accept_listen(State *s, bint on) noexcept nogil
-cdef void accept_adopt(State *s, int fd, const sw_address *address) noexcept nogil
-cdef void accept_new(State *s, int which) noexcept nogil
+cdef Conn *accept_adopt(State *s, int fd, const sw_address *address) noexcept nogil
+cdef int accept_new(State *s, int which) noexcept nogil
 cdef void accept_again(State *s) noexcept nogil
+cdef void accept_rest(State *s) noexcept nogil

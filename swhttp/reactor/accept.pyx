@@ -23,6 +23,7 @@ import logging
 from swhttp import limits
 
 cdef int ACCEPTS_PER_TURN = limits.ACCEPTS_PER_TURN
+cdef int MAX_REST = limits.BACKLOG
 cdef int WARNING = logging.WARNING
 cdef uint64_t LOG_EVERY_NS = 1000000000
 
@@ -52,25 +53,26 @@ cdef void _pause(State *s, const char *why) noexcept nogil:
         sw_mailbox_send(s.reports, &mail, True)
 
 
-cdef void accept_adopt(State *s, int fd, const sw_address *address) noexcept nogil:
-    """Own an accepted connection, counted among ours already."""
+cdef Conn *accept_adopt(State *s, int fd, const sw_address *address) noexcept nogil:
+    """Own an accepted connection, counted among ours already. NULL: there is no row for it, and it is closed."""
     cdef Conn *c = conn_open(s, fd, address)
     if c == NULL:
         close(fd)
         sw_gauge_add(&s.open_gauges[s.index], -1)
         _pause(s, b"all session rows are taken")
-        return
+        return NULL
     conn_watch(s, c)
+    return c
 
 
-cdef void accept_new(State *s, int which) noexcept nogil:
-    """At most 16 a turn, each handed to the reactor with fewest connections."""
+cdef int accept_new(State *s, int which) noexcept nogil:
+    """At most 16 a turn, each handed to the reactor with fewest connections; how many."""
     cdef sockaddr_storage peer
     cdef socklen_t length
     cdef sw_address address
-    cdef int fd, other, best, _nth
+    cdef int fd, other, best, nth
     cdef sw_mail mail
-    for _nth in range(ACCEPTS_PER_TURN):
+    for nth in range(ACCEPTS_PER_TURN):
         length = sizeof(peer)
         fd = sw_accept(s.listener_fds[which], <sockaddr *>&peer, &length)
         if fd < 0:
@@ -78,7 +80,7 @@ cdef void accept_new(State *s, int which) noexcept nogil:
                 continue
             if errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
                 _pause(s, b"out of file descriptors or memory")
-            return
+            return nth
         memset(&address, 0, sizeof(address))
         address.listener = <unsigned short>which
         address.peer_len = <unsigned char>sw_address_text(&peer, address.peer, SW_ADDRESS_TEXT,
@@ -90,7 +92,7 @@ cdef void accept_new(State *s, int which) noexcept nogil:
                                                                    &address.local_port)
         s.line[REACTOR_ACCEPTED] += 1
         best = s.index
-        for other in range(s.reactors):
+        for other in range(0 if s.draining else s.reactors):  # at the end, nothing is left on its way to another
             if sw_gauge_get(&s.open_gauges[other]) < sw_gauge_get(&s.open_gauges[best]):
                 best = other
         if best != s.index:
@@ -103,6 +105,7 @@ cdef void accept_new(State *s, int which) noexcept nogil:
             sw_gauge_add(&s.open_gauges[best], -1)
         sw_gauge_add(&s.open_gauges[s.index], 1)
         accept_adopt(s, fd, &address)
+    return ACCEPTS_PER_TURN
 
 
 cdef void accept_again(State *s) noexcept nogil:
@@ -111,3 +114,13 @@ cdef void accept_again(State *s) noexcept nogil:
         s.accept_paused_until_ns = 0
         if not s.draining and not s.listening:
             accept_listen(s, True)
+
+
+cdef void accept_rest(State *s) noexcept nogil:
+    """Take what the kernel has accepted for us, once and for all: who is in the backlog when the listener is shut gets
+    a reset, although a request may have come with the connection."""
+    cdef int i, _turn
+    for i in range(s.listener_count):
+        for _turn in range(MAX_REST // ACCEPTS_PER_TURN):
+            if accept_new(s, i) < ACCEPTS_PER_TURN:
+                break

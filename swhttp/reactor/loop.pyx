@@ -31,7 +31,7 @@ from swhttp.ipc.scoreboard cimport (REACTOR_GIL_NS, REACTOR_GIL_TURNS, REACTOR_G
 from swhttp.ipc.sessions cimport sw_address, sw_session
 from swhttp.ipc.spin cimport SW_SPIN_LOOKS, sw_spin_pause, sw_spin_yield
 from swhttp.reactor.accept cimport (ACCEPT_PAUSE_NS, SW_DATA_CONNECTIONS, SW_DATA_LISTENERS, accept_adopt, accept_again,
-                                    accept_listen, accept_new)
+                                    accept_listen, accept_new, accept_rest)
 from swhttp.reactor.connection cimport conn_close, conn_next, conn_release, conn_todo
 from swhttp.reactor.dispatch cimport (dispatch_could_go_on, dispatch_flush, dispatch_leave_queue, dispatch_rebalance,
                                       dispatch_submit, dispatch_untaken, dispatch_waiting, slot_say_stop, slot_stop,
@@ -43,11 +43,12 @@ from swhttp.reactor.reasons cimport (REASON_BODY_TIMEOUT, REASON_HEAD_TIMEOUT, R
 from swhttp.reactor.response cimport response_clock, response_continue, response_own, response_progress
 from swhttp.reactor.settle cimport settle_anything_published, settle_dead, settle_responses
 from swhttp.reactor.state cimport (CONN_EOF, CONN_EXPECT, CONN_HUNG_UP, CONN_LEFTOVER, CONN_PIECE, CONN_READABLE,
-                                   CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_DRAIN, MAIL_DRAINED, MAIL_SETTLED,
+                                   CONN_WRITABLE_WAIT,
+                                   MAIL_CONNECTION, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED, MAIL_SETTLED,
                                    MAIL_SLOT_DEAD, MAIL_SLOT_STOP, MAIL_SLOT_UP, MAIL_STOP, MAX_EVENTS,
                                    MAX_RECV_BYTES, SCRATCH_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED,
                                    STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER,
-                                   STAGE_READY, STAGE_WAITING, WHEEL_TICK_NS, Conn, SlotLink, State, sw_gauge_add,
+                                   STAGE_READY, STAGE_WAITING, WHEEL_TICK_NS, Conn, SlotLink, State,
                                    sw_mail, sw_mailbox_pending, sw_mailbox_send, sw_mailbox_take)
 from swhttp.reactor.system cimport (EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT,
                                     EPOLLRDHUP, epoll_create1, epoll_ctl, epoll_event, ssize_t, sw_epoll_wait,
@@ -434,7 +435,7 @@ cdef class Reactor:
         dispatch_flush(s)
         if s.draining and not s.drained and s.open == 0:
             s.drained = True
-            self._report(MAIL_DRAINED, -1)
+            self._report(MAIL_DRAINED, s.index)
 
     cdef void _submit_ready(self) noexcept nogil:
         cdef State *s = &self.state
@@ -504,22 +505,22 @@ cdef class Reactor:
 
     # ---- commands ----
 
-    cdef void _report(self, int kind, int slot) noexcept nogil:
+    cdef void _report(self, int kind, int which) noexcept nogil:
         cdef sw_mail mail
         mail.kind = kind
-        mail.a = slot
+        mail.a = which
         sw_mailbox_send(self.state.reports, &mail, False)
 
     cdef void _commands(self) noexcept nogil:
         cdef State *s = &self.state
+        cdef Conn *c
         cdef sw_mail mail
         while sw_mailbox_take(&s.inboxes[s.index], &mail):
             if mail.kind == MAIL_CONNECTION:
-                if s.draining:
-                    close(mail.a)
-                    sw_gauge_add(&s.open_gauges[s.index], -1)
-                else:
-                    accept_adopt(s, mail.a, <sw_address *>&mail.text[0])
+                c = accept_adopt(s, mail.a, <sw_address *>&mail.text[0])
+                if s.draining and c != NULL:
+                    s.drained = False
+                    self._last_look(c)
             elif mail.kind == MAIL_SLOT_UP:
                 slot_up(s, mail.a, <uint32_t>mail.b, mail.c)
                 if not s.listening and not s.draining:
@@ -536,19 +537,26 @@ cdef class Reactor:
                 s.stopping = True
 
     cdef void _drain(self) noexcept nogil:
-        """No new connections; idle ones end now; what is under way is finished. Asked for again when the manager has
-        died during a drain."""
+        """No connections but those in the backlog; idle ones end now; what is under way is finished. Asked for again
+        when the manager has died during a drain."""
         cdef State *s = &self.state
         cdef uint32_t row
         cdef Conn *c
         s.draining = True
         if s.listening:
             accept_listen(s, False)
+            if s.up > 0:
+                accept_rest(s)
         for row in range(s.conns_used):
             c = &s.conns[row]
             if c.fd >= 0 and c.stage == STAGE_IDLE and c.generation > 0:
-                c.flags |= CONN_READABLE  # a request may just have come in: look before closing
-                conn_todo(s, c)
+                self._last_look(c)
+        self._report(MAIL_DEAF, s.index)
+
+    cdef void _last_look(self, Conn *c) noexcept nogil:
+        """A request may just have come in: look before closing."""
+        c.flags |= CONN_READABLE
+        conn_todo(&self.state, c)
 
     cdef void _close_all(self):
         cdef State *s = &self.state

@@ -25,9 +25,10 @@
 #define MAIL_CONNECTION 6   /* a: fd, address in text; from another reactor */
 /* Reports to the main thread. */
 #define MAIL_SETTLED 16     /* a: slot */
-#define MAIL_DRAINED 17
+#define MAIL_DRAINED 17     /* a: reactor; may be said again, when a connection was still on its way to it */
 #define MAIL_LOG 18         /* a: level as in logging, text */
 #define MAIL_CORRUPT 19     /* a: slot whose worker published what cannot be right */
+#define MAIL_DEAF 20        /* a: reactor, which accepts nothing more */
 
 typedef struct {
     int32_t kind;

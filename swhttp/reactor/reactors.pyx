@@ -5,7 +5,7 @@ reports that every reactor must have made. Its methods are called by the master'
 commands and give reports by mail, and never see it.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memset, strlen
 
 import logging
@@ -14,10 +14,10 @@ import threading
 
 from swhttp.ipc.memory cimport SharedMemory
 from swhttp.reactor.loop cimport Reactor
-from swhttp.reactor.state cimport (MAIL_CORRUPT, MAIL_DRAIN, MAIL_DRAINED, MAIL_LOG, MAIL_SETTLED, MAIL_SLOT_DEAD,
-                                   MAIL_SLOT_STOP, MAIL_SLOT_UP, MAIL_STOP, sw_gauge, sw_load, sw_load_reset, sw_mail,
-                                   sw_mailbox, sw_mailbox_init, sw_mailbox_send, sw_mailbox_take,
-                                   sw_mailbox_take_dropped)
+from swhttp.reactor.state cimport (MAIL_CORRUPT, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED, MAIL_LOG, MAIL_SETTLED,
+                                   MAIL_SLOT_DEAD, MAIL_SLOT_STOP, MAIL_SLOT_UP, MAIL_STOP, sw_gauge, sw_gauge_get,
+                                   sw_load, sw_load_reset, sw_mail, sw_mailbox, sw_mailbox_init, sw_mailbox_send,
+                                   sw_mailbox_take, sw_mailbox_take_dropped)
 
 cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
@@ -38,7 +38,8 @@ cdef class Reactors:
     cdef int count
     cdef readonly int report_fd
     cdef dict settling
-    cdef set draining
+    cdef set deaf                # reactors that accept nothing more
+    cdef set drained             # reactors that have said so
     cdef object memory
     cdef int slots
 
@@ -58,7 +59,8 @@ cdef class Reactors:
         self.eventfds = <int *>_aligned(self.count * sizeof(int))
         sw_mailbox_init(&self.boxes[self.count], self.report_fd)
         self.settling = {}
-        self.draining = set()
+        self.deaf = set()
+        self.drained = set()
         self.reactors = []
         for i in range(self.count):
             self.eventfds[i] = memory.reactor_eventfds[i]
@@ -111,7 +113,8 @@ cdef class Reactors:
             self.slot_dead(slot)
 
     def drain(self):
-        """Stop accepting, end idle connections, finish the rest. Reported as ("drained", -1)."""
+        """Stop accepting, with the last of the backlog, end idle connections, finish the rest. Reported as
+        ("deaf", -1), then ("drained", -1)."""
         self._tell(MAIL_DRAIN)
 
     def stop(self):
@@ -127,9 +130,17 @@ cdef class Reactors:
                 return False
         return True
 
+    cdef int64_t _open(self) noexcept:
+        """Connections, those on their way to another reactor too."""
+        cdef int64_t count = 0
+        cdef int i
+        for i in range(self.count):
+            count += sw_gauge_get(&self.gauges[i])
+        return count
+
     def reports(self):
-        """What the reactors have to say: ("settled", slot), ("drained", -1), ("corrupt", slot) and
-        ("log", level, text)."""
+        """What the reactors have to say: ("settled", slot), ("deaf", -1), ("drained", -1),
+        ("corrupt", slot) and ("log", level, text)."""
         cdef sw_mail mail
         cdef sw_mailbox *box = &self.boxes[self.count]
         cdef uint32_t dropped
@@ -144,9 +155,14 @@ cdef class Reactors:
             elif mail.kind == MAIL_CORRUPT:
                 found.append(("corrupt", mail.a))
             elif mail.kind == MAIL_DRAINED:
-                self.draining.add(len(self.draining))
-                if len(self.draining) == self.count:
+                self.drained.add(mail.a)
+                if len(self.drained) == self.count and self._open() == 0:
                     found.append(("drained", -1))
+            elif mail.kind == MAIL_DEAF:
+                if mail.a not in self.deaf:
+                    self.deaf.add(mail.a)
+                    if len(self.deaf) == self.count:
+                        found.append(("deaf", -1))
             elif mail.kind == MAIL_SETTLED:
                 self.settling[mail.a] -= 1
                 if self.settling[mail.a] == 0:

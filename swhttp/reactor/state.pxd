@@ -37,6 +37,7 @@ cdef extern from "swhttp/reactor/mailbox.h" nogil:
         MAIL_DRAINED
         MAIL_LOG
         MAIL_CORRUPT
+        MAIL_DEAF
     ctypedef struct sw_mail:
         int kind
         int a
