@@ -24,7 +24,7 @@ from swhttp.adapters.exchange cimport WAIT_NONE, WAIT_SPACE, WAIT_TURN, Exchange
 from swhttp.adapters.fields cimport AsgiFields
 from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.peers cimport PeerRow, Peers
-from swhttp.adapters.sharing cimport sw_references, sw_unshared
+from swhttp.adapters.sharing cimport SW_KEPT_REFERENCES, sw_references, sw_unshared
 from swhttp.adapters.targets cimport AsgiTargets
 from swhttp.ipc.frame cimport SW_BLOCK_TLS, sw_block, sw_descriptor
 from swhttp.ipc.request_table cimport sw_request_want_ack
@@ -186,15 +186,16 @@ cdef class AsgiAdapter:
                 return 0
         exchange.owes_end = False  # it may be among the crowded twice: for a send() that was cancelled, too
         self.active -= 1
-        exchange.scope = None
+        exchange.scope = exchange.body = None
         if exchange.is_waiting:
             (<dict>self.waiting[exchange.reactor]).pop(exchange.request_id, None)
         if exchange.waiters:
             exchange.wake()
         # Held by its two methods and our caller, and they by it alone: the next request can have it. Else the app
-        # has kept something: it keeps a finished exchange, and the next request gets a new one.
-        if (sw_references(<PyObject *>exchange) == 3 and sw_unshared(<PyObject *>exchange.receive_method)
-                and sw_unshared(<PyObject *>exchange.send_method) and len(self.spare) < MAX_SPARE):
+        # has kept something (or it is among the crowded still): it keeps a finished exchange.
+        if (sw_references(<PyObject *>exchange) == SW_KEPT_REFERENCES and len(self.spare) < MAX_SPARE
+                and sw_unshared(<PyObject *>exchange.receive_method)
+                and sw_unshared(<PyObject *>exchange.send_method)):
             self.spare.append(exchange)
         else:
             exchange.receive_method = exchange.send_method = None
@@ -221,7 +222,9 @@ cdef class AsgiAdapter:
         cdef list crowded = self.crowded
         if crowded:
             self.crowded = []
-            for exchange in crowded:
+            crowded.reverse()
+            while crowded:
+                exchange = <AsgiExchange>crowded.pop()
                 if exchange.owes_end:
                     self._settle(exchange)
                 else:
@@ -292,7 +295,7 @@ cdef class Call:
 
     cdef bint advance(self) except -1:
         """Go on: True when done, with the result in `value`; False to wait for the future (or None) in `value`."""
-        return True
+        raise NotImplementedError
 
     cdef bint step(self) except -1:
         cdef bint done

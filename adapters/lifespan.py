@@ -51,7 +51,7 @@ class Lifespan:
                 raise LifespanFailed("the application's lifespan failed in startup") from error
             self.state.clear()
         elif message["type"] == "lifespan.startup.failed":
-            await self._give_up()
+            await self._end()
             text = message.get("message") or "the application said that its startup failed"
             raise LifespanFailed(f"lifespan startup failed: {text}")
 
@@ -63,8 +63,7 @@ class Lifespan:
             message = await self._tell("lifespan.shutdown")
             if message is not None and message["type"] == "lifespan.shutdown.failed":
                 logger.error("lifespan shutdown failed: %s", message.get("message", ""))
-            await asyncio.wait([self._task])
-        if (error := self._failure()) is not None:
+        if (error := await self._end()) is not None:
             logger.error("exception in the application's lifespan", exc_info=error)
 
     async def _run(self) -> None:
@@ -80,13 +79,16 @@ class Lifespan:
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         return self._answer.result() if self._answer.done() else None
 
-    async def _give_up(self) -> None:
-        """Let the app end after a failed startup, and end it when it does something else instead."""
+    async def _end(self) -> BaseException | None:
+        """Let the app end after its last answer, and end it when it does something else instead; its exception."""
         assert self._task is not None
-        await asyncio.wait([self._task], timeout=limits.KILL_GRACE_S)
-        self._task.cancel()
+        await asyncio.wait([self._task], timeout=limits.LIFESPAN_END_S)
         if self._task.done():
-            self._failure()  # seen: it has said why already
+            return self._failure()
+        logger.warning("the application's lifespan goes on %g s after its last message: cancelled",
+                       limits.LIFESPAN_END_S)
+        self._task.cancel()
+        return None
 
     def _failure(self) -> BaseException | None:
         """With what the app has ended; CancelledError too, which an app can raise like any other."""

@@ -35,7 +35,7 @@ cdef class Targets:
 
     cdef tuple see(self, const sw_block *block, bytes raw_path, bytes decoded_path):
         """The three objects. raw_path: with its escapes; decoded_path: without."""
-        return raw_path, decoded_path, None
+        raise NotImplementedError
 
 
 cdef class AsgiTargets(Targets):

@@ -27,7 +27,7 @@ from swhttp.adapters.fields cimport WsgiFields
 from swhttp.adapters.input cimport EmptyInput
 from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.peers cimport PeerRow, Peers
-from swhttp.adapters.sharing cimport sw_references, sw_unshared
+from swhttp.adapters.sharing cimport SW_KEPT_REFERENCES, sw_references, sw_unshared
 from swhttp.adapters.targets cimport WsgiTargets
 from swhttp.ipc.frame cimport SW_BLOCK_TLS, sw_block, sw_descriptor
 from swhttp.ipc.request_table cimport sw_request_want_ack
@@ -43,8 +43,7 @@ cdef extern from "Python.h":
         PyUnicode_1BYTE_KIND
 
 cdef enum:
-    MAX_SPARE = 64       # exchanges kept for the next request
-    KEPT_REFERENCES = 3  # to a spare exchange: its two methods and `run`
+    MAX_SPARE = 64  # exchanges kept for the next request
 
 cdef object logger = logging.getLogger("swhttp.worker")
 cdef object new_input = io.BytesIO
@@ -114,7 +113,7 @@ cdef class WsgiAdapter:
             logger.error("exception in the WSGI app", exc_info=error)
         if not exchange.complete:
             exchange.settle()
-        if (sw_references(<PyObject *>exchange) == KEPT_REFERENCES and len(self.spare) < MAX_SPARE
+        if (sw_references(<PyObject *>exchange) == SW_KEPT_REFERENCES and len(self.spare) < MAX_SPARE
                 and sw_unshared(<PyObject *>exchange.start_method) and sw_unshared(<PyObject *>exchange.write_method)):
             self.spare.append(exchange)
         else:

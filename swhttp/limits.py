@@ -40,8 +40,8 @@ REVOKE_AFTER_S: Final = 0.002  # a prefetched request older than this goes to an
 REVOKE_LONE_AFTER_S: Final = 0.1  # the same for one that its worker has nothing before, so should have begun
 QUEUE_SIZE: Final = 16384  # requests without a worker, a reactor; past it 503
 QUEUE_TIMEOUT_S: Final = 30.0  # past it 503
-SPIN_S: Final = 0.00006  # how long a reactor looks for a lone response before it sleeps; two CPUs or more
-SPIN_IN_FLIGHT: Final = 2  # with more than this in flight it has better to do
+SPIN_S: Final = 0.00006  # how long a reactor looks for a response, a worker for a request, before it sleeps
+SPIN_IN_FLIGHT: Final = 2  # with more than this at once neither looks: there is better to do
 TICK_S: Final = 0.0005  # how long a reactor sleeps at most while a worker holds untaken requests
 
 # Flow.
@@ -56,6 +56,8 @@ BOOT_TIMEOUT_S: Final = 60.0
 YOUNG_S: Final = 0.1  # no worker is replaced sooner than this after it was forked
 KILL_GRACE_S: Final = 1.0  # from SIGTERM to SIGKILL
 SETTLE_TIMEOUT_S: Final = 1.0  # how long a master that has lost its workers waits for the last answers to go out
+LIFESPAN_END_S: Final = 1.0  # how long an app's lifespan may go on after its last message
+TASKS_END_S: Final = 5.0  # how long an app's tasks may take to clean up, once they are cancelled
 JOIN_TIMEOUT_S: Final = 5.0  # how long the end waits for the reactor threads
 MAX_THREADS: Final = 256  # WSGI threads a worker
 MAX_WAIT_S: Final = 86400.0  # of --graceful-timeout and --keep-alive

@@ -4,7 +4,7 @@ It owns the listening sockets, the shared memory, the manager's process and the 
 touch these. It never imports the application, never forks once threads run, and never does work in a signal handler.
 
     start   bind -> map shared memory -> fork the manager -> start the reactors -> all workers READY: "Listening at"
-    stop    SERVING --TERM, INT--> DRAINING (reactors take no more, finish what is in flight)
+    stop    SERVING --TERM, INT--> DRAINING (reactors empty the backlog, take no more, finish what is in flight)
                 --drained--> STOPPING (workers are told, the manager waits for them)
                 --the manager is gone--> SETTLING (last answers go out) --> threads end, sockets are removed
             QUIT, a second TERM or INT, or the end of --graceful-timeout kills the workers on the way
@@ -240,7 +240,8 @@ class Master:
             self._exit_code = ExitCode.MANAGER_DIED
             self._unsettled.clear()  # the reactors settle all at once now, and nobody is left to hear of it
             self._reactors.manager_dead()
-        self._drain_reactors()
+        else:
+            self._reactors.drain(orphaned=True)
 
     def _on_deadline(self) -> None:
         if self._phase == Phase.SETTLING:
@@ -252,15 +253,11 @@ class Master:
     # Decisions
 
     def _drain(self) -> None:
-        """Take no new connections and requests."""
+        """Take what waits in the backlog, then no new connections and requests."""
         self._phase = max(self._phase, Phase.DRAINING)
-        self._drain_reactors()
-
-    def _drain_reactors(self) -> None:
-        if self._draining:
-            return
-        self._draining = True
-        self._reactors.drain()
+        if not self._draining:
+            self._draining = True
+            self._reactors.drain()
 
     def _stop(self) -> None:
         """Let all workers go; the manager leaves when they are gone."""

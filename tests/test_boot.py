@@ -141,6 +141,12 @@ def test_a_startup_that_raises_is_a_failed_boot_with_its_traceback(server: Start
     assert_traceback_of_the_app_only(log)
 
 
+def test_a_lifespan_that_goes_on_after_its_last_word_is_ended(server: Start) -> None:
+    site = server("lifespans:goes_on_after_shutdown", *OPTIONS)
+    site.stop()
+    assert "lifespan goes on" in site.log.text()
+
+
 def test_a_shutdown_that_raises_is_logged_and_the_stop_goes_on(server: Start) -> None:
     site = server("lifespans:raises_in_shutdown", *OPTIONS)
     site.expect_log(r"\[ERROR\]|Traceback")

@@ -46,7 +46,7 @@ def test_a_graceful_stop_answers_what_is_in_the_backlog(server: Start, reactors:
     with contextlib.ExitStack() as open_clients:
         site.kill(signal.SIGSTOP)
         # More than are accepted in the turns until the main thread hears of the signal.
-        clients = [open_clients.enter_context(site.connect()) for _ in range(200)]
+        clients = [open_clients.enter_context(site.connect()) for _ in range(1500)]
         for client in clients:
             client.send_request()
         site.kill(signal.SIGTERM)
@@ -140,6 +140,37 @@ def test_a_quick_stop_waits_for_nobody(server: Start, interface: str) -> None:
         gate.entered()
         site.kill(signal.SIGQUIT)
         site.finish()
+
+
+def test_a_quick_stop_tells_the_busy_and_the_waiting_502(server: Start) -> None:
+    site = server("reference:wsgi", "--workers", "1", "--reactors", "1")
+    with site.gate() as gate:
+        busy, waiting = site.connect(), [site.connect() for _ in range(5)]
+        busy.send_request("POST", gate.target)
+        gate.entered()
+        for client in waiting:
+            client.send_request()
+        wait_until(lambda: site.counters().reactors[0]["requests"] == 6, "the requests to arrive")
+        site.kill(signal.SIGQUIT)
+        for client in (busy, *waiting):
+            answer = client.response()
+            assert answer.status == 502
+            assert not answer.keeps_open
+            client.close()
+    site.finish()
+
+
+def test_a_quick_stop_answers_what_is_in_the_backlog(server: Start) -> None:
+    site = server("reference:asgi", "--workers", "1", "--reactors", "2")
+    with contextlib.ExitStack() as open_clients:
+        site.kill(signal.SIGSTOP)
+        clients = [open_clients.enter_context(site.connect()) for _ in range(1500)]
+        for client in clients:
+            client.send_request()
+        site.kill(signal.SIGQUIT)
+        site.kill(signal.SIGCONT)
+        assert {client.response().status for client in clients} <= {200, 502}
+    site.finish()
 
 
 def test_a_quick_stop_interrupts_a_graceful_one(server: Start) -> None:

@@ -1,7 +1,7 @@
 """New connections: when to take them, and which reactor each is handed to.
 
 It owns the listeners' places in the epoll set, and the pause when there is no fd, memory or row for another connection.
-It never reads from what it accepts. Runs without the GIL (phase 1).
+It never reads from what it accepts. Runs without the GIL: in phase 1, and at a stop (`accept_rest`) in phase 3.
 """
 
 from libc.errno cimport ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno
@@ -54,7 +54,7 @@ cdef void _pause(State *s, const char *why) noexcept nogil:
 
 
 cdef Conn *accept_adopt(State *s, int fd, const sw_address *address) noexcept nogil:
-    """Own an accepted connection, counted among ours already. NULL: there is no row for it, and it is closed."""
+    """Own an accepted connection, counted among ours already. NULL: no row or no memory for it, and it is closed."""
     cdef Conn *c = conn_open(s, fd, address)
     if c == NULL:
         close(fd)
@@ -62,7 +62,7 @@ cdef Conn *accept_adopt(State *s, int fd, const sw_address *address) noexcept no
         _pause(s, b"all session rows are taken")
         return NULL
     conn_watch(s, c)
-    return c
+    return c if c.fd >= 0 else NULL
 
 
 cdef int accept_new(State *s, int which) noexcept nogil:

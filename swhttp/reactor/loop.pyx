@@ -517,8 +517,8 @@ cdef class Reactor:
         while sw_mailbox_take(&s.inboxes[s.index], &mail):
             if mail.kind == MAIL_CONNECTION:
                 c = accept_adopt(s, mail.a, <sw_address *>&mail.text[0])
+                s.drained = False  # it may be closed already: that is an end to report, too
                 if s.draining and c != NULL:
-                    s.drained = False
                     self._last_look(c)
             elif mail.kind == MAIL_SLOT_UP:
                 slot_up(s, mail.a, <uint32_t>mail.b, mail.c)
@@ -536,16 +536,16 @@ cdef class Reactor:
                 s.stopping = True
 
     cdef void _drain(self) noexcept nogil:
-        """No connections but those in the backlog; idle ones end now; what is under way is finished. Asked for again
-        when the manager has died during a drain."""
+        """No connections but those in the backlog; idle ones end now; what is under way is finished. Asked for once
+        more when the manager is gone: what waits for a worker then gets its 502 (`orphaned`)."""
         cdef State *s = &self.state
         cdef uint32_t row
         cdef Conn *c
-        s.draining = True
         if s.listening:
             accept_listen(s, False)
-            if s.up > 0:
-                accept_rest(s)
+        if not s.draining:
+            s.draining = True
+            accept_rest(s)
         for row in range(s.conns_used):
             c = &s.conns[row]
             if c.fd >= 0 and c.stage == STAGE_IDLE and c.generation > 0:

@@ -20,7 +20,7 @@
 #define MAIL_SLOT_UP 1      /* a: slot, b: generation, c: 1 for ASGI */
 #define MAIL_SLOT_STOP 2    /* a: slot */
 #define MAIL_SLOT_DEAD 3    /* a: slot */
-#define MAIL_DRAIN 4
+#define MAIL_DRAIN 4        /* a: 1 when no worker will ever come again */
 #define MAIL_STOP 5
 #define MAIL_CONNECTION 6   /* a: fd, address in text; from another reactor */
 /* Reports to the main thread. */

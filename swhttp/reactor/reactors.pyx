@@ -39,7 +39,7 @@ cdef class Reactors:
     cdef readonly int report_fd
     cdef dict settling
     cdef set deaf                # reactors that accept nothing more
-    cdef set drained             # reactors that have said so
+    cdef set drained             # reactors that have said that their last connection has ended
     cdef object memory
     cdef int slots
 
@@ -107,15 +107,18 @@ cdef class Reactors:
         self._tell(MAIL_SLOT_DEAD, slot)
 
     def manager_dead(self):
-        """No worker will come back: stop accepting, and answer with 502 all that is with one or waits for one."""
-        self._tell(MAIL_DRAIN, 1)
+        """The manager died, and its workers with it: drain; what is with one of them or waits for one gets a 502."""
+        self.drain(True)
         for slot in range(self.slots):
             self.slot_dead(slot)
 
-    def drain(self):
-        """Stop accepting, with the last of the backlog, end idle connections, finish the rest. Reported as
-        ("deaf", -1), then ("drained", -1)."""
-        self._tell(MAIL_DRAIN)
+    def drain(self, bint orphaned=False):
+        """Take the last of the backlog and no more, end idle connections, finish the rest. Reported as ("deaf", -1),
+        then ("drained", -1).
+
+        orphaned: no worker will ever come again, so what waits for one gets 502; may be said during a drain.
+        """
+        self._tell(MAIL_DRAIN, orphaned)
 
     def stop(self):
         """End the threads; connections that are left are closed."""

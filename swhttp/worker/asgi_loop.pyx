@@ -7,6 +7,7 @@ may be busy with other things: the eventfd then waits for it.
 """
 
 import asyncio
+import logging
 import os
 import signal
 
@@ -19,7 +20,10 @@ from swhttp.worker.runner cimport Runners
 
 import uvloop
 
+from swhttp import limits
 from swhttp.adapters.lifespan import Lifespan
+
+cdef object logger = logging.getLogger("swhttp.worker")
 
 cdef enum:
     DRAIN_REQUESTS = 256  # taken in one drain
@@ -143,12 +147,14 @@ def _manager_is_gone(channel):
 
 
 def _end_tasks(loop):
-    """Cancel what the app has left running and let it clean up, as asyncio.run does."""
+    """Cancel what the app has left running and let it clean up, as asyncio.run does, but not for ever."""
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
         task.cancel()
     if tasks:
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        _, left = loop.run_until_complete(asyncio.wait(tasks, timeout=limits.TASKS_END_S))
+        if left:
+            logger.warning("%d tasks of the application do not end when cancelled: left behind", len(left))
 
 
 def serve(context, app, ready, stopping):

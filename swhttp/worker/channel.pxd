@@ -6,6 +6,7 @@ from swhttp.ipc.memory cimport SharedMemory
 from swhttp.ipc.request_table cimport sw_request_entry
 from swhttp.ipc.ring cimport sw_ring_end, sw_sleeping
 from swhttp.ipc.sessions cimport sw_address, sw_session
+from swhttp.worker.looks cimport Looks
 
 
 cdef struct Link:                    # with one reactor
@@ -33,10 +34,7 @@ cdef class Channel(Outlet):
     cdef int popped                  # descriptors since `missed_news` began to count
     cdef int ring_descriptors        # that fit in one request ring
     cdef uint64_t spin_ns            # how long `look` looks, 0: never
-    cdef int64_t taken_before        # SLOT_TAKEN at the last `look`
-    cdef int lone_run                # calls of `look` in a row that found little had come since the one before
-    cdef int skip                    # looks that are not worth it, after looks in vain
-    cdef int backoff                 # how many the next one in vain costs
+    cdef Looks looks                 # is it worth it?
     cdef bint pop(self, sw_descriptor *descriptor, int *reactor) except? True
     cdef bint take(self, int reactor, const sw_descriptor *descriptor) noexcept
     cdef bint has_more(self) noexcept nogil

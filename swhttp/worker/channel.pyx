@@ -26,15 +26,11 @@ from swhttp.ipc.scoreboard cimport (SLOT_DONE, SLOT_FRAME_BYTES, SLOT_FRAMES, SL
                                     SLOT_WAKES, Scoreboard)
 from swhttp.ipc.sessions cimport sw_address, sw_session, sw_session_address
 from swhttp.ipc.spin cimport SW_SPIN_LOOKS, sw_spin_pause, sw_spin_yield
+from swhttp.worker.looks cimport Looks
 
 from swhttp import cpus, limits
 
 cdef int QUIET_RESPONSES = limits.QUIET_RESPONSES
-cdef int SPIN_IN_FLIGHT = limits.SPIN_IN_FLIGHT
-
-cdef enum:
-    LONE_RUN = 16     # so many batches of hardly any request before the worker looks for the next
-    MAX_SKIP = 1023   # of looks, after some in vain
 
 
 cdef class Channel(Outlet):
@@ -64,6 +60,7 @@ cdef class Channel(Outlet):
             link.sleeping = <sw_sleeping *>memory.reactor_sleeping(r)
             link.eventfd = memory.reactor_eventfds[r]
         self.sleeping = <sw_sleeping *>memory.slot_sleeping(slot)
+        self.looks = Looks(limits.SPIN_IN_FLIGHT)
         self.spin_ns = <uint64_t>(limits.SPIN_S * 1e9) if cpus.usable() > 1 else 0
         self.ring_descriptors = geometry.request_ring_bytes // sizeof(sw_descriptor)
         self.eventfd = memory.slot_eventfds[slot]
@@ -133,24 +130,12 @@ cdef class Channel(Outlet):
         """Before sleep: look for the next request a little longer, when requests come one at a time and soon.
 
         The client that waits for each answer before it asks again pays for every process that must be woken. So
-        does the host, unless looking is in vain: then it is not done again for twice as long as before.
+        does the host.
         """
-        cdef int64_t taken = self.line[SLOT_TAKEN] - self.taken_before
         cdef uint64_t until_ns
         cdef bint found = False
         cdef int _look
-        self.taken_before += taken
-        if taken == 0 or self.spin_ns == 0:
-            return False
-        if taken > SPIN_IN_FLIGHT:
-            self.lone_run = 0
-            return False
-        self.lone_run += 1
-        if self.lone_run < LONE_RUN:
-            return False
-        self.lone_run = LONE_RUN
-        if self.skip > 0:
-            self.skip -= 1
+        if self.spin_ns == 0 or not self.looks.worth(self.line[SLOT_TAKEN]):
             return False
         with nogil:
             until_ns = sw_monotonic_ns() + self.spin_ns
@@ -163,11 +148,7 @@ cdef class Channel(Outlet):
                 if found:
                     break
                 sw_spin_yield()
-        if found:
-            self.backoff = 0
-        else:
-            self.backoff = min(2 * self.backoff + 1, MAX_SKIP)
-            self.skip = self.backoff
+        self.looks.learn(found)
         return found
 
     cdef void stop(self, int reactor) noexcept:

@@ -72,11 +72,13 @@ cdef class WsgiLoop(Channel):
     cdef object epoll
     cdef int epoll_fd
     cdef int manager
+    cdef bint alone              # this worker has one thread
     cdef int sleepers            # threads in epoll_wait, or on their way out of it
     cdef object backlog          # (reactor, descriptor) of requests that a waiting thread found; not taken
     cdef dict watched            # (reactor, request_id) -> eventfd of a thread in the middle of that request
 
-    def __init__(self, SharedMemory memory, int slot, int manager):
+    def __init__(self, SharedMemory memory, int slot, int manager, int threads):
+        self.alone = threads == 1
         self.manager = manager
         self.backlog = collections.deque()
         self.watched = {}
@@ -164,13 +166,14 @@ cdef class WsgiLoop(Channel):
     cdef int _sleep(self) except -1:
         """Block until something may have come, as one of those whom the slot's eventfd wakes."""
         self.flush()
-        if self.sleepers == 0 and not self.watched and self.look():
+        if self.alone and self.look():
             return 0
         self.sleepers += 1
         sw_sleep_begin(self.sleeping, SW_ASLEEP)
         if self.backlog or self.has_more() or self.stops == self.reactors:
             self.sleepers -= 1
             return 0
+        PyErr_CheckSignals()  # one that came since the last bytecode would wait for the next wake-up
         self._block()
         self._kick()  # there may be room in their rings
         return 0
@@ -291,7 +294,7 @@ def serve(context, app, ready, stopping):
 
     ready, stopping: called when requests can come, and when this process was asked to leave.
     """
-    cdef WsgiLoop worker = WsgiLoop(context.memory, context.slot, context.channel.fileno())
+    cdef WsgiLoop worker = WsgiLoop(context.memory, context.slot, context.channel.fileno(), context.threads)
     signal.signal(signal.SIGTERM, lambda number, frame: stopping())
     worker.adapter = WsgiAdapter(worker, app, context.binds, context.threads > 1, f"swhttp/{swhttp.__version__}")
     threads = [threading.Thread(target=_work_unsignalled, args=(worker,), name=f"swhttp-{number}")

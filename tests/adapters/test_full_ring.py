@@ -39,8 +39,12 @@ def test_clients_that_go_while_the_ring_is_full_are_missed(server: Start) -> Non
                 clients.enter_context(site.connect()).send_request("GET", "/")
             wait_for_reactor(site)
         wait_for_reactor(site)
+    late = site.connect()
+    late.send_request("GET", "/")
+    wait_until(lambda: site.counters().reactors[0]["waiting"] == 1, "a request that finds the ring full")
     for client in held:
         client.close()
+    late.close()
     wait_for_reactor(site)
     site.kill(signal.SIGCONT, worker)
     wait_until(lambda: int(site.get("/")) == HELD, "every held request to hear that its client is gone")

@@ -84,3 +84,15 @@ async def raises_in_shutdown(scope: Message, receive: Receive, send: Send) -> No
     await send({"type": "lifespan.startup.complete"})
     await receive()
     raise RuntimeError("shutdown broke")
+
+
+async def goes_on_after_shutdown(scope: Message, receive: Receive, send: Send) -> None:
+    """Says that it has shut down, and does not end."""
+    if scope["type"] == "http":
+        await answer(scope, send, {})
+        return
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await send({"type": "lifespan.shutdown.complete"})
+    await receive()
