@@ -294,7 +294,10 @@ cdef class Call:
     """What receive() and send() return. It does its work when it is awaited, once."""
 
     cdef bint advance(self) except -1:
-        """Go on: True when done, with the result in `value`; False to wait for the future (or None) in `value`."""
+        """Go on: True when done, with the result in `value`; False to wait for the future (or None) in `value`.
+
+        Each kind of call has its own.
+        """
         raise NotImplementedError
 
     cdef bint step(self) except -1:

@@ -34,7 +34,7 @@ cdef class Targets:
         return row
 
     cdef tuple see(self, const sw_block *block, bytes raw_path, bytes decoded_path):
-        """The three objects. raw_path: with its escapes; decoded_path: without."""
+        """The three objects: each interface has its own. raw_path: with its escapes; decoded_path: without."""
         raise NotImplementedError
 
 

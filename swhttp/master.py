@@ -61,7 +61,6 @@ class Master:
         self._up: set[int] = set()
         self._told_to_stop: set[int] = set()
         self._unsettled: set[int] = set()
-        self._draining = False
         self._drained = False
         self._killed = False
 
@@ -254,9 +253,8 @@ class Master:
 
     def _drain(self) -> None:
         """Take what waits in the backlog, then no new connections and requests."""
-        self._phase = max(self._phase, Phase.DRAINING)
-        if not self._draining:
-            self._draining = True
+        if self._phase == Phase.SERVING:
+            self._phase = Phase.DRAINING
             self._reactors.drain()
 
     def _stop(self) -> None:

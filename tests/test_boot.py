@@ -147,6 +147,12 @@ def test_a_lifespan_that_goes_on_after_its_last_word_is_ended(server: Start) -> 
     assert "lifespan goes on" in site.log.text()
 
 
+def test_tasks_that_do_not_end_when_cancelled_are_left_behind(server: Start) -> None:
+    site = server("lifespans:leaves_a_stubborn_task", *OPTIONS)
+    site.stop()
+    assert "1 tasks of the application do not end" in site.log.text()
+
+
 def test_a_shutdown_that_raises_is_logged_and_the_stop_goes_on(server: Start) -> None:
     site = server("lifespans:raises_in_shutdown", *OPTIONS)
     site.expect_log(r"\[ERROR\]|Traceback")

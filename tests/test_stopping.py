@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import tempfile
+from collections.abc import Iterator
 
 import pytest
 
+from tests.support.client import Connection
 from tests.support.fleet import Start
+from tests.support.gate import Gate
 from tests.support.processes import wait_until
-from tests.support.server import EXIT_MANAGER_DIED
+from tests.support.server import EXIT_MANAGER_DIED, Server
 
 INTERFACES = ["wsgi", "asgi"]
 
@@ -40,19 +44,41 @@ def test_a_graceful_stop_finishes_what_is_in_flight(server: Start, interface: st
     site.finish()
 
 
+@contextlib.contextmanager
+def backlog_at(site: Server, signum: int) -> Iterator[list[Connection]]:
+    """Clients with a request each, in the backlog when the server gets the signal."""
+    with contextlib.ExitStack() as clients:
+        site.kill(signal.SIGSTOP)
+        # More than are accepted in the turns until the main thread hears of the signal.
+        waiting = [clients.enter_context(site.connect()) for _ in range(1500)]
+        for client in waiting:
+            client.send_request()
+        site.kill(signum)
+        site.kill(signal.SIGCONT)
+        yield waiting
+
+
 @pytest.mark.parametrize("reactors", ["1", "2"])
 def test_a_graceful_stop_answers_what_is_in_the_backlog(server: Start, reactors: str) -> None:
     site = server("reference:asgi", "--workers", "2", "--reactors", reactors)
-    with contextlib.ExitStack() as open_clients:
-        site.kill(signal.SIGSTOP)
-        # More than are accepted in the turns until the main thread hears of the signal.
-        clients = [open_clients.enter_context(site.connect()) for _ in range(1500)]
-        for client in clients:
-            client.send_request()
-        site.kill(signal.SIGTERM)
-        site.kill(signal.SIGCONT)
-        assert [client.response().status for client in clients] == [200] * len(clients)
+    with backlog_at(site, signal.SIGTERM) as clients:
+        assert {client.response().status for client in clients} == {200}
     site.finish()
+
+
+def test_a_graceful_stop_answers_the_backlog_while_the_only_worker_is_being_replaced(server: Start) -> None:
+    with tempfile.TemporaryDirectory(prefix="swt-") as directory, Gate(directory) as gate:
+        environment = {"GATE_PATH": gate.path}
+        site = server("slow_import:wsgi", "--workers", "1", "--reactors", "1", env=environment, ready=False)
+        gate.entered().release()
+        site.wait_ready()
+        (worker,) = site.workers()
+        site.kill(signal.SIGKILL, worker)
+        importing = gate.entered()
+        with backlog_at(site, signal.SIGTERM) as clients:
+            importing.release()
+            assert {client.response().status for client in clients} == {200}
+        site.finish()
 
 
 def test_a_graceful_stop_takes_no_new_connection(server: Start) -> None:
@@ -162,13 +188,7 @@ def test_a_quick_stop_tells_the_busy_and_the_waiting_502(server: Start) -> None:
 
 def test_a_quick_stop_answers_what_is_in_the_backlog(server: Start) -> None:
     site = server("reference:asgi", "--workers", "1", "--reactors", "2")
-    with contextlib.ExitStack() as open_clients:
-        site.kill(signal.SIGSTOP)
-        clients = [open_clients.enter_context(site.connect()) for _ in range(1500)]
-        for client in clients:
-            client.send_request()
-        site.kill(signal.SIGQUIT)
-        site.kill(signal.SIGCONT)
+    with backlog_at(site, signal.SIGQUIT) as clients:
         assert {client.response().status for client in clients} <= {200, 502}
     site.finish()
 

@@ -173,7 +173,6 @@ cdef class WsgiLoop(Channel):
         if self.backlog or self.has_more() or self.stops == self.reactors:
             self.sleepers -= 1
             return 0
-        PyErr_CheckSignals()  # one that came since the last bytecode would wait for the next wake-up
         self._block()
         self._kick()  # there may be room in their rings
         return 0
@@ -185,13 +184,13 @@ cdef class WsgiLoop(Channel):
         self.line[SLOT_SLEEPS] += 1
         try:
             while True:
+                PyErr_CheckSignals()  # one that came since the last bytecode would wait for the next wake-up
                 with nogil:
                     count = epoll_wait(self.epoll_fd, &event, 1, -1)
                 if count > 0:
                     break
                 if count < 0 and errno != EINTR:
                     raise OSError(errno, "epoll_wait")
-                PyErr_CheckSignals()
         finally:
             self.sleepers -= 1
         if event.data.fd == self.manager:

@@ -13,6 +13,7 @@ from tests.support.server import Server
 
 APPS = str(Path(__file__).parent / "apps")
 HELD = 8
+UNREAD = 60_000  # bytes of a body
 THREADS = 4  # of the barrier in exchanges_wsgi
 
 
@@ -41,6 +42,18 @@ def test_exchanges_of_requests_that_are_through_are_kept_for_others(site: Server
     # The one that counts, and those that were open at once; made anew for each request there would be one.
     assert site.get("/count") == HELD + 1
     assert site.get("/count") == HELD + 1
+
+
+def test_a_kept_exchange_holds_no_body_that_its_app_did_not_read(site: Server) -> None:
+    before = site.get("/memory")
+    with contextlib.ExitStack() as clients:
+        held = [clients.enter_context(site.connect()) for _ in range(HELD)]
+        for client in held:
+            client.send_request("POST", "/hold", body=bytes(UNREAD))
+        wait_until(lambda: bool(site.get(f"/release?{HELD}") == HELD), "all to be held")
+        for client in held:
+            assert client.response().status == 200
+    assert site.get("/memory") - before < UNREAD
 
 
 @pytest.mark.parametrize("how", ["keep0", "keep1", "keep2", "weak0", "weak1"])

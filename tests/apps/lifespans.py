@@ -6,6 +6,7 @@ Startup and shutdown are noted in the file SEEN_PATH, one line each.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -75,24 +76,41 @@ async def raises_in_startup(scope: Message, receive: Receive, send: Send) -> Non
     raise RuntimeError("startup broke in the middle")
 
 
-async def raises_in_shutdown(scope: Message, receive: Receive, send: Send) -> None:
-    """Starts well and breaks at the end."""
+async def until_shutdown(scope: Message, receive: Receive, send: Send) -> bool:
+    """Answers a request: False; or starts, and waits until it is to shut down: True."""
     if scope["type"] == "http":
         await answer(scope, send, {})
-        return
+        return False
     await receive()
     await send({"type": "lifespan.startup.complete"})
     await receive()
-    raise RuntimeError("shutdown broke")
+    return True
+
+
+async def raises_in_shutdown(scope: Message, receive: Receive, send: Send) -> None:
+    """Starts well and breaks at the end."""
+    if await until_shutdown(scope, receive, send):
+        raise RuntimeError("shutdown broke")
 
 
 async def goes_on_after_shutdown(scope: Message, receive: Receive, send: Send) -> None:
     """Says that it has shut down, and does not end."""
-    if scope["type"] == "http":
-        await answer(scope, send, {})
-        return
-    await receive()
-    await send({"type": "lifespan.startup.complete"})
-    await receive()
-    await send({"type": "lifespan.shutdown.complete"})
-    await receive()
+    if await until_shutdown(scope, receive, send):
+        await send({"type": "lifespan.shutdown.complete"})
+        await receive()
+
+
+async def stubborn() -> None:
+    """Does not end when cancelled."""
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+
+
+async def leaves_a_stubborn_task(scope: Message, receive: Receive, send: Send) -> None:
+    """Shuts down well, but for a task that it has started."""
+    task = asyncio.create_task(stubborn())
+    if await until_shutdown(scope, receive, send):
+        await send({"type": "lifespan.shutdown.complete"})
+    else:
+        task.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import tracemalloc
 import weakref
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -26,6 +27,9 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
     seen: Any = None
     if how == "count":
         seen = sum(type(each) is type(mine[2]) for each in gc.get_objects())
+    elif how == "memory":
+        tracemalloc.start()
+        seen = tracemalloc.get_traced_memory()[0]
     elif how == "spoil":
         seen = dict(scope["asgi"])
         scope["asgi"]["version"] = scope["state"] = None
