@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from swhttp import __version__, logs
-from swhttp.config import OPTIONS, Config, Option
+from swhttp.config import MAY_BE_ZERO, OPTIONS, Config, Option
 from swhttp.errors import ExitCode, ServerError
 
 
@@ -37,7 +37,7 @@ class GroupedCommand(click.Command):
 def _parameter(field: dataclasses.Field[Any], option: Option) -> click.Option:
     if field.type == "bool":
         return click.Option([*option.flags, field.name], is_flag=True, help=option.help)
-    kinds: dict[object, Any] = {"int": click.IntRange(min=1), "float": float}
+    kinds: dict[object, Any] = {"int": click.IntRange(min=0 if field.name in MAY_BE_ZERO else 1), "float": float}
     # A default that depends on the machine is Config's to fill in: then None means "not given".
     default = None if option.default_text else field.default
     kind = click.Choice(option.choices) if option.choices else kinds.get(field.type, str)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import tempfile
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +19,13 @@ from swhttp.errors import ExitCode, ServerError
 DISPATCH_MODES: Final = ("least", "round-robin", "fixed", "ip", "idle")
 INTERFACES: Final = ("auto", "asgi", "wsgi")
 WORKERS_PER_REACTOR: Final = 8
+MOST: Final = {
+    "limit_request_line": limits.MAX_HEAD_BYTES, "limit_request_fields": limits.MOST_FIELDS,
+    "limit_request_field_size": limits.MAX_HEAD_BYTES, "limit_request_body": limits.MOST_BODY_BYTES,
+    "inline_body_bytes": limits.MAX_INLINE_BODY_BYTES, "response_spool_max_bytes": limits.MOST_BODY_BYTES,
+}
+"""The highest value of each of these options."""
+MAY_BE_ZERO: Final = frozenset({"limit_request_body", "inline_body_bytes", "response_spool_max_bytes"})
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,36 @@ class Config:
     keep_alive_s: float = _option(
         5.0, "--keep-alive", group="Listening", metavar="SECONDS",
         help="How long a connection may be idle between two requests.")
+    head_timeout_s: float = _option(
+        limits.HEAD_TIMEOUT_S, "--head-timeout", group="Listening", metavar="SECONDS",
+        help="How long a request's head may take to arrive, in all.")
+    body_timeout_s: float = _option(
+        limits.BODY_TIMEOUT_S, "--body-timeout", group="Listening", metavar="SECONDS",
+        help=f"How long a request's body may take to arrive, plus a second for each {limits.MIN_RATE_BYTES_S} bytes.")
+    write_timeout_s: float = _option(
+        limits.WRITE_TIMEOUT_S, "--write-timeout", group="Listening", metavar="SECONDS",
+        help=f"How long a client may take for what it is sent, plus a second for each {limits.MIN_RATE_BYTES_S} bytes.")
+    limit_request_line: int = _option(
+        limits.MAX_REQUEST_LINE_BYTES, "--limit-request-line", group="Limits", metavar="BYTES",
+        help="Longest request line; past it 414.")
+    limit_request_fields: int = _option(
+        limits.MAX_FIELDS, "--limit-request-fields", group="Limits", metavar="N",
+        help="Most header fields of a request; past it 431.")
+    limit_request_field_size: int = _option(
+        limits.MAX_FIELD_BYTES, "--limit-request-field-size", group="Limits", metavar="BYTES",
+        help="Longest header field line; past it 431.")
+    limit_request_body: int = _option(
+        limits.MAX_BODY_BYTES, "--limit-request-body", group="Limits", metavar="BYTES",
+        help="Largest request body; past it 413. 0: no limit.")
+    inline_body_bytes: int = _option(
+        limits.INLINE_BODY_BYTES, "--inline-body", group="Limits", metavar="BYTES",
+        help="A body up to this is received whole before an ASGI app is called; a larger one is streamed to it.")
+    response_spool_max_bytes: int = _option(
+        limits.RESPONSE_SPOOL_MAX_BYTES, "--response-spool-max", group="Limits", metavar="BYTES",
+        help="How much of a WSGI response may wait in a file for a slow client, before the thread waits too.")
+    tmp_dir: str = _option(
+        "", "--tmp-dir", group="Processes", metavar="DIR", default_text="TMPDIR or /tmp",
+        help="Where large bodies and what slow clients make wait is kept, in files without a name.")
     workers: int = _option(
         0, "--workers", "-w", group="Processes", metavar="N", default_text="usable CPUs",
         help="Worker processes, each with an application of its own.")
@@ -97,6 +135,9 @@ class Config:
         self._fill("app_dir", os.path.abspath(self.app_dir or os.curdir))
         if not os.path.isdir(self.app_dir):
             raise _bad("--app-dir", f"{self.app_dir!r} is not a directory")
+        self._fill("tmp_dir", os.path.abspath(self.tmp_dir or tempfile.gettempdir()))
+        if not os.path.isdir(self.tmp_dir) or not os.access(self.tmp_dir, os.W_OK | os.X_OK):
+            raise _bad("--tmp-dir", f"{self.tmp_dir!r} is not a directory that can be written to")
         if self.workers == 0:
             self._fill("workers", min(cpus.usable(), limits.MAX_WORKERS))
         _check_count("--workers", self.workers, limits.MAX_WORKERS)
@@ -104,7 +145,11 @@ class Config:
             self._fill("reactors", min(math.ceil(self.workers / WORKERS_PER_REACTOR), limits.MAX_REACTORS))
         _check_count("--reactors", self.reactors, limits.MAX_REACTORS)
         _check_count("--threads", self.threads, limits.MAX_THREADS)
-        _check_seconds("--keep-alive", self.keep_alive_s)
+        for name, most in MOST.items():
+            least = 0 if name in MAY_BE_ZERO else 1
+            _check_count(OPTIONS[name].flags[0], getattr(self, name), most, least)
+        for name in ("keep_alive_s", "head_timeout_s", "body_timeout_s", "write_timeout_s"):
+            _check_seconds(OPTIONS[name].flags[0], getattr(self, name))
         _check_seconds("--graceful-timeout", self.graceful_timeout_s)
         for name in ("dispatch", "interface", "log_level"):
             option = OPTIONS[name]
@@ -132,9 +177,9 @@ def _check_app(app: str) -> None:
             raise _bad("APP", f"{app!r} is not of the form module:attribute, as in myapp:app")
 
 
-def _check_count(flag: str, count: int, most: int) -> None:
-    if not 1 <= count <= most:
-        raise _bad(flag, f"a number from 1 to {most} is needed, not {count}")
+def _check_count(flag: str, count: int, most: int, least: int = 1) -> None:
+    if not least <= count <= most:
+        raise _bad(flag, f"a number from {least} to {most} is needed, not {count}")
 
 
 def _check_seconds(flag: str, seconds: float) -> None:

@@ -12,7 +12,9 @@ REQUEST_RING_BYTES: Final = 32 * 1024  # 2,048 descriptors a reactor and slot
 RESPONSE_RING_BYTES: Final = 256 * 1024  # a reactor and slot; stays within a core's L2 cache
 REQUEST_TABLE_ENTRIES: Final = 16384  # requests with workers at once, a reactor
 MAX_SESSIONS: Final = 65536  # client connections at once, a reactor
-BLOCK_CLASSES: Final = ((1024, 20480), (8192, 2048), (32768, 512), (163840, 256))  # (bytes, count) a reactor
+# (bytes, count) a reactor. 65 KiB: a chunk of a streamed body; 1,088 KiB: a body that WSGI gets in memory, and its head.
+BLOCK_CLASSES: Final = ((1024, 20480), (8192, 2048), (32768, 512), (66560, 1024), (163840, 256), (1114112, 64))
+ARENA_CLASSES: Final = ((65536, 128), (262144, 32), (1048576, 16))  # (bytes, count) a slot: response bodies
 MAX_SMALL_FRAME_BYTES: Final = 16 * 1024  # payload of one RESPONSE_SMALL frame
 
 # Requests (RFC 9112 leaves these to us; defaults of nginx and gunicorn where they agree).
@@ -20,8 +22,16 @@ MAX_REQUEST_LINE_BYTES: Final = 8 * 1024  # past it 414
 MAX_FIELD_BYTES: Final = 16 * 1024  # one field line, past it 431
 MAX_HEAD_BYTES: Final = 64 * 1024  # past it 431
 MAX_FIELDS: Final = 100  # past it 431
+MOST_FIELDS: Final = 10_000  # of --limit-request-fields
+MOST_BODY_BYTES: Final = 1 << 50  # of --limit-request-body and --response-spool-max
 MAX_EMPTY_LINES: Final = 4  # CRLFs before a request line (RFC 9112 §2.2), past it 400
-INLINE_BODY_BYTES: Final = 64 * 1024  # past it 413
+MAX_BODY_BYTES: Final = 100 * 1024 * 1024  # past it 413
+INLINE_BODY_BYTES: Final = 64 * 1024  # a body up to this reaches an app whole
+MAX_INLINE_BODY_BYTES: Final = 64 * 1024  # of --inline-body
+MEMORY_BODY_BYTES: Final = 1024 * 1024  # WSGI: a larger body is in a file
+CREDIT_WINDOW_BYTES: Final = 256 * 1024  # of a streamed body, between reactor and app
+MAX_CHUNKS_AHEAD: Final = 8  # blocks of a streamed body that the app has not read
+DISCARD_BYTES: Final = 64 * 1024  # of a body that the app did not want, to keep the connection
 MAX_CHUNK_LINE_BYTES: Final = 4 * 1024  # size and extensions of one chunk, past it 400
 MAX_CHUNK_EXCESS_BYTES: Final = 16 * 1024  # chunk lines beyond 16 bytes and their content's length, past it 400
 MAX_TRAILER_BYTES: Final = 16 * 1024  # past it 431
@@ -29,7 +39,9 @@ MAX_TRAILER_BYTES: Final = 16 * 1024  # past it 431
 # Deadlines, in seconds, each for the whole of what it names.
 HEAD_TIMEOUT_S: Final = 10.0
 BODY_TIMEOUT_S: Final = 30.0
-WRITE_TIMEOUT_S: Final = 60.0  # a response of which the client takes nothing for this long
+WRITE_TIMEOUT_S: Final = 60.0
+MIN_RATE_BYTES_S: Final = 500  # body and response: each byte adds its time at this rate to what is left of the deadline
+DISCARD_TIMEOUT_S: Final = 1.0  # reading on after an early answer, to keep the connection
 LINGER_TIMEOUT_S: Final = 2.0  # reading on after an early answer, so that it is not reset away
 
 # Dispatch.
@@ -45,7 +57,11 @@ SPIN_IN_FLIGHT: Final = 2  # with more than this at once neither looks: there is
 TICK_S: Final = 0.0005  # how long a reactor sleeps at most while a worker holds untaken requests
 
 # Flow.
-HIGH_WATER_BYTES: Final = 256 * 1024  # response bytes a worker may be ahead of its client
+HIGH_WATER_BYTES: Final = 256 * 1024  # response bytes a worker may be ahead of its client, and one frame
+SLOW_AFTER_S: Final = 0.025  # a client that takes nothing whole of what it is sent for this long is slow
+MOVE_AFTER_S: Final = 0.2  # what a client has kept in the arena for this long goes to a file
+RESPONSE_SPOOL_MAX_BYTES: Final = 1024 * 1024 * 1024  # of a WSGI response, in a file, ahead of its client
+SEND_PER_TURN_BYTES: Final = 2 * 1024 * 1024  # to one client, before the others get their turn
 ACCEPTS_PER_TURN: Final = 16
 QUIET_RESPONSES: Final = 8  # a busy worker wakes the reactor for every Nth response
 

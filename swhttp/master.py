@@ -87,6 +87,7 @@ class Master:
             self._memory = SharedMemory(Geometry(reactors=config.reactors, slots=config.slots))
             self._pid, self._manager = self._fork_manager()
             self._pidfd = os.pidfd_open(self._pid)
+            self._memory.keep_for_master()
         except OSError as error:
             raise ServerError(f"Cannot start: {error}", ExitCode.INTERNAL) from None
         self._reactors = self._start_reactors()
@@ -106,7 +107,7 @@ class Master:
         def manage() -> int:
             return Manager(self._config, self._memory, texts, Channel(theirs)).run()
 
-        keep = [theirs.fileno(), *self._memory.slot_eventfds, *self._memory.reactor_eventfds]
+        keep = [theirs.fileno(), *self._memory.manager_fds()]
         with theirs:
             return hygiene.fork(manage, keep, let_go, IGNORED), Channel(ours)
 

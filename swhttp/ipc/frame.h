@@ -1,23 +1,36 @@
-/* What crosses between reactor and worker: three binary layouts, all little structs in native byte order (both
- * ends are one machine and one build).
+/* What crosses between reactor and worker: little structs in native byte order (both ends are one machine and one
+ * build).
  *
  * 1. Descriptor (request ring, 16 bytes)
  *
- *     0                8           12     14     16
- *     | request_id u64 | block u32 | type | zero |        block = offset in the reactor's arena / 64
+ *     0                8           12     14      16
+ *     | request_id u64 | block u32 | type | flags |       block = offset in the reactor's arena / 64
  *
- * 2. Request block (reactor's arena, read-only in workers): what the event EVENT_PACKAGE points to
+ * 2. Request block (reactor's arena, read-only in workers): what EVENT_PACKAGE and EVENT_PACKAGE_START point to
  *
  *     | sw_block | method | target | header records ... | body |
  *     header record: | name_len u16 | value_len u16 | name, lower case | value |     (packed)
  *
+ *    Chunk block (the same arena): what EVENT_PACKAGE_CHUNK and EVENT_PACKAGE_END point to
+ *
+ *     | sw_chunk: length u32, zero u32 | body bytes |
+ *
  * 3. Response frame (response ring, 32 bytes and a payload, padded to a multiple of 8)
  *
  *     0          4      5       6        8                16               24         28         32
- *     | size u32 | type | flags | status | request_id u64 | content_length | head_len | body_len | head | body |
+ *     | size u32 | type | flags | status | request_id u64 | content_length | head_len | body_len | payload
+ *
+ *     RESPONSE_SMALL    payload: head | body
+ *     RESPONSE_SHM      payload: head | sw_shm_ref (8 bytes)       body_len bytes in that block of the slot's arena
+ *     RESPONSE_TMPFILE  payload: head | sw_file_ref (24 bytes)     body_len is 0: the length is in the reference
+ *     EVENT_CREDIT      no payload; content_length: how much of the request body may have been posted by now
  *
  *     head: status line and field lines as on the wire, each ended by CRLF, without the empty line. The reactor
- *     adds Date, Server, Connection and Transfer-Encoding, and frames the body.
+ *     adds Date, Server, Connection and Transfer-Encoding, and frames the body. With SW_FRAME_TRAILERS the head
+ *     holds trailer lines, with SW_FRAME_INTERIM those of an interim response; neither counts as the head.
+ *
+ * A file travels as an fd over the slot's channel with this reactor (fdpass.h), in a message that names its request,
+ * before the descriptor or frame that refers to it.
  */
 #ifndef SWHTTP_FRAME_H
 #define SWHTTP_FRAME_H
@@ -26,26 +39,41 @@
 #include <string.h>
 
 /* Types of descriptors (master to worker). */
-#define EVENT_PACKAGE 1      /* a whole request; `block` holds it */
-#define EVENT_CLOSE 2        /* the client of `request_id` is gone: `closed` is set; this only wakes */
-#define EVENT_BUFFER_EMPTY 3 /* the client of `request_id` took data: `acked` has grown; this only wakes */
-#define EVENT_STOP 4         /* the last descriptor from this reactor: finish what was taken and exit */
+#define EVENT_PACKAGE 1       /* a whole request; `block` holds it */
+#define EVENT_CLOSE 2         /* the client of `request_id` is gone: `closed` is set; this only wakes */
+#define EVENT_BUFFER_EMPTY 3  /* the client of `request_id` took data: `acked` has grown; this only wakes */
+#define EVENT_STOP 4          /* the last descriptor from this reactor: finish what was taken and exit */
+#define EVENT_PACKAGE_START 5 /* a request whose body goes on in chunks, as its worker gives credit */
+#define EVENT_PACKAGE_CHUNK 6 /* more of its body, in a chunk block */
+#define EVENT_PACKAGE_END 7   /* the last of its body, in a chunk block, which may be empty */
+#define EVENT_BUFFER_FULL 8   /* the client of `request_id` is slow: `full` is set; this only wakes */
 
 /* Types of response frames (worker to master). */
-#define RESPONSE_SMALL 1     /* head and body inline */
+#define RESPONSE_SMALL 1      /* head and body inline */
+#define RESPONSE_SHM 2        /* head inline, body in a block of the slot's arena, which the reactor gives back */
+#define RESPONSE_TMPFILE 3    /* head inline, body in a file */
+#define EVENT_CREDIT 9        /* more of the request body may come; what went before it has been read */
+
+/* Flags of descriptors. */
+#define SW_DESCRIPTOR_FD 1    /* the fd of its body file is in the channel */
 
 /* Flags of response frames. */
-#define SW_FRAME_HEAD 1      /* carries the response head; the first frame of a response */
-#define SW_FRAME_LAST 2      /* the response is complete; the worker is done with the request */
-#define SW_FRAME_ABORT 4     /* with LAST: the app failed half-way; cut the connection, so that it shows */
-#define SW_FRAME_CLOSE 8     /* the app asked for Connection: close */
+#define SW_FRAME_HEAD 1       /* carries the response head */
+#define SW_FRAME_LAST 2       /* the response is complete; the worker is done with the request */
+#define SW_FRAME_ABORT 4      /* with LAST: the app failed half-way; cut the connection, so that it shows */
+#define SW_FRAME_CLOSE 8      /* with HEAD: Connection: close */
 #define SW_FRAME_HAS_DATE 16
 #define SW_FRAME_HAS_SERVER 32
+#define SW_FRAME_TRAILERS 64  /* with LAST: `head` holds the trailer lines */
+#define SW_FRAME_INTERIM 128  /* `head` is that of an interim response (1xx); nothing else of the response */
 
 /* Flags of request blocks. */
 #define SW_BLOCK_KEEP_ALIVE 1
 #define SW_BLOCK_TLS 2
 #define SW_BLOCK_HEAD_METHOD 4
+#define SW_BLOCK_MORE_BODY 8  /* the block holds the beginning of the body: chunks follow */
+#define SW_BLOCK_BODY_FILE 16 /* the whole body is in the file that came with the descriptor, none in the block */
+#define SW_BLOCK_EXPECTS 32   /* the client waits for 100 Continue, which the first credit brings */
 
 #define SW_BLOCK_UNIT 64     /* descriptors count block offsets in this many bytes */
 #define SW_NO_LENGTH (-1)
@@ -54,7 +82,7 @@ typedef struct {
     uint64_t request_id;
     uint32_t block;
     uint16_t type;
-    uint16_t zero;
+    uint16_t flags;
 } sw_descriptor;
 
 typedef struct {
@@ -92,28 +120,65 @@ typedef struct {
     uint32_t body_len;
 } sw_frame;
 
+typedef struct {
+    uint32_t length;       /* body bytes that follow this struct */
+    uint32_t zero;
+} sw_chunk;
+
+typedef struct {
+    uint32_t block;        /* number of a block of the slot's arena (arena.h) */
+    uint32_t zero;
+} sw_shm_ref;
+
+typedef struct {
+    uint64_t offset;
+    uint64_t length;
+    uint32_t passed;       /* 1: a file that the channel has brought; 0: the one that this response named last */
+    uint32_t zero;
+} sw_file_ref;
+
 _Static_assert(sizeof(sw_descriptor) == 16, "descriptors are 16 bytes");
 _Static_assert(sizeof(sw_frame) == 32, "response frame heads are 32 bytes");
 _Static_assert(sizeof(sw_block) == 64, "block heads are 64 bytes");
+_Static_assert(sizeof(sw_chunk) == 8 && sizeof(sw_shm_ref) == 8 && sizeof(sw_file_ref) == 24, "packed");
 
-/* Bytes a frame takes in the ring. */
-static inline uint64_t sw_frame_bytes(uint64_t head_len, uint64_t body_len)
+/* Bytes that a frame with this payload takes in the ring. */
+static inline uint64_t sw_frame_bytes(uint64_t head_len, uint64_t inline_len)
 {
-    return (sizeof(sw_frame) + head_len + body_len + 7) & ~(uint64_t)7;
+    return (sizeof(sw_frame) + head_len + inline_len + 7) & ~(uint64_t)7;
 }
 
 /* Copy a frame's head out of memory that the worker can still write, and check the copy: 1 right, 0 wrong.
  * `ready`: bytes published in one piece at `at`. Only the copy may be used afterwards. */
 static inline int sw_frame_read(sw_frame *frame, const unsigned char *at, uint64_t ready)
 {
+    uint64_t inline_len;
     if (ready < sizeof *frame)
         return 0;
     memcpy(frame, at, sizeof *frame);
-    return frame->size <= ready && (frame->size & 7) == 0 && frame->type == RESPONSE_SMALL
-        && sw_frame_bytes(frame->head_len, frame->body_len) == frame->size
-        && frame->content_length >= SW_NO_LENGTH
-        && (frame->flags & SW_FRAME_HEAD ? frame->head_len > 0 && frame->status >= 200 && frame->status <= 999
-                                         : frame->head_len == 0);
+    if (frame->size > ready || (frame->size & 7) != 0 || frame->content_length < SW_NO_LENGTH)
+        return 0;
+    if (frame->type == RESPONSE_SMALL)
+        inline_len = frame->body_len;
+    else if (frame->type == RESPONSE_SHM && frame->body_len > 0)
+        inline_len = sizeof(sw_shm_ref);
+    else if (frame->type == RESPONSE_TMPFILE && frame->body_len == 0)
+        inline_len = sizeof(sw_file_ref);
+    else if (frame->type == EVENT_CREDIT)
+        return frame->size == sizeof *frame && frame->flags == 0 && frame->content_length >= 0
+            && frame->head_len == 0 && frame->body_len == 0;
+    else
+        return 0;
+    if (sw_frame_bytes(frame->head_len, inline_len) != frame->size)
+        return 0;
+    if (frame->flags & SW_FRAME_INTERIM)
+        return frame->flags == SW_FRAME_INTERIM && inline_len == 0 && frame->head_len > 0 && frame->status >= 100
+            && frame->status < 200 && frame->status != 101;
+    if (frame->flags & SW_FRAME_TRAILERS)
+        return frame->type == RESPONSE_SMALL && inline_len == 0
+            && (frame->flags & ~SW_FRAME_TRAILERS) == SW_FRAME_LAST;
+    return frame->flags & SW_FRAME_HEAD ? frame->head_len > 0 && frame->status >= 200 && frame->status <= 999
+                                        : frame->head_len == 0;
 }
 
 #endif

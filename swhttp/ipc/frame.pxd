@@ -7,23 +7,36 @@ cdef extern from "swhttp/ipc/frame.h" nogil:
         EVENT_CLOSE
         EVENT_BUFFER_EMPTY
         EVENT_STOP
+        EVENT_PACKAGE_START
+        EVENT_PACKAGE_CHUNK
+        EVENT_PACKAGE_END
+        EVENT_BUFFER_FULL
         RESPONSE_SMALL
+        RESPONSE_SHM
+        RESPONSE_TMPFILE
+        EVENT_CREDIT
+        SW_DESCRIPTOR_FD
         SW_FRAME_HEAD
         SW_FRAME_LAST
         SW_FRAME_ABORT
         SW_FRAME_CLOSE
         SW_FRAME_HAS_DATE
         SW_FRAME_HAS_SERVER
+        SW_FRAME_TRAILERS
+        SW_FRAME_INTERIM
         SW_BLOCK_KEEP_ALIVE
         SW_BLOCK_TLS
         SW_BLOCK_HEAD_METHOD
+        SW_BLOCK_MORE_BODY
+        SW_BLOCK_BODY_FILE
+        SW_BLOCK_EXPECTS
         SW_BLOCK_UNIT
         SW_NO_LENGTH
     ctypedef struct sw_descriptor:
         uint64_t request_id
         uint32_t block
         uint16_t type
-        uint16_t zero
+        uint16_t flags
     ctypedef struct sw_block:
         uint32_t method_len
         uint32_t target_len
@@ -53,5 +66,15 @@ cdef extern from "swhttp/ipc/frame.h" nogil:
         int64_t content_length
         uint32_t head_len
         uint32_t body_len
-    uint64_t sw_frame_bytes(uint64_t head_len, uint64_t body_len)
+    ctypedef struct sw_chunk:
+        uint32_t length
+    ctypedef struct sw_shm_ref:
+        uint32_t block
+        uint32_t zero
+    ctypedef struct sw_file_ref:
+        uint64_t offset
+        uint64_t length
+        uint32_t passed
+        uint32_t zero
+    uint64_t sw_frame_bytes(uint64_t head_len, uint64_t inline_len)
     bint sw_frame_read(sw_frame *frame, const unsigned char *at, uint64_t ready)

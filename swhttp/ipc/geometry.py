@@ -22,6 +22,8 @@ class Geometry:
     sessions: int = limits.MAX_SESSIONS
     block_classes: tuple[tuple[int, int], ...] = limits.BLOCK_CLASSES
     """(bytes, count) of each size of request block, smallest first."""
+    arena_classes: tuple[tuple[int, int], ...] = limits.ARENA_CLASSES
+    """(bytes, count) of each size of response block, smallest first; a slot."""
 
     def __post_init__(self) -> None:
         for name in ("request_ring_bytes", "response_ring_bytes"):
@@ -36,8 +38,16 @@ class Geometry:
         sizes = [size for size, _ in self.block_classes]
         if sizes != sorted(set(sizes)) or any(size % 64 for size in sizes):
             raise ValueError("block sizes must grow and be multiples of 64 bytes")
+        sizes = [size for size, _ in self.arena_classes]
+        if not 1 <= len(sizes) <= 4 or sizes != sorted(set(sizes)) or any(size % 4096 for size in sizes):
+            raise ValueError("there are 1 to 4 sizes of response blocks, growing, whole pages")
 
     @property
     def arena_bytes(self) -> int:
-        """Bytes of one reactor's arena of request blocks."""
+        """Bytes of one reactor's request blocks."""
         return sum(size * count for size, count in self.block_classes)
+
+    @property
+    def arena_blocks(self) -> int:
+        """How many blocks a slot's response arena has."""
+        return sum(count for _, count in self.arena_classes)

@@ -1,3 +1,6 @@
+from swhttp.ipc.arena cimport sw_arena
+
+
 cdef class Segment:
     cdef readonly str name
     cdef readonly size_t size
@@ -10,8 +13,11 @@ cdef class SharedMemory:
     cdef readonly object scoreboard
     cdef readonly list blocks, tables, sessions, wake_words, slots
     cdef readonly list reactor_eventfds, slot_eventfds
+    cdef readonly list reactor_channels, worker_channels
     cdef void *_at(self, int slot, size_t offset) noexcept
     cdef size_t _rings_start(self) noexcept
+    cdef size_t _arena_start(self)
+    cdef describe_arena(self, int slot, sw_arena *arena)
     cdef void *request_ring(self, int slot, int reactor) noexcept
     cdef void *request_ring_data(self, int slot, int reactor) noexcept
     cdef void *response_ring(self, int slot, int reactor) noexcept

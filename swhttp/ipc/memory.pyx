@@ -1,10 +1,10 @@
 """All shared memory: memfd mappings made before the first fork, touched lazily, offsets only inside.
 
-It owns the mappings, the eventfds and the geometry of both; who may see what is decided here too
+It owns the mappings, the eventfds, the channels for fds and the geometry of all; who may see what is decided here too
 (`keep_for_worker`, `keep_for_manager`). It never looks at what the rings or blocks hold.
 
     per reactor   blocks (workers: read-only), request table, session table (read-only), sleeping word
-    per slot      | sleeping word | request rings, one per reactor | response rings, one per reactor |
+    per slot      | sleeping word | request rings, one per reactor | response rings, one per reactor | arena |
     once          scoreboard
 """
 
@@ -13,7 +13,10 @@ from posix.mman cimport (MAP_FAILED, MAP_NORESERVE, MAP_SHARED, PROT_READ, PROT_
 
 import fcntl
 import os
+import socket
 
+from swhttp.ipc.arena cimport sw_arena, sw_arena_add, sw_arena_attach, sw_arena_reset
+from swhttp.ipc.fdpass cimport sw_fd_drain
 from swhttp.ipc.ring cimport sw_ring_reset, sw_sleep_end, sw_sleeping
 
 from swhttp.ipc import scoreboard as scoreboard_module
@@ -24,6 +27,7 @@ cdef enum:
     WAKE_WORD = 64         # sizeof(sw_sleeping)
     SESSION_ROW = 128      # sizeof(sw_session)
     TABLE_ROW = 64         # sizeof(sw_request_entry)
+    ARENA_WORDS = 256      # SW_ARENA_CLASSES * sizeof(sw_arena_returned)
 
 
 cdef size_t _pages(size_t size):
@@ -109,12 +113,17 @@ cdef class SharedMemory:
         flags = os.EFD_CLOEXEC | os.EFD_NONBLOCK
         self.reactor_eventfds = [os.eventfd(0, flags) for _ in range(g.reactors)]
         self.slot_eventfds = [os.eventfd(0, flags) for _ in range(g.slots)]
+        # [slot][reactor]: the reactor's end, and the worker's. -1: closed in this process.
+        pairs = [[_socket_pair() for _ in range(g.reactors)] for _ in range(g.slots)]
+        self.reactor_channels = [[ours for ours, _ in row] for row in pairs]
+        self.worker_channels = [[theirs for _, theirs in row] for row in pairs]
 
     def _slot_bytes(self):
         g = self.geometry
-        return PAGE + g.reactors * (2 * RING_HEAD + g.request_ring_bytes + g.response_ring_bytes)
+        return (self._arena_start() + _pages(ARENA_WORDS + 4 * g.arena_blocks)
+                + sum(size * count for size, count in g.arena_classes))
 
-    # The sleeping word has the first page, then the data of the rings, then their heads.
+    # The sleeping word has the first page, then the data of the rings, then their heads, then the arena.
     cdef void *_at(self, int slot, size_t offset) noexcept:
         return <char *>(<Segment>self.slots[slot]).address + offset
 
@@ -142,12 +151,26 @@ cdef class SharedMemory:
         return self._at(slot, PAGE + <size_t>self.geometry.request_ring_bytes * self.geometry.reactors
                         + <size_t>self.geometry.response_ring_bytes * reactor)
 
+    cdef size_t _arena_start(self):
+        return _pages(self._rings_start() + 2 * RING_HEAD * <size_t>self.geometry.reactors)
+
+    cdef describe_arena(self, int slot, sw_arena *arena):
+        """Describe a slot's response arena, for a reactor or its worker."""
+        cdef size_t at = self._arena_start()
+        sw_arena_attach(arena, self._at(slot, at), self.geometry.arena_blocks)
+        at += _pages(ARENA_WORDS + 4 * <size_t>self.geometry.arena_blocks)
+        for size, count in self.geometry.arena_classes:
+            sw_arena_add(arena, size, count, self._at(slot, at))
+            at += <size_t>size * <size_t>count
+
     def reset_slot(self, int slot):
-        """Make a slot's rings empty for a new generation. Only while no process uses them."""
+        """Make a slot's rings, arena and channels empty for a new generation. Only while no process uses them."""
         cdef int r
         for r in range(self.geometry.reactors):
             sw_ring_reset(self.request_ring(slot, r))
             sw_ring_reset(self.response_ring(slot, r))
+            sw_fd_drain(self.worker_channels[slot][r])
+        sw_arena_reset(self._at(slot, self._arena_start()))
         sw_sleep_end(<sw_sleeping *>self.slot_sleeping(slot))
 
     def keep_for_worker(self, int slot):
@@ -160,10 +183,17 @@ cdef class SharedMemory:
                 (<Segment>self.slots[s]).unmap()
         self.scoreboard.keep_slot(slot)
         self._close_memfds()
+        _close_rows(self.reactor_channels)
+        _close_rows(row for s, row in enumerate(self.worker_channels) if s != slot)
 
     def keep_for_manager(self):
         """In the manager: it looks at the scoreboard only, but hands everything down to the workers it forks."""
         self._close_memfds()
+        _close_rows(self.reactor_channels)
+
+    def keep_for_master(self):
+        """In the master, once the manager is forked: the workers' ends of the channels are the manager's to hand on."""
+        _close_rows(self.worker_channels)
 
     def _close_memfds(self):
         for segment in [*self.blocks, *self.tables, *self.sessions, *self.wake_words, *self.slots,
@@ -171,8 +201,12 @@ cdef class SharedMemory:
             (<Segment>segment).close_fd()
 
     def worker_fds(self, int slot):
-        """The eventfds that the worker in `slot` needs: its own and every reactor's."""
-        return [self.slot_eventfds[slot], *self.reactor_eventfds]
+        """The fds that the worker in `slot` needs: its own eventfd, every reactor's, and its channels."""
+        return [self.slot_eventfds[slot], *self.reactor_eventfds, *self.worker_channels[slot]]
+
+    def manager_fds(self):
+        """The fds that the manager needs for itself and all workers."""
+        return [*self.slot_eventfds, *self.reactor_eventfds, *(fd for row in self.worker_channels for fd in row)]
 
     def close(self):
         """Unmap all and close all fds, in this process."""
@@ -182,3 +216,20 @@ cdef class SharedMemory:
         for fd in [*self.reactor_eventfds, *self.slot_eventfds]:
             os.close(fd)
         self.reactor_eventfds, self.slot_eventfds = [], []
+        _close_rows(self.reactor_channels)
+        _close_rows(self.worker_channels)
+
+
+def _socket_pair():
+    """Two connected SEQPACKET sockets, as fds."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+    return ours.detach(), theirs.detach()
+
+
+def _close_rows(rows):
+    """Close these fds and forget them."""
+    for row in rows:
+        for i, fd in enumerate(row):
+            if fd >= 0:
+                os.close(fd)
+                row[i] = -1

@@ -29,7 +29,8 @@ typedef struct {
     _Alignas(64) _Atomic uint64_t word; /* both sides, by compare and swap */
     _Atomic uint64_t acked;             /* reactor: body bytes of a streamed response that have left it */
     _Atomic uint32_t closed;            /* reactor: the client is gone, nothing more can be delivered */
-    _Atomic uint32_t want_ack;          /* worker: wake me when the client has taken more, or is gone */
+    _Atomic uint32_t want_ack;          /* worker: wake me when the client has taken more, is slow, or is gone */
+    _Atomic uint32_t full;              /* reactor: the client is slow, what it is sent piles up */
 } sw_request_entry;
 
 static inline uint64_t sw_request_id(uint64_t serial, uint32_t index)
@@ -50,6 +51,7 @@ static inline void sw_request_queue(sw_request_entry *entry, uint64_t request_id
     atomic_store_explicit(&entry->acked, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->closed, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->want_ack, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->full, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->word, request_id << 2 | SW_REQUEST_QUEUED, memory_order_release);
 }
 
@@ -89,6 +91,16 @@ static inline int sw_request_ack(sw_request_entry *entry, uint64_t acked, int cl
     return atomic_exchange_explicit(&entry->want_ack, 0, memory_order_acq_rel) != 0;
 }
 
+/* The client has turned out to be slow, or not to be any more. Returns 1 as `sw_request_ack` does. */
+static inline int sw_request_set_full(sw_request_entry *entry, uint32_t full)
+{
+    atomic_store_explicit(&entry->full, full, memory_order_release);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!full || atomic_load_explicit(&entry->want_ack, memory_order_relaxed) == 0)
+        return 0;
+    return atomic_exchange_explicit(&entry->want_ack, 0, memory_order_acq_rel) != 0;
+}
+
 /* ---- worker ---- */
 
 /* 1: the request is this worker's, which owes its final frame; 0: the reactor has taken it back. */
@@ -107,7 +119,12 @@ static inline uint64_t sw_request_acked(sw_request_entry *entry)
     return atomic_load_explicit(&entry->acked, memory_order_acquire);
 }
 
-/* Ask to be woken, once: the caller must look at `acked` and `closed` again before it waits, and must ask again
+static inline int sw_request_is_full(sw_request_entry *entry)
+{
+    return atomic_load_explicit(&entry->full, memory_order_acquire) != 0;
+}
+
+/* Ask to be woken, once: the caller must look at `acked`, `full` and `closed` again before it waits, and must ask again
  * after a wake that brought too little. */
 static inline void sw_request_want_ack(sw_request_entry *entry)
 {

@@ -21,3 +21,5 @@ cdef extern from "swhttp/ipc/request_table.h" nogil:
     bint sw_request_closed(sw_request_entry *entry)
     uint64_t sw_request_acked(sw_request_entry *entry)
     void sw_request_want_ack(sw_request_entry *entry)
+    bint sw_request_set_full(sw_request_entry *entry, uint32_t full)
+    bint sw_request_is_full(sw_request_entry *entry)

@@ -182,7 +182,7 @@ cdef class DescriptorWriter(Producer):
         cdef sw_descriptor *d = <sw_descriptor *>sw_ring_reserve(&self.end, sizeof(sw_descriptor))
         if d == NULL:
             return False
-        d.request_id, d.block, d.type, d.zero = request_id, block, type, 0
+        d.request_id, d.block, d.type, d.flags = request_id, block, type, 0
         sw_ring_publish(&self.end, sizeof(sw_descriptor))
         return True
 

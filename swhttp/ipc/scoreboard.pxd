@@ -24,6 +24,11 @@ cdef enum:  # words of a slot
     SLOT_CURRENT_SINCE_NS  # CLOCK_MONOTONIC
     SLOT_DROPPED           # responses whose client was gone
     SLOT_APP_ERRORS        # exceptions that an app let out
+    SLOT_SHM_FRAMES        # RESPONSE_SHM frames published
+    SLOT_FILE_FRAMES       # RESPONSE_TMPFILE frames published
+    SLOT_ARENA_FULL        # bodies, or parts of one, that found no room in the arena
+    SLOT_SPILLED_BYTES     # response bytes that a WSGI thread wrote to a temp file
+    SLOT_CREDITS           # EVENT_CREDIT frames published
     SLOT_FIELDS
 
 cdef enum:  # words of a reactor
@@ -53,6 +58,15 @@ cdef enum:  # words of a reactor
     REACTOR_BLOCKS         # request blocks in use
     REACTOR_BLOCKS_FULL    # 503: no request block
     REACTOR_BAD_FRAMES     # response frames that could not be right
+    REACTOR_SHM_FRAMES     # RESPONSE_SHM frames received
+    REACTOR_FILE_FRAMES    # RESPONSE_TMPFILE frames received
+    REACTOR_SENDFILE_BYTES # response bytes sent from files
+    REACTOR_ARENA_HELD     # arena blocks that wait for a socket now
+    REACTOR_MOVED_BYTES    # response bytes moved from the arena to a temp file, for a slow client
+    REACTOR_FILES          # files held for responses and request bodies now
+    REACTOR_CHUNKS         # chunks of request bodies posted
+    REACTOR_BODY_FILES     # request bodies that went to a temp file
+    REACTOR_CLIENTS_SLOW   # times that a client was found slow
     REACTOR_FIELDS
 
 

@@ -15,11 +15,14 @@ from swhttp.ipc.memory cimport Segment
 SLOT_FIELD_NAMES = (
     "pid", "generation", "state", "taken", "done", "lost", "frames", "frame_bytes", "wakes", "quiet", "sleeps",
     "service_ns", "current_request", "current_since_ns", "dropped", "app_errors",
+    "shm_frames", "file_frames", "arena_full", "spilled_bytes", "credits",
 )
 REACTOR_FIELD_NAMES = (
     "turns", "gil_turns", "gil_ns", "gil_wait_ns", "ticks", "accepted", "open", "received_bytes", "sent_bytes",
     "requests", "responses", "dispatched", "revoked", "waiting", "queue_full", "queue_timeout", "bad_requests",
     "timeouts", "worker_lost", "cut", "small_frames", "wakes", "in_flight", "blocks", "blocks_full", "bad_frames",
+    "shm_frames", "file_frames", "sendfile_bytes", "arena_held", "moved_bytes", "files", "chunks", "body_files",
+    "clients_slow",
 )
 assert len(SLOT_FIELD_NAMES) == SLOT_FIELDS
 assert len(REACTOR_FIELD_NAMES) == REACTOR_FIELDS

@@ -306,7 +306,7 @@ cdef bint _post(Link *link, uint64_t request_id, int type) noexcept nogil:
     cdef sw_descriptor *d = <sw_descriptor *>sw_ring_reserve(&link.requests, sizeof(sw_descriptor))
     if d == NULL:
         return False
-    d.request_id, d.block, d.type, d.zero = request_id, 0, type, 0
+    d.request_id, d.block, d.type, d.flags = request_id, 0, type, 0
     sw_ring_publish(&link.requests, sizeof(sw_descriptor))
     return True
 

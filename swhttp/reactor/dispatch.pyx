@@ -170,7 +170,7 @@ cdef bint _post(State *s, int slot, Conn *c) noexcept nogil:
     d.request_id = c.request_id
     d.block = c.block
     d.type = EVENT_PACKAGE
-    d.zero = 0
+    d.flags = 0
     sw_ring_publish(&link.requests, sizeof(sw_descriptor))
     link.posted = 1
     link.in_flight += 1
@@ -355,7 +355,7 @@ cdef void dispatch_tell(State *s, Conn *c, int event) noexcept nogil:
         d.request_id = c.request_id
         d.block = 0
         d.type = event
-        d.zero = 0
+        d.flags = 0
         sw_ring_publish(&link.requests, sizeof(sw_descriptor))
     link.posted = 1
 
@@ -478,7 +478,7 @@ cdef void slot_say_stop(State *s, int slot) noexcept nogil:
     d.request_id = 0
     d.block = 0
     d.type = EVENT_STOP
-    d.zero = 0
+    d.flags = 0
     sw_ring_publish(&link.requests, sizeof(sw_descriptor))
     link.posted = 1
 

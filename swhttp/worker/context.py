@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 from dataclasses import dataclass
 from typing import Any
 
+from swhttp import limits
 from swhttp.ipc.memory import SharedMemory
 
 
@@ -33,5 +35,9 @@ class WorkerContext:
     """Texts of the listeners, "127.0.0.1:8000" or "unix:/path", by the index that sessions carry."""
     log_level: str
     graceful_timeout_s: float
+    tmp_dir: str = tempfile.gettempdir()
+    """Where response bodies go that a slow client makes wait."""
+    response_spool_max_bytes: int = limits.RESPONSE_SPOOL_MAX_BYTES
+    """WSGI: how much of one response may be in a file, ahead of its client."""
     lifespan: str = "auto"
     """auto: an app that raises before its first receive() has none; on: it must have one; off: it is not asked."""

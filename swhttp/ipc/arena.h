@@ -1,0 +1,164 @@
+/* The response arena of a slot: blocks that its worker fills and reactors give back once they are sent.
+ *
+ *   arena   | returned lists, a cache line a class | next block of each block | 64 KiB x n | 256 KiB x n | 1 MiB x n |
+ *
+ * A block is a number. The worker alone takes blocks, from lists in its private memory; reactors push what they have
+ * sent onto the class's `returned` list (compare and swap of its head; the link is in `next`), and the worker takes
+ * that list whole, by an exchange: so nobody ever pops one element from a list that others change, and there is no
+ * ABA. Last given back is first used again: it is still in some cache.
+ *
+ * Reactors check a block's number, nothing more: a worker that names one block twice spoils its own lists alone.
+ */
+#ifndef SWHTTP_ARENA_H
+#define SWHTTP_ARENA_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SW_ARENA_CLASSES 4
+#define SW_NO_ARENA_BLOCK 0xFFFFFFFFu
+
+typedef struct {
+    _Alignas(64) _Atomic uint32_t head; /* number + 1 of the block given back last, 0: none */
+} sw_arena_returned;
+
+typedef struct {
+    uint32_t bytes;      /* of each block */
+    uint32_t count;
+    uint32_t first;      /* number of its first block */
+    uint32_t fresh;      /* worker: how many were ever taken */
+    uint32_t free;       /* worker: number + 1 of the first block on the private list */
+    unsigned char *data; /* of its first block */
+} sw_arena_class;
+
+typedef struct {
+    sw_arena_returned *returned;
+    _Atomic uint32_t *next; /* shared: links of the returned lists */
+    uint32_t *own;          /* worker: links of the private lists; NULL in a reactor */
+    uint32_t blocks;
+    int classes;
+    sw_arena_class by_size[SW_ARENA_CLASSES];
+} sw_arena;
+
+/* Begin to describe the arena at `memory`, which `blocks` blocks are in. Zeroed memory is an arena that is all free. */
+static inline void sw_arena_attach(sw_arena *arena, void *memory, uint32_t blocks)
+{
+    memset(arena, 0, sizeof *arena);
+    arena->returned = (sw_arena_returned *)memory;
+    arena->next = (_Atomic uint32_t *)((char *)memory + SW_ARENA_CLASSES * sizeof(sw_arena_returned));
+    arena->blocks = blocks;
+}
+
+/* Classes are added smallest first. */
+static inline void sw_arena_add(sw_arena *arena, uint32_t bytes, uint32_t count, void *data)
+{
+    sw_arena_class *c = &arena->by_size[arena->classes];
+    c->bytes = bytes;
+    c->count = count;
+    c->data = (unsigned char *)data;
+    c->first = arena->classes ? (c - 1)->first + (c - 1)->count : 0;
+    arena->classes++;
+}
+
+/* Only while no process uses it. */
+static inline void sw_arena_reset(void *memory)
+{
+    sw_arena_returned *returned = (sw_arena_returned *)memory;
+    for (int i = 0; i < SW_ARENA_CLASSES; i++)
+        atomic_store_explicit(&returned[i].head, 0, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+static inline sw_arena_class *sw_arena_class_of(sw_arena *arena, uint32_t block)
+{
+    for (int i = 0; i < arena->classes; i++)
+        if (block - arena->by_size[i].first < arena->by_size[i].count)
+            return &arena->by_size[i];
+    return NULL;
+}
+
+/* A block's bytes, if it has at least `length`; NULL when there is no such block. */
+static inline unsigned char *sw_arena_at(sw_arena *arena, uint32_t block, uint64_t length)
+{
+    sw_arena_class *c = sw_arena_class_of(arena, block);
+    if (c == NULL || length > c->bytes)
+        return NULL;
+    return c->data + (uint64_t)(block - c->first) * c->bytes;
+}
+
+/* ---- worker ---- */
+
+/* Give the worker's side its private lists. 0: out of memory. */
+static inline int sw_arena_own(sw_arena *arena)
+{
+    arena->own = (uint32_t *)calloc(arena->blocks ? arena->blocks : 1, sizeof(uint32_t));
+    return arena->own != NULL;
+}
+
+static inline uint32_t sw_arena_take_from(sw_arena *arena, int i)
+{
+    sw_arena_class *c = &arena->by_size[i];
+    uint32_t block;
+    if (atomic_load_explicit(&arena->returned[i].head, memory_order_relaxed) != 0) {
+        uint32_t newest = atomic_exchange_explicit(&arena->returned[i].head, 0, memory_order_acquire), at = newest;
+        for (uint32_t n = 0; at - 1 - c->first < c->count && n < c->count; n++) {
+            uint32_t next = atomic_load_explicit(&arena->next[at - 1], memory_order_relaxed);
+            arena->own[at - 1] = next ? next : c->free;
+            if (next == 0) {
+                c->free = newest;
+                break;
+            }
+            at = next;
+        }
+    }
+    if (c->free != 0) {
+        block = c->free - 1;
+        c->free = arena->own[block];
+        return block;
+    }
+    return c->fresh < c->count ? c->first + c->fresh++ : SW_NO_ARENA_BLOCK;
+}
+
+/* A free block for `length` bytes: of the smallest class that holds them, else of a larger, else of a smaller one;
+ * `room`: its bytes. SW_NO_ARENA_BLOCK: all are in use. */
+static inline uint32_t sw_arena_take(sw_arena *arena, uint64_t length, uint32_t *room)
+{
+    int fit = 0;
+    while (fit < arena->classes - 1 && arena->by_size[fit].bytes < length)
+        fit++;
+    for (int n = 0; n < arena->classes; n++) {
+        int i = fit + n < arena->classes ? fit + n : arena->classes - 1 - n;
+        uint32_t block = sw_arena_take_from(arena, i);
+        if (block != SW_NO_ARENA_BLOCK) {
+            *room = arena->by_size[i].bytes;
+            return block;
+        }
+    }
+    return SW_NO_ARENA_BLOCK;
+}
+
+/* The worker has taken a block and will not publish it after all. */
+static inline void sw_arena_take_back(sw_arena *arena, uint32_t block)
+{
+    sw_arena_class *c = sw_arena_class_of(arena, block);
+    arena->own[block] = c->free;
+    c->free = block + 1;
+}
+
+/* ---- reactor ---- */
+
+/* Give back a block that `sw_arena_at` has found. */
+static inline void sw_arena_give(sw_arena *arena, uint32_t block)
+{
+    sw_arena_class *c = sw_arena_class_of(arena, block);
+    sw_arena_returned *list = &arena->returned[c - arena->by_size];
+    uint32_t head = atomic_load_explicit(&list->head, memory_order_relaxed);
+    do
+        atomic_store_explicit(&arena->next[block], head, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&list->head, &head, block + 1, memory_order_release,
+                                                  memory_order_relaxed));
+}
+
+#endif
