@@ -117,7 +117,12 @@ class Master:
         settings = ReactorSettings(
             dispatch=config.dispatch, threads=config.threads, keep_alive_s=config.keep_alive_s,
             worker_concurrency=limits.WORKER_CONCURRENCY, queue_size=limits.QUEUE_SIZE,
-            queue_timeout_s=limits.QUEUE_TIMEOUT_S, server_header=b"swhttp")
+            queue_timeout_s=limits.QUEUE_TIMEOUT_S, server_header=b"swhttp",
+            head_timeout_s=config.head_timeout_s, body_timeout_s=config.body_timeout_s,
+            write_timeout_s=config.write_timeout_s, max_line_bytes=config.limit_request_line,
+            max_field_bytes=config.limit_request_field_size, max_fields=config.limit_request_fields,
+            max_body_bytes=config.limit_request_body, inline_body_bytes=config.inline_body_bytes,
+            tmp_dir=config.tmp_dir)
         reactors = Reactors(
             self._memory, settings,
             [(listener.socket.fileno(), listener.kind, listener.text) for listener in self._listeners])

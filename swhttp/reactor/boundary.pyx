@@ -23,10 +23,7 @@ from swhttp.reactor.state cimport (CHUNK_DATA, CHUNK_DATA_CR, CHUNK_DATA_LF, CHU
 
 from swhttp import limits
 
-cdef uint32_t MAX_REQUEST_LINE_BYTES = limits.MAX_REQUEST_LINE_BYTES
-cdef uint32_t MAX_FIELD_BYTES = limits.MAX_FIELD_BYTES
 cdef uint32_t MAX_HEAD_BYTES = limits.MAX_HEAD_BYTES
-cdef uint32_t MAX_FIELDS = limits.MAX_FIELDS
 cdef uint8_t MAX_EMPTY_LINES = limits.MAX_EMPTY_LINES
 cdef uint32_t MAX_CHUNK_LINE_BYTES = limits.MAX_CHUNK_LINE_BYTES
 cdef uint32_t MAX_CHUNK_EXCESS_BYTES = limits.MAX_CHUNK_EXCESS_BYTES
@@ -65,7 +62,7 @@ cdef int _method_so_far(const unsigned char *line, uint32_t length) noexcept nog
     return 0
 
 
-cdef int boundary_head(Conn *c, const unsigned char *data, uint32_t length, uint32_t *start,
+cdef int boundary_head(State *s, Conn *c, const unsigned char *data, uint32_t length, uint32_t *start,
                        uint32_t *end) noexcept nogil:
     """Look for the end of a head at the start of `data`.
 
@@ -81,7 +78,7 @@ cdef int boundary_head(Conn *c, const unsigned char *data, uint32_t length, uint
         found = <const unsigned char *>memchr(data + at, 10, length - at) if at < length else NULL
         if found == NULL:
             # No line end yet: the limits hold already, and a CR that nothing follows is the last byte or wrong.
-            if length - line > (MAX_REQUEST_LINE_BYTES if c.fields == 0 else MAX_FIELD_BYTES):
+            if length - line > (s.max_line_bytes if c.fields == 0 else s.max_field_bytes):
                 return REASON_LINE_TOO_LONG if c.fields == 0 else REASON_FIELD_TOO_LONG
             if length - c.head_at > MAX_HEAD_BYTES:
                 return REASON_HEAD_TOO_LARGE
@@ -109,7 +106,7 @@ cdef int boundary_head(Conn *c, const unsigned char *data, uint32_t length, uint
                     return REASON_EMPTY_LINES
                 c.head_at = feed + 1
             else:
-                if size > MAX_REQUEST_LINE_BYTES:
+                if size > s.max_line_bytes:
                     return REASON_LINE_TOO_LONG
                 reason = _request_line(data + line, size - 2)
                 if reason:
@@ -122,12 +119,12 @@ cdef int boundary_head(Conn *c, const unsigned char *data, uint32_t length, uint
             end[0] = feed + 1
             return BOUNDARY_WHOLE
         else:
-            if size > MAX_FIELD_BYTES:
+            if size > s.max_field_bytes:
                 return REASON_FIELD_TOO_LONG
             if data[line] == 32 or data[line] == 9:
                 return REASON_FOLDED_FIELD
             c.fields += 1
-            if c.fields > MAX_FIELDS + 1:
+            if c.fields > s.max_fields + 1:
                 return REASON_MANY_FIELDS
             if feed + 1 - c.head_at > MAX_HEAD_BYTES:
                 return REASON_HEAD_TOO_LARGE
@@ -135,20 +132,27 @@ cdef int boundary_head(Conn *c, const unsigned char *data, uint32_t length, uint
 
 
 cdef int boundary_chunks(Conn *c, const unsigned char *data, uint32_t length, uint32_t *used, unsigned char *to,
-                         uint32_t room, uint32_t *copied) noexcept nogil:
+                         uint32_t room, uint32_t *copied, uint64_t allowed) noexcept nogil:
     """Follow a chunked body (RFC 9112 §7.1) through `data`, copying its content to `to`.
 
-    Returns BOUNDARY_WHOLE with the bytes `used`, BOUNDARY_MORE (all used), or a reason: REASON_BODY_TOO_LARGE when
-    the content outgrows `room`. `copied`: content bytes so far, by this and earlier calls.
+    Returns BOUNDARY_WHOLE, BOUNDARY_FULL when the content has filled `room` and goes on, both with the bytes `used`,
+    BOUNDARY_MORE (all used), or a reason: REASON_BODY_TOO_LARGE for a chunk by which the content would be more than
+    `allowed` bytes longer than before this call. `copied`: content bytes of this call.
     """
     cdef uint32_t i = 0, part
     cdef unsigned char byte
+    copied[0] = 0
     while i < length:
         byte = data[i]
         if c.chunk_state == CHUNK_DATA:
             part = length - i
             if part > c.body_left:
                 part = <uint32_t>c.body_left
+            if part > room - copied[0]:
+                part = room - copied[0]
+                if part == 0:
+                    used[0] = i
+                    return BOUNDARY_FULL
             memcpy(to + copied[0], data + i, part)
             copied[0] += part
             c.body_left -= part
@@ -194,7 +198,7 @@ cdef int boundary_chunks(Conn *c, const unsigned char *data, uint32_t length, ui
             if c.body_left == 0:
                 c.chunk_state = CHUNK_TRAILER
                 c.scan_at = 0
-            elif c.body_left > room - copied[0]:
+            elif c.body_left > allowed - copied[0]:
                 return REASON_BODY_TOO_LARGE
             else:
                 c.chunk_state = CHUNK_DATA

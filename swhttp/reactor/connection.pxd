@@ -1,12 +1,16 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from swhttp.ipc.sessions cimport sw_address
-from swhttp.reactor.state cimport Conn, State
+from swhttp.reactor.state cimport Conn, State, Upload
 
 
 cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil
 cdef void conn_watch(State *s, Conn *c) noexcept nogil
 cdef void conn_close(State *s, Conn *c) noexcept nogil
+cdef void conn_drop_chunks(State *s, Upload *u, uint64_t read) noexcept nogil
+cdef void conn_tell_gone(State *s, Conn *c) noexcept nogil
+cdef void conn_starve(State *s, Conn *c) noexcept nogil
+cdef void conn_feed_starved(State *s) noexcept nogil
 cdef void conn_release(State *s, Conn *c) noexcept nogil
 cdef void conn_drop_block(State *s, Conn *c) noexcept nogil
 cdef void conn_end(State *s, Conn *c) noexcept nogil

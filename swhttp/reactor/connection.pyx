@@ -1,10 +1,11 @@
 """The life of a client connection: opened, between requests, closed, and what it holds given back.
 
 It owns the rows (a connection is a row of the session table and a `Conn`), the input that is not consumed yet, and
-the list of connections with work left for the next turn. It never parses and never frames. Runs without the GIL.
+the lists of connections with work left for the next turn, or when there is a block or room in a ring again. It never
+parses and never frames. Runs without the GIL.
 
-A row is given out again only when nothing refers to it: no parser to give back, no place on the list of work, and
-no worker that still owes a final frame (STAGE_GONE).
+A row is given out again only when nothing refers to it: no parser to give back, no place on a list of work, and
+no worker that still owes a final frame (STAGE_GONE; or CONN_REFUSED, when it was answered by us meanwhile).
 """
 
 from libc.stdio cimport snprintf
@@ -15,23 +16,28 @@ from posix.unistd cimport close
 from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_give
 from swhttp.ipc.frame cimport EVENT_CLOSE
 from swhttp.ipc.request_table cimport sw_request_ack, sw_request_index
-from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_OPEN
+from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_FILES, REACTOR_OPEN
 from swhttp.ipc.sessions cimport sw_session_close, sw_session_open
 from swhttp.reactor.dispatch cimport dispatch_leave_queue, dispatch_revoke, dispatch_tell
-from swhttp.reactor.state cimport (CONN_CUT, CONN_EOF, CONN_HUNG_UP, CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_READABLE,
-                                   CONN_UNREAD, MAIL_LOG, STAGE_FREE, STAGE_GONE, STAGE_IDLE, STAGE_IN_FLIGHT,
-                                   STAGE_LINGER, STAGE_WAITING, sw_gauge_add, sw_mail, sw_mailbox_send)
+from swhttp.reactor.outbox cimport out_drop, out_file_drop
+from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CUT, CONN_EOF, CONN_HUNG_UP, CONN_KEEP_ALIVE, CONN_LEFTOVER,
+                                   CONN_READABLE, CONN_READY, CONN_REFUSED, CONN_STARVED, CONN_UNREAD, MAIL_LOG,
+                                   STAGE_DISCARD, STAGE_FREE, STAGE_GONE, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER,
+                                   STAGE_WAITING, Chunk, Upload, sw_gauge_add, sw_mail, sw_mailbox_send)
 from swhttp.reactor.system cimport (EPOLL_CTL_ADD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, SHUT_WR, epoll_ctl,
                                     epoll_event, shutdown)
 from swhttp.reactor.timers cimport timer_remove, timer_set
 
 from swhttp import limits
 
-cdef uint64_t HEAD_TIMEOUT_NS = <uint64_t>(limits.HEAD_TIMEOUT_S * 1e9)
 cdef uint64_t LINGER_TIMEOUT_NS = <uint64_t>(limits.LINGER_TIMEOUT_S * 1e9)
+cdef uint64_t DISCARD_TIMEOUT_NS = <uint64_t>(limits.DISCARD_TIMEOUT_S * 1e9)
+cdef uint64_t STARVED_LOOK_NS = 2000000
+cdef int MAX_CHUNKS_AHEAD = limits.MAX_CHUNKS_AHEAD
+assert MAX_CHUNKS_AHEAD == sizeof((<Upload *>NULL).chunks) // sizeof(Chunk)
 
 # What of the flags outlives a request.
-cdef uint32_t LASTING_FLAGS = CONN_READABLE | CONN_LEFTOVER | CONN_EOF | CONN_HUNG_UP
+cdef uint32_t LASTING_FLAGS = (CONN_READABLE | CONN_LEFTOVER | CONN_EOF | CONN_HUNG_UP | CONN_READY | CONN_STARVED)
 
 
 cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil:
@@ -66,7 +72,7 @@ cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil
     sw_session_open(&s.sessions[row], c.generation, address)
     s.open += 1
     s.line[REACTOR_OPEN] = s.open
-    timer_set(s, c, s.now_ns + HEAD_TIMEOUT_NS)
+    timer_set(s, c, s.now_ns + s.head_timeout_ns)
     return c
 
 
@@ -80,10 +86,38 @@ cdef void conn_watch(State *s, Conn *c) noexcept nogil:
 
 
 cdef void conn_drop_block(State *s, Conn *c) noexcept nogil:
+    """Give back what holds the request: not while a worker may be reading it."""
+    if c.request_id != 0:
+        return
+    if c.upload != NULL:
+        _drop_upload(s, c)
     if c.block != SW_NO_BLOCK:
         sw_blocks_give(&s.blocks, c.block, c.block_class)
         s.line[REACTOR_BLOCKS] = s.blocks.in_use
         c.block = SW_NO_BLOCK
+
+
+cdef void conn_drop_chunks(State *s, Upload *u, uint64_t read) noexcept nogil:
+    """Give back the chunks of a body that the worker has read: it is through with so many bytes of it."""
+    while u.count > 0 and u.posted > 0 and u.chunks[u.first].end <= read:
+        sw_blocks_give(&s.blocks, u.chunks[u.first].block, u.chunks[u.first].block_class)
+        u.first = (u.first + 1) % MAX_CHUNKS_AHEAD
+        u.count -= 1
+        u.posted -= 1
+    s.line[REACTOR_BLOCKS] = s.blocks.in_use
+
+
+cdef void _drop_upload(State *s, Conn *c) noexcept nogil:
+    cdef Upload *u = c.upload
+    u.posted = u.count
+    conn_drop_chunks(s, u, ~<uint64_t>0)
+    if u.filling != SW_NO_BLOCK:
+        sw_blocks_give(&s.blocks, u.filling, u.filling_class)
+    if u.fd >= 0:
+        close(u.fd)
+        s.line[REACTOR_FILES] -= 1
+    free(u)
+    c.upload = NULL
 
 
 cdef void conn_close(State *s, Conn *c) noexcept nogil:
@@ -93,18 +127,18 @@ cdef void conn_close(State *s, Conn *c) noexcept nogil:
     if c.stage == STAGE_WAITING:
         dispatch_leave_queue(s, c)
     elif c.stage == STAGE_IN_FLIGHT and not dispatch_revoke(s, c):
-        sw_request_ack(&s.table[sw_request_index(c.request_id)], c.response_bytes, True)
-        dispatch_tell(s, c, EVENT_CLOSE)
+        conn_tell_gone(s, c)
+        c.stage = STAGE_GONE
+    elif c.request_id != 0:  # refused, and still with a worker
         c.stage = STAGE_GONE
     close(c.fd)  # leaves the epoll set by itself
     c.fd = -1
     sw_session_close(&s.sessions[c.row], c.generation)
     timer_remove(s, c)
     free(c.input)
-    free(c.out)
-    c.input = c.out = NULL
+    c.input = NULL
     c.input_from = c.input_to = c.input_room = 0
-    c.out_from = c.out_to = c.out_room = 0
+    out_drop(s, c)
     s.open -= 1
     s.line[REACTOR_OPEN] = s.open
     sw_gauge_add(&s.open_gauges[s.index], -1)
@@ -117,9 +151,16 @@ cdef void conn_close(State *s, Conn *c) noexcept nogil:
     conn_release(s, c)
 
 
+cdef void conn_tell_gone(State *s, Conn *c) noexcept nogil:
+    """Nothing more will come from the client of a request that a worker has, and nothing more can be delivered."""
+    sw_request_ack(&s.table[sw_request_index(c.request_id)], c.response_bytes, True)
+    dispatch_tell(s, c, EVENT_CLOSE)
+
+
 cdef void conn_release(State *s, Conn *c) noexcept nogil:
     """Give the row back if nothing refers to it any more."""
-    if c.fd < 0 and c.stage == STAGE_FREE and c.parser == NULL and not c.flags & CONN_LEFTOVER:
+    if (c.fd < 0 and c.stage == STAGE_FREE and c.parser == NULL
+            and not c.flags & (CONN_LEFTOVER | CONN_READY | CONN_STARVED)):
         s.free_rows[s.free_row_count] = c.row
         s.free_row_count += 1
 
@@ -137,6 +178,7 @@ cdef void conn_end(State *s, Conn *c) noexcept nogil:
     c.input = NULL
     c.input_from = c.input_to = c.input_room = 0
     c.stage = STAGE_LINGER
+    c.flags &= ~CONN_BODY_OPEN
     shutdown(c.fd, SHUT_WR)
     timer_set(s, c, s.now_ns + LINGER_TIMEOUT_NS)
     c.flags |= CONN_READABLE
@@ -149,6 +191,15 @@ cdef void conn_next(State *s, Conn *c) noexcept nogil:
     if not c.flags & CONN_KEEP_ALIVE or c.flags & CONN_CUT:
         conn_end(s, c)
         return
+    if c.flags & CONN_BODY_OPEN:  # a little of the request's body is still to come
+        c.stage = STAGE_DISCARD
+        timer_set(s, c, s.now_ns + DISCARD_TIMEOUT_NS)
+        c.flags |= CONN_READABLE
+        conn_todo(s, c)
+        return
+    out_file_drop(s, c.file)
+    out_file_drop(s, c.spool)
+    c.file = c.spool = NULL
     c.flags &= LASTING_FLAGS
     c.stage = STAGE_IDLE
     c.empty_lines = 0
@@ -170,6 +221,34 @@ cdef void conn_todo(State *s, Conn *c) noexcept nogil:
     else:
         s.todo_first = c
     s.todo_last = c
+
+
+cdef void conn_starve(State *s, Conn *c) noexcept nogil:
+    """Look at `c` again soon: there was no block for its body, or no room in its worker's ring. Who gives back the
+    one or makes the other does not know of it, so this is by time; it is rare."""
+    if c.flags & CONN_STARVED:
+        return
+    c.flags |= CONN_STARVED
+    c.starved_next = s.starved
+    s.starved = c
+    if s.starved_until_ns == 0:
+        s.starved_until_ns = s.now_ns + STARVED_LOOK_NS
+
+
+cdef void conn_feed_starved(State *s) noexcept nogil:
+    """Let those go on that starved."""
+    cdef Conn *c
+    if s.starved_until_ns == 0 or s.now_ns < s.starved_until_ns:
+        return
+    s.starved_until_ns = 0
+    while s.starved != NULL:
+        c = s.starved
+        s.starved = c.starved_next
+        c.flags &= ~CONN_STARVED
+        if c.fd < 0:
+            conn_release(s, c)
+        else:
+            conn_todo(s, c)
 
 
 cdef bint conn_keep_input(Conn *c, const unsigned char *data, uint32_t length) noexcept nogil:

@@ -9,6 +9,7 @@ cdef bint dispatch_could_go_on(State *s) noexcept nogil
 cdef void dispatch_leave_queue(State *s, Conn *c) noexcept nogil
 cdef bint dispatch_revoke(State *s, Conn *c) noexcept nogil
 cdef void dispatch_finish(State *s, Conn *c) noexcept nogil
+cdef bint dispatch_chunk(State *s, Conn *c, uint32_t block, int event) noexcept nogil
 cdef void dispatch_tell(State *s, Conn *c, int event) noexcept nogil
 cdef void dispatch_rebalance(State *s) noexcept nogil
 cdef bint dispatch_untaken(State *s) noexcept nogil

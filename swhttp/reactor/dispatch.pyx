@@ -9,7 +9,8 @@ A connection is on at most one list: a queue while STAGE_WAITING, a slot's list 
 
 from libc.stdint cimport int64_t
 
-from swhttp.ipc.frame cimport EVENT_PACKAGE, EVENT_STOP, sw_descriptor
+from swhttp.ipc.fdpass cimport sw_fd_send
+from swhttp.ipc.frame cimport (EVENT_PACKAGE, EVENT_PACKAGE_START, EVENT_STOP, SW_DESCRIPTOR_FD, sw_descriptor)
 from swhttp.ipc.request_table cimport (SW_REQUEST_QUEUED, sw_request_free, sw_request_id, sw_request_index,
                                        sw_request_queue, sw_request_revoke, sw_request_state)
 from swhttp.ipc.ring cimport (sw_eventfd_write, sw_ring_has_room, sw_ring_publish, sw_ring_reserve, sw_ring_unread,
@@ -17,7 +18,7 @@ from swhttp.ipc.ring cimport (sw_eventfd_write, sw_ring_has_room, sw_ring_publis
 from swhttp.ipc.scoreboard cimport (REACTOR_DISPATCHED, REACTOR_IN_FLIGHT, REACTOR_REVOKED, REACTOR_WAITING,
                                     REACTOR_WAKES, SLOT_SERVICE_NS)
 from swhttp.reactor.reasons cimport REASON_NONE, REASON_QUEUE_FULL
-from swhttp.reactor.state cimport (DISPATCH_FIXED, DISPATCH_IDLE, DISPATCH_IP, DISPATCH_ROUND_ROBIN, SLOT_DOWN,
+from swhttp.reactor.state cimport (CONN_BODY_OPEN, DISPATCH_FIXED, DISPATCH_IDLE, DISPATCH_IP, DISPATCH_ROUND_ROBIN, SLOT_DOWN,
                                    SLOT_STOPPING, SLOT_UP, STAGE_IN_FLIGHT, STAGE_WAITING, sw_gauge_get_fenced,
                                    sw_gauge_set_fenced, sw_load_in_flight, sw_load_release, sw_load_reserve)
 
@@ -160,17 +161,22 @@ cdef bint _post(State *s, int slot, Conn *c) noexcept nogil:
         d = <sw_descriptor *>sw_ring_reserve(&link.requests, sizeof(sw_descriptor))
         if d == NULL:
             return False
+    s.serial += 1
+    d.request_id = sw_request_id(s.serial, index)
+    d.block = c.block
+    d.type = EVENT_PACKAGE_START if c.flags & CONN_BODY_OPEN else EVENT_PACKAGE
+    d.flags = 0
+    if c.upload != NULL and c.upload.fd >= 0:
+        if not sw_fd_send(link.channel, c.upload.fd, d.request_id):
+            return False
+        d.flags = SW_DESCRIPTOR_FD
     if s.free_entry_count > 0:
         s.free_entry_count -= 1
     else:
         s.entries_used += 1
-    s.serial += 1
-    c.request_id = sw_request_id(s.serial, index)
+    c.request_id = d.request_id
+    c.slow_told = False
     sw_request_queue(&s.table[index], c.request_id)
-    d.request_id = c.request_id
-    d.block = c.block
-    d.type = EVENT_PACKAGE
-    d.flags = 0
     sw_ring_publish(&link.requests, sizeof(sw_descriptor))
     link.posted = 1
     link.in_flight += 1
@@ -360,6 +366,21 @@ cdef void dispatch_tell(State *s, Conn *c, int event) noexcept nogil:
     link.posted = 1
 
 
+cdef bint dispatch_chunk(State *s, Conn *c, uint32_t block, int event) noexcept nogil:
+    """Tell the worker that has `c` of more of its body. False: there is no room in its ring."""
+    cdef SlotLink *link = &s.links[c.slot]
+    cdef sw_descriptor *d = <sw_descriptor *>sw_ring_reserve(&link.requests, sizeof(sw_descriptor))
+    if d == NULL:
+        return False
+    d.request_id = c.request_id
+    d.block = block
+    d.type = event
+    d.flags = 0
+    sw_ring_publish(&link.requests, sizeof(sw_descriptor))
+    link.posted = 1
+    return True
+
+
 # ---- fairness ----
 
 cdef void dispatch_rebalance(State *s) noexcept nogil:
@@ -428,7 +449,7 @@ cdef void slot_up(State *s, int slot, uint32_t generation, bint asgi) noexcept n
     link.requests.own = link.requests.peer = 0
     link.responses.own = link.responses.peer = 0
     link.generation = generation
-    link.asgi = asgi
+    link.asgi = s.asgi = asgi
     link.posted = 0
     if link.state != SLOT_UP:
         s.up += 1

@@ -8,8 +8,9 @@ Rules for httptools (0.9), each of which a test holds:
 
 * A head reaches it whole and in one piece, and messages one at a time (swhttp.reactor.boundary), so nothing is
   joined by `+=`, and message 2 can never raise in the call that completes message 1.
-* Bodies of known length are counted, not parsed: they go straight from the socket into the block. Chunked bodies
-  are followed by `boundary` and judged by httptools; when the two disagree about the end, the request is refused.
+* Bodies of known length are counted, not parsed: they go straight from the socket to where they are wanted. Chunked
+  bodies are followed by `boundary` and judged by httptools; when the two disagree about the end, the request is
+  refused. Where a body goes that does not fit in the request block is `body`'s business.
 * A parser goes back to the pool only after on_message_complete of a keep-alive message without an exception and
   without an upgrade. Otherwise it is thrown away: after `Connection: close` the next bytes raise, and they would be
   another client's.
@@ -27,9 +28,13 @@ from libc.string cimport memchr, memcmp, memcpy, memset
 import httptools
 
 from swhttp.ipc.blocks cimport (SW_NO_BLOCK, sw_blocks_at, sw_blocks_bytes, sw_blocks_give, sw_blocks_take)
-from swhttp.ipc.frame cimport SW_BLOCK_HEAD_METHOD, SW_BLOCK_KEEP_ALIVE, sw_header
+from swhttp.ipc.frame cimport (SW_BLOCK_BODY_FILE, SW_BLOCK_EXPECTS, SW_BLOCK_HEAD_METHOD, SW_BLOCK_KEEP_ALIVE,
+                               SW_BLOCK_MORE_BODY, sw_header)
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_REQUESTS
-from swhttp.reactor.boundary cimport BOUNDARY_MORE, BOUNDARY_WHOLE, boundary_chunks, boundary_head
+from swhttp.ipc.tempfile cimport sw_write_all
+from swhttp.reactor.body cimport (body_open, body_post, body_progress, body_received, body_so_far, body_target,
+                                  body_to_file, body_waits, body_whole)
+from swhttp.reactor.boundary cimport BOUNDARY_FULL, BOUNDARY_MORE, BOUNDARY_WHOLE, boundary_chunks, boundary_head
 from swhttp.reactor.connection cimport conn_consume_input, conn_keep_input, conn_release, conn_todo
 from swhttp.reactor.grammar cimport (sw_content_length, sw_copy_lower, sw_copy_value, sw_is_host, sw_is_target,
                                      sw_is_tchar, sw_is_word)
@@ -39,24 +44,29 @@ from swhttp.reactor.reasons cimport (REASON_BAD_CHUNK, REASON_BAD_CONTENT_LENGTH
                                      REASON_BLOCKS_FULL, REASON_BODY_TOO_LARGE, REASON_CONNECT_METHOD,
                                      REASON_ENCODING_IN_HTTP10, REASON_INTERNAL, REASON_LENGTH_AND_ENCODING,
                                      REASON_MANY_HOSTS, REASON_MISSING_HOST, REASON_NONE,
+                                     REASON_SPOOL_FAILED,
                                      REASON_UNKNOWN_ENCODING, REASON_UNKNOWN_EXPECTATION,
                                      REASON_UNKNOWN_METHOD, REASON_UPGRADE_WITH_BODY)
-from swhttp.reactor.state cimport (CHUNK_SIZE, CHUNK_TRAILER, CONN_EXPECT, CONN_HEAD_METHOD, CONN_HTTP10,
-                                   CONN_KEEP_ALIVE, CONN_READABLE, CONN_UNREAD, STAGE_BODY, STAGE_CHUNKED,
-                                   STAGE_HEAD, STAGE_IDLE, STAGE_READY)
+from swhttp.reactor.state cimport (CHUNK_BYTES, CHUNK_SIZE, CHUNK_TRAILER, CONN_BODY_OPEN, CONN_EXPECT,
+                                   CONN_HEAD_METHOD, CONN_HTTP10, CONN_KEEP_ALIVE, CONN_READABLE, CONN_READY,
+                                   CONN_UNREAD, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD, STAGE_FINISHING, STAGE_HEAD,
+                                   STAGE_IDLE, STAGE_READY)
 from swhttp.reactor.timers cimport timer_clear, timer_set
 
 from swhttp import limits
 
-cdef uint64_t HEAD_TIMEOUT_NS = <uint64_t>(limits.HEAD_TIMEOUT_S * 1e9)
-cdef uint64_t BODY_TIMEOUT_NS = <uint64_t>(limits.BODY_TIMEOUT_S * 1e9)
-cdef uint64_t INLINE_BODY_BYTES = limits.INLINE_BODY_BYTES
+cdef uint32_t MEMORY_BODY_BYTES = limits.MEMORY_BODY_BYTES
+cdef uint64_t DISCARD_BYTES = limits.DISCARD_BYTES
+cdef uint64_t MAX_LENGTH = 1 << 62
 cdef int POOLED_PARSERS = 8  # a turn seldom needs more than one; more are made and dropped as they come
 cdef uint32_t COPY_BYTES = 4096  # a piece up to this length is copied to a bytes object: cheaper than a view
 
 
 cdef void ready(State *s, Conn *c) noexcept nogil:
     """Let phase 3 look at `c`."""
+    if c.flags & CONN_READY:
+        return
+    c.flags |= CONN_READY
     c.ready_next = NULL
     if s.ready_last != NULL:
         s.ready_last.ready_next = c
@@ -265,27 +275,33 @@ cdef class Http1:
         if reason != REASON_NONE:
             c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE  # the message has not been read to its end
             c.reason = reason
-            c.stage = STAGE_READY
-            timer_clear(c)
+            if not c.flags & CONN_BODY_OPEN:  # else a worker has it, or it is on its way to one
+                c.stage = STAGE_READY
+                timer_clear(c)
             ready(s, c)
-        elif c.flags & CONN_READABLE and c.stage != STAGE_READY:
+        elif c.stage == STAGE_READY:
+            pass
+        elif c.flags & CONN_READABLE or (c.flags & CONN_BODY_OPEN and c.input_to > c.input_from
+                                         and not body_waits(s, c)):
             conn_todo(s, c)  # the socket may hold more, or the end, and epoll will not say so again
 
     cdef int advance(self, Conn *c, const unsigned char *data, uint32_t length, uint32_t *used):
         """One step of at most one message. Returns a reason; `used`: bytes that need not be kept."""
         cdef uint32_t start = 0, end = 0
         cdef int found
-        if c.stage == STAGE_CHUNKED:
+        if c.stage == STAGE_CHUNKED or c.flags & CONN_BODY_OPEN:
+            if c.parser == NULL:
+                return REASON_NONE  # its end has come meanwhile: what is here is the next message
             return self.chunks(c, <Http1Parser>c.parser, data, length, used)
         if c.stage == STAGE_IDLE:
             c.stage = STAGE_HEAD
             c.scan_at = c.line_at = c.head_at = 0
             c.fields = 0
             c.deadline_ns = 0  # set below, unless the head is whole already
-        found = boundary_head(c, data, length, &start, &end)
+        found = boundary_head(self.state, c, data, length, &start, &end)
         if found == BOUNDARY_MORE:
             if c.deadline_ns == 0:
-                timer_set(self.state, c, self.state.now_ns + HEAD_TIMEOUT_NS)
+                timer_set(self.state, c, self.state.now_ns + self.state.head_timeout_ns)
             return REASON_NONE
         if found != BOUNDARY_WHOLE:
             return found
@@ -335,7 +351,8 @@ cdef class Http1:
         parser.block.session = c.row
         parser.block.session_generation = c.generation
         parser.block.flags = ((SW_BLOCK_KEEP_ALIVE if parser.keep_alive else 0)
-                              | (SW_BLOCK_HEAD_METHOD if c.flags & CONN_HEAD_METHOD else 0))
+                              | (SW_BLOCK_HEAD_METHOD if c.flags & CONN_HEAD_METHOD else 0)
+                              | (SW_BLOCK_EXPECTS if parser.expects and not http10 else 0))
         if parser.keep_alive:
             c.flags |= CONN_KEEP_ALIVE
         parser.block.body_off = c.body_at = parser.at
@@ -348,10 +365,14 @@ cdef class Http1:
                   uint32_t length, uint32_t *used):
         """The head was right; what of the body is here?"""
         cdef State *s = self.state
-        cdef uint32_t here
+        cdef uint64_t whole
+        cdef uint32_t here = length - end
+        cdef bint lazily  # is 100 Continue still to be sent, and the body to be asked for?
         cdef int reason
+        used[0] = end
         if upgraded and (parser.chunked or parser.content_length > 0):
             return REASON_UPGRADE_WITH_BODY
+        lazily = parser.expects and not parser.http10 and here == 0
         if parser.chunked:
             c.stage = STAGE_CHUNKED
             c.chunk_state = CHUNK_SIZE
@@ -359,49 +380,91 @@ cdef class Http1:
             c.line_bytes = c.line_at = c.scan_at = 0
             Py_INCREF(parser)
             c.parser = <void *>parser
-            timer_set(s, c, s.now_ns + BODY_TIMEOUT_NS)
-            reason = self.chunks(c, parser, data + end, length - end, used)
+            timer_set(s, c, s.now_ns + s.body_timeout_ns)
+            if lazily:
+                return self.expect(c, parser)
+            reason = self.chunks(c, parser, data + end, here, used)
             used[0] += end
-            if reason == REASON_NONE and c.stage == STAGE_CHUNKED and parser.expects and not parser.http10 \
-                    and used[0] == end:
-                c.flags |= CONN_EXPECT
-                ready(s, c)
             return reason
         if parser.content_length > 0:
-            if <uint64_t>parser.content_length > INLINE_BODY_BYTES:
+            whole = <uint64_t>parser.content_length
+            if s.max_body_bytes and whole > s.max_body_bytes:
                 return REASON_BODY_TOO_LARGE
-            if not self.room_for_body(c, parser, <uint32_t>parser.content_length):
-                return REASON_BLOCKS_FULL
-            parser.block.body_len = <uint32_t>parser.content_length
-            here = length - end
-            if here > parser.content_length:
-                here = <uint32_t>parser.content_length
-            memcpy(parser.base + c.body_at, data + end, here)
-            c.body_at += here
-            c.body_left = <uint64_t>parser.content_length - here
+            if here > whole:
+                here = <uint32_t>whole
             used[0] = end + here
+            c.body_left = whole - here
+            if c.body_left > 0:  # the rest does not come here; this parser saw only a head
+                c.stage = STAGE_BODY
+                timer_set(s, c, s.now_ns + s.body_timeout_ns)
+            if s.asgi and c.body_left > 0 and (lazily or whole > s.inline_body_bytes):
+                reason = self.into_block(c, parser, data + end, here, here)
+                if reason != REASON_NONE:
+                    return reason
+                return self.expect(c, parser) if lazily else self.stream(c, parser)
+            reason = REASON_BLOCKS_FULL
+            if whole <= MEMORY_BODY_BYTES:
+                reason = self.into_block(c, parser, data + end, here, <uint32_t>whole)
+            if reason != REASON_NONE and not s.asgi:
+                reason = self.into_file(c, parser, data + end, here)
+            if reason != REASON_NONE:
+                return reason
             if c.body_left > 0:
-                c.stage = STAGE_BODY  # the rest goes straight into the block; this parser saw only a head
-                timer_set(s, c, s.now_ns + BODY_TIMEOUT_NS)
-                if parser.expects and not parser.http10 and here == 0:
-                    c.flags |= CONN_EXPECT
-                    ready(s, c)
-                return REASON_NONE
+                return self.expect(c, parser) if lazily else REASON_NONE
             reason = self.feed_piece(parser, data + end, here, &upgraded)
             if reason != REASON_NONE:
                 return reason
-        else:
-            used[0] = end
         if not parser.complete:
             return REASON_BAD_SYNTAX
         self.done(c, parser, upgraded)
         return REASON_NONE
 
-    cdef void done(self, Conn *c, Http1Parser parser, bint upgraded):
-        """A message is whole: its parser may serve another, and phase 3 sends it on its way."""
+    cdef int into_block(self, Conn *c, Http1Parser parser, const unsigned char *data, uint32_t here, uint32_t whole):
+        """Put what is here of a body into the request block, which gets room for `whole` bytes."""
+        if not self.room_for_body(c, parser, whole):
+            return REASON_BLOCKS_FULL
+        parser.block.body_len = whole
+        memcpy(parser.base + c.body_at, data, here)
+        c.body_at += here
+        return REASON_NONE
+
+    cdef int into_file(self, Conn *c, Http1Parser parser, const unsigned char *data, uint32_t here):
+        """Collect the body in a file, from these bytes on."""
+        cdef int reason
+        parser.block.flags |= SW_BLOCK_BODY_FILE
+        parser.block.body_len = 0
+        with nogil:
+            reason = body_to_file(self.state, c, data, here)
+        return reason
+
+    cdef int expect(self, Conn *c, Http1Parser parser):
+        """The client waits for 100 Continue: WSGI wants the whole body, so it comes at once; an ASGI app asks for it."""
+        c.flags |= CONN_EXPECT
+        if self.state.asgi:
+            return self.stream(c, parser)
+        ready(self.state, c)
+        return REASON_NONE
+
+    cdef int stream(self, Conn *c, Http1Parser parser):
+        """Send the request on its way; its body follows."""
+        parser.block.flags |= SW_BLOCK_MORE_BODY
+        parser.block.body_len = c.body_at - parser.block.body_off
+        if not body_open(self.state, c, parser.block.body_len):
+            return REASON_INTERNAL
+        c.reason = REASON_NONE
+        c.stage = STAGE_READY
+        ready(self.state, c)
+        return REASON_NONE
+
+    cdef void release(self, Http1Parser parser, bint upgraded):
+        """This parser has seen a message to its end: it may serve another."""
         if parser.keep_alive and not upgraded and len(self.pool) < POOLED_PARSERS:
             parser.pooled = True
             self.pool.append(parser)
+
+    cdef void done(self, Conn *c, Http1Parser parser, bint upgraded):
+        """A message is whole: phase 3 sends it on its way."""
+        self.release(parser, upgraded)
         self.state.line[REACTOR_REQUESTS] += 1
         c.reason = REASON_NONE
         c.stage = STAGE_READY
@@ -409,31 +472,106 @@ cdef class Http1:
         ready(self.state, c)
 
     cdef int chunks(self, Conn *c, Http1Parser parser, const unsigned char *data, uint32_t length, uint32_t *used):
-        cdef uint32_t room = <uint32_t>INLINE_BODY_BYTES
-        cdef uint32_t copied = c.body_at - parser.block.body_off
+        """Follow a chunked body as far as there is a place for its content; what is beyond that is not `used`."""
+        cdef State *s = self.state
+        cdef uint32_t room = 0, step = 0, copied = 0
+        cdef uint64_t allowed
+        cdef unsigned char *to
         cdef bint upgraded = False
         cdef int found, reason
-        # The block grows with what has come: a client that promises much and sends little costs little.
-        if not self.room_for_body(c, parser, length if length < room - copied else room - copied):
-            return REASON_BLOCKS_FULL
-        found = boundary_chunks(c, data, length, used, parser.base + parser.block.body_off, room, &copied)
-        c.body_at = parser.block.body_off + copied
-        if found != BOUNDARY_MORE and found != BOUNDARY_WHOLE:
-            return found
-        if used[0] > 0:
-            reason = self.feed_piece(parser, data, used[0], &upgraded)
+        used[0] = 0
+        body_progress(s, c, length)
+        while True:
+            to = self.sink(c, parser, length - used[0], &room)
+            if to == NULL and room > 0:
+                return REASON_BLOCKS_FULL
+            allowed = s.max_body_bytes - body_so_far(s, c) if s.max_body_bytes else MAX_LENGTH
+            found = boundary_chunks(c, data + used[0], length - used[0], &step, to, room, &copied, allowed)
+            if found > 0:
+                return found
+            if step > 0:
+                reason = self.feed_piece(parser, data + used[0], step, &upgraded)
+                if reason != REASON_NONE:
+                    return REASON_BAD_TRAILER if c.chunk_state >= CHUNK_TRAILER else REASON_BAD_CHUNK
+            used[0] += step
+            if (found == BOUNDARY_WHOLE) != parser.complete:
+                return REASON_BAD_CHUNK
+            reason = self.sunk(c, copied)
             if reason != REASON_NONE:
-                return REASON_BAD_TRAILER if c.chunk_state >= CHUNK_TRAILER else REASON_BAD_CHUNK
-        if (found == BOUNDARY_WHOLE) != parser.complete:
-            return REASON_BAD_CHUNK
+                return reason
+            if found != BOUNDARY_FULL:
+                break
+            if c.upload == NULL and not c.flags & CONN_BODY_OPEN:  # the block has all that it may hold
+                parser.block.body_len = c.body_at - parser.block.body_off
+                if s.asgi:
+                    return self.stream(c, parser)
+                reason = self.into_file(c, parser, parser.base + parser.block.body_off, parser.block.body_len)
+                if reason != REASON_NONE:
+                    return reason
+            elif room == 0:
+                break
         if found == BOUNDARY_WHOLE:
-            parser.block.body_len = copied
-            c.parser = NULL
-            self.done(c, parser, upgraded)
-            if not parser.pooled:
-                parser.drop()
-            Py_DECREF(parser)
+            self.chunks_end(c, parser, upgraded)
+        if c.flags & CONN_BODY_OPEN:
+            body_post(s, c)
         return REASON_NONE
+
+    cdef unsigned char *sink(self, Conn *c, Http1Parser parser, uint32_t more, uint32_t *room):
+        """Where content goes next; room 0: nowhere at the moment. NULL with room: there is no block for it."""
+        cdef uint32_t most, copied
+        cdef unsigned char *to
+        cdef size_t size = 0
+        if c.stage == STAGE_CHUNKED and c.upload == NULL:
+            copied = c.body_at - parser.block.body_off
+            most = self.state.inline_body_bytes if self.state.asgi else MEMORY_BODY_BYTES
+            room[0] = most - copied if more > most - copied else more
+            # The block grows with what has come: a client that promises much and sends little costs little.
+            if self.room_for_body(c, parser, room[0]):
+                return parser.base + c.body_at
+            if self.state.asgi:
+                return NULL
+            room[0] = 0  # BOUNDARY_FULL then: on to a file
+            return parser.base
+        if c.stage == STAGE_CHUNKED:
+            room[0] = CHUNK_BYTES
+            return self.state.through
+        to = body_target(self.state, c, &size)
+        room[0] = <uint32_t>size if to != NULL else 0
+        return to
+
+    cdef int sunk(self, Conn *c, uint32_t copied):
+        """So much content is where `sink` said."""
+        cdef int reason = REASON_NONE
+        if copied == 0:
+            return reason
+        if c.stage == STAGE_CHUNKED and c.upload == NULL:
+            c.body_at += copied
+        elif c.stage == STAGE_CHUNKED:
+            with nogil:
+                if not sw_write_all(c.upload.fd, self.state.through, copied, c.upload.received):
+                    reason = REASON_SPOOL_FAILED
+            c.upload.received += copied
+        else:
+            reason = body_received(self.state, c, copied)
+            if c.discarded > DISCARD_BYTES and (c.stage == STAGE_FINISHING or c.stage == STAGE_DISCARD):
+                reason = REASON_BODY_TOO_LARGE  # nobody hears of it: the answer is out, the connection ends
+        return reason
+
+    cdef void chunks_end(self, Conn *c, Http1Parser parser, bint upgraded):
+        """A chunked body has come to its end."""
+        c.parser = NULL
+        if c.flags & CONN_BODY_OPEN:
+            self.release(parser, upgraded)
+            body_whole(self.state, c)
+            if c.stage == STAGE_DISCARD:
+                ready(self.state, c)
+        else:
+            if c.upload == NULL:
+                parser.block.body_len = c.body_at - parser.block.body_off
+            self.done(c, parser, upgraded)
+        if not parser.pooled:
+            parser.drop()
+        Py_DECREF(parser)
 
     cdef int feed_piece(self, Http1Parser parser, const unsigned char *data, uint32_t length, bint *upgraded):
         """Feed httptools. Returns a reason; sets `upgraded` when it stopped for an Upgrade."""

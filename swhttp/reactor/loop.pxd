@@ -18,6 +18,7 @@ cdef class Reactor:
     cdef int piece_count
     cdef uint32_t slab_at
     cdef object thread
+    cdef bytes tmp_dir
     cdef void *_zeroed(self, size_t count, size_t size) except NULL
     cdef setup(self, int index, SharedMemory memory, settings, list listeners)
     cdef watch(self, int fd, uint32_t events, size_t data)
@@ -30,6 +31,9 @@ cdef class Reactor:
     cdef void _piece(self, Conn *c, unsigned char *data, uint32_t length) noexcept nogil
     cdef void _event(self, Conn *c, uint32_t events) noexcept nogil
     cdef bint _writable(self, Conn *c) noexcept nogil
+    cdef void _body(self, Conn *c) noexcept nogil
+    cdef void _end_of_input(self, Conn *c) noexcept nogil
+    cdef void _direct(self, Conn *c, size_t length) noexcept nogil
     cdef void _receive(self, Conn *c) noexcept nogil
     cdef void _phase3(self) noexcept nogil
     cdef void _submit_ready(self) noexcept nogil

@@ -32,21 +32,26 @@ from swhttp.ipc.sessions cimport sw_address, sw_session
 from swhttp.ipc.spin cimport SW_SPIN_LOOKS, sw_spin_pause, sw_spin_yield
 from swhttp.reactor.accept cimport (ACCEPT_PAUSE_NS, SW_DATA_CONNECTIONS, SW_DATA_LISTENERS, accept_adopt, accept_again,
                                     accept_listen, accept_new, accept_rest)
-from swhttp.reactor.connection cimport conn_close, conn_next, conn_release, conn_todo
+from swhttp.reactor.body cimport (body_post, body_progress, body_received, body_target, body_untouched, body_waits,
+                                  body_whole)
+from swhttp.reactor.connection cimport (conn_close, conn_end, conn_feed_starved, conn_next, conn_release, conn_todo)
 from swhttp.reactor.dispatch cimport (dispatch_could_go_on, dispatch_flush, dispatch_leave_queue, dispatch_rebalance,
                                       dispatch_submit, dispatch_untaken, dispatch_waiting, slot_say_stop, slot_stop,
                                       slot_up)
 from swhttp.reactor.http1 cimport Http1, ready
-from swhttp.reactor.outbox cimport out_flush, out_pending
+from swhttp.reactor.outbox cimport OUT_AGAIN, OUT_LOST, out_flush
 from swhttp.reactor.reasons cimport (REASON_BODY_TIMEOUT, REASON_HEAD_TIMEOUT, REASON_NONE, REASON_QUEUE_TIMEOUT,
                                      REASON_WORKER_LOST)
-from swhttp.reactor.response cimport response_clock, response_continue, response_own, response_progress
+from swhttp.reactor.response cimport (response_clock, response_continue, response_own, response_progress,
+                                      response_refuse)
 from swhttp.reactor.settle cimport settle_anything_published, settle_dead, settle_responses
-from swhttp.reactor.state cimport (CONN_EOF, CONN_EXPECT, CONN_HUNG_UP, CONN_LEFTOVER, CONN_PIECE, CONN_READABLE,
-                                   CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED,
+from swhttp.reactor.slow cimport slow_look, slow_next_ns
+from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_EXPECT, CONN_HUNG_UP,
+                                   CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_PIECE, CONN_READABLE, CONN_READY,
+                                   CONN_UNREAD, CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED,
                                    MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STOP, MAIL_SLOT_UP, MAIL_STOP, MAX_EVENTS,
                                    MAX_RECV_BYTES, SCRATCH_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED,
-                                   STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER,
+                                   STAGE_DISCARD,                                   STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER,
                                    STAGE_READY, STAGE_WAITING, WHEEL_TICK_NS, Conn, SlotLink, State, sw_mail,
                                    sw_mailbox_pending, sw_mailbox_send, sw_mailbox_take)
 from swhttp.reactor.system cimport (EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT,
@@ -62,13 +67,18 @@ cdef extern from "<sys/ioctl.h>" nogil:
         FIONREAD
     int ioctl(int fd, unsigned long request, ...)
 
-cdef uint64_t BODY_TIMEOUT_NS = <uint64_t>(limits.BODY_TIMEOUT_S * 1e9)
 cdef int64_t TICK_NS = <int64_t>(limits.TICK_S * 1e9)
 cdef int64_t SPIN_IN_FLIGHT = limits.SPIN_IN_FLIGHT
 cdef int64_t SECOND_NS = 1000000000
 
 cdef enum:
     DATA_WAKE = 1  # epoll's user data of our eventfd, below the first listener's
+
+
+cdef int64_t _sooner(int64_t wait_ns, int64_t other_ns) noexcept nogil:
+    """Of two waits the shorter; below 0: for ever."""
+    return other_ns if wait_ns < 0 or 0 <= other_ns < wait_ns else wait_ns
+
 
 cdef class Reactor:
     """One reactor thread's state and phases."""
@@ -83,7 +93,7 @@ cdef class Reactor:
             close(s.epoll)
         sw_blocks_destroy(&s.blocks)
         for memory in (<size_t>s.conns, <size_t>s.free_rows, <size_t>s.in_flight, <size_t>s.free_entries,
-                       <size_t>s.links, <size_t>s.scratch, <size_t>s.slab, <size_t>s.events,
+                       <size_t>s.links, <size_t>s.scratch, <size_t>s.slab, <size_t>s.through, <size_t>s.events,
                        <size_t>s.listener_fds, <size_t>self.pieces):
             PyMem_RawFree(<void *><size_t>memory)
 
@@ -111,6 +121,16 @@ cdef class Reactor:
         s.queue_timeout_ns = <uint64_t>(settings.queue_timeout_s * 1e9)
         s.spin_ns = <uint64_t>(limits.SPIN_S * 1e9) if cpus.usable() > 1 else 0
         s.keep_alive_ns = <uint64_t>(settings.keep_alive_s * 1e9)
+        s.head_timeout_ns = <uint64_t>(settings.head_timeout_s * 1e9)
+        s.body_timeout_ns = <uint64_t>(settings.body_timeout_s * 1e9)
+        s.write_timeout_ns = <uint64_t>(settings.write_timeout_s * 1e9)
+        s.max_line_bytes = settings.max_line_bytes
+        s.max_field_bytes = settings.max_field_bytes
+        s.max_fields = settings.max_fields
+        s.max_body_bytes = settings.max_body_bytes
+        s.inline_body_bytes = settings.inline_body_bytes
+        self.tmp_dir = os.fsencode(settings.tmp_dir)
+        s.tmp_dir = self.tmp_dir
         sw_blocks_init(&s.blocks, (<Segment>memory.blocks[index]).address)
         for size, count in geometry.block_classes:
             if not sw_blocks_add(&s.blocks, size, count):
@@ -126,6 +146,7 @@ cdef class Reactor:
         s.links = <SlotLink *>self._zeroed(s.slots, sizeof(s.links[0]))
         s.scratch = <unsigned char *>self._zeroed(1, SCRATCH_BYTES)
         s.slab = <unsigned char *>self._zeroed(1, SLAB_BYTES)
+        s.through = <unsigned char *>self._zeroed(1, CHUNK_BYTES)
         s.events = <epoll_event *>self._zeroed(MAX_EVENTS, sizeof(epoll_event))
         self.pieces = <Piece *>self._zeroed(2 * MAX_EVENTS, sizeof(Piece))
         s.listener_count = len(listeners)
@@ -139,6 +160,8 @@ cdef class Reactor:
                            memory.response_ring_data(i, index), geometry.response_ring_bytes)
             s.links[i].sleeping = <sw_sleeping *>memory.slot_sleeping(i)
             s.links[i].eventfd = memory.slot_eventfds[i]
+            s.links[i].channel = memory.reactor_channels[i][index]
+            memory.describe_arena(i, &s.links[i].arena)
             s.links[i].line = (<Scoreboard>memory.scoreboard).slot(i)
         s.now_ns = sw_monotonic_ns()
         s.wheel_done = <int64_t>(s.now_ns // WHEEL_TICK_NS)
@@ -274,17 +297,17 @@ cdef class Reactor:
     cdef int64_t _sleep_ns(self, bint tick) noexcept nogil:
         """How long epoll may wait: -1 for ever."""
         cdef State *s = &self.state
-        cdef int64_t until = timer_next_ns(s)
-        cdef int64_t other = -1
+        cdef int64_t wait_ns
         if tick:
             return TICK_NS
+        wait_ns = _sooner(timer_next_ns(s), slow_next_ns(s))
         if s.waiting_count > 0:
-            other = SECOND_NS // 10  # the queue's own deadline
+            wait_ns = _sooner(wait_ns, SECOND_NS // 10)  # the queue's own deadline
         if s.accept_paused_until_ns:
-            other = ACCEPT_PAUSE_NS
-        if until < 0 or (other >= 0 and other < until):
-            return other
-        return until
+            wait_ns = _sooner(wait_ns, ACCEPT_PAUSE_NS)
+        if s.starved_until_ns:
+            wait_ns = _sooner(wait_ns, <int64_t>(s.starved_until_ns - s.now_ns) if s.starved_until_ns > s.now_ns else 0)
+        return wait_ns
 
     cdef void _do_todo(self) noexcept nogil:
         """Connections with work left over from earlier turns."""
@@ -307,10 +330,23 @@ cdef class Reactor:
                 pass
             elif self.piece_count >= 2 * MAX_EVENTS - 1:
                 conn_todo(s, c)
+            elif c.flags & CONN_BODY_OPEN:
+                self._body(c)
             elif c.input_to > c.input_from and c.stage == STAGE_IDLE:  # in STAGE_HEAD it has been looked at
                 self._piece(c, NULL, 0)
             elif c.flags & CONN_READABLE:
                 self._receive(c)
+
+    cdef void _body(self, Conn *c) noexcept nogil:
+        """Go on with a body that is streamed to a worker, or read to its end because nobody wants it."""
+        cdef State *s = &self.state
+        if c.stage == STAGE_READY or not body_post(s, c) or not c.flags & CONN_BODY_OPEN:
+            return
+        if c.input_to > c.input_from:
+            if not body_waits(s, c) and not c.flags & CONN_PIECE:
+                self._piece(c, NULL, 0)
+        elif c.flags & CONN_READABLE:
+            self._receive(c)
 
     cdef void _piece(self, Conn *c, unsigned char *data, uint32_t length) noexcept nogil:
         self.pieces[self.piece_count].c = c
@@ -343,24 +379,32 @@ cdef class Reactor:
             if c.stage == STAGE_IN_FLIGHT or c.stage == STAGE_WAITING:
                 # Gone, unless another request was sent before the end (then serve, and close at the end).
                 ioctl(c.fd, FIONREAD, &unread)
-                if unread == 0 and c.input_to == c.input_from:
+                if c.input_to == c.input_from and (unread == 0 or (
+                        c.flags & CONN_BODY_OPEN and c.parser == NULL and <uint64_t>unread < c.body_left)):
                     conn_close(s, c)
                     return
         if events & (EPOLLIN | EPOLLRDHUP):
             c.flags |= CONN_READABLE
-            self._receive(c)
+            if c.flags & CONN_BODY_OPEN:
+                self._body(c)
+            else:
+                self._receive(c)
 
     cdef bint _writable(self, Conn *c) noexcept nogil:
         """The socket takes bytes again. False: the connection has ended."""
         cdef State *s = &self.state
-        if not out_flush(s, c):
+        cdef int flushed = out_flush(s, c)
+        if flushed == OUT_LOST:
             conn_close(s, c)
-        elif c.stage == STAGE_FINISHING and out_pending(c) == 0:
+        elif c.stage == STAGE_FINISHING and c.out_first == NULL:
             conn_next(s, c)
-        elif (c.stage == STAGE_BODY or c.stage == STAGE_CHUNKED) and out_pending(c) == 0:
-            # The flush of 100 Continue took the deadline of the body away.
-            timer_set(s, c, s.now_ns + BODY_TIMEOUT_NS)
         else:
+            if flushed == OUT_AGAIN:
+                conn_todo(s, c)
+            elif c.out_first == NULL and (c.stage == STAGE_BODY or c.stage == STAGE_CHUNKED):
+                timer_set(s, c, s.now_ns + s.body_timeout_ns)  # 100 Continue waited, and took the body's deadline away
+            elif c.out_first == NULL and c.upload != NULL and c.upload.deadline_ns != 0:
+                timer_set(s, c, c.upload.deadline_ns)
             response_progress(s, c)
         return c.fd >= 0
 
@@ -369,11 +413,16 @@ cdef class Reactor:
         cdef State *s = &self.state
         cdef ssize_t n
         cdef unsigned char *to
-        cdef size_t room
-        if c.stage == STAGE_BODY:
-            to = <unsigned char *>sw_blocks_at(&s.blocks, c.block) + c.body_at
-            room = c.body_left
-        elif c.stage == STAGE_IDLE or c.stage == STAGE_HEAD or c.stage == STAGE_CHUNKED or c.stage == STAGE_LINGER:
+        cdef size_t room = 0
+        cdef bint direct = c.stage == STAGE_BODY or (c.flags & CONN_BODY_OPEN and c.parser == NULL)
+        if direct:  # a body of known length: to where it is wanted
+            if c.stage == STAGE_READY:
+                return
+            to = body_target(s, c, &room)
+            if to == NULL or room == 0:
+                return
+        elif (c.stage == STAGE_IDLE or c.stage == STAGE_HEAD or c.stage == STAGE_CHUNKED or c.stage == STAGE_LINGER
+                or (c.flags & CONN_BODY_OPEN and c.stage != STAGE_READY and not body_waits(s, c))):
             if SLAB_BYTES - self.slab_at < MAX_RECV_BYTES or self.piece_count >= 2 * MAX_EVENTS - 1:
                 conn_todo(s, c)
                 return
@@ -382,8 +431,12 @@ cdef class Reactor:
         else:
             return  # one request at a time: no recv while anything of this connection is queued
         n = sw_recv(c.fd, to, room)
-        if n < 0:
-            if errno == EINTR:
+        if n <= 0:
+            if direct:
+                body_untouched(s, c)
+            if n == 0:
+                self._end_of_input(c)
+            elif errno == EINTR:
                 conn_todo(s, c)
             elif errno != EAGAIN:
                 conn_close(s, c)
@@ -392,30 +445,50 @@ cdef class Reactor:
                 if s.draining and c.stage == STAGE_IDLE:
                     conn_close(s, c)
             return
-        if n == 0:
-            c.flags |= CONN_EOF
-            conn_close(s, c)
-            return
         s.line[REACTOR_RECEIVED_BYTES] += n
         if <size_t>n < room and not c.flags & CONN_EOF:
             c.flags &= ~CONN_READABLE
-        if c.stage == STAGE_LINGER:
+        if direct:
+            self._direct(c, <size_t>n)
+        elif c.stage == STAGE_LINGER:
             if c.flags & CONN_READABLE:
-                conn_todo(s, c)
-        elif c.stage == STAGE_BODY:
-            c.body_at += <uint32_t>n
-            c.body_left -= <uint64_t>n
-            if c.body_left == 0:
-                s.line[REACTOR_REQUESTS] += 1
-                c.reason = REASON_NONE
-                c.stage = STAGE_READY
-                c.deadline_ns = 0
-                ready(s, c)
-            elif c.flags & CONN_READABLE:
                 conn_todo(s, c)
         else:
             self._piece(c, to, <uint32_t>n)
             self.slab_at += (<uint32_t>n + 63) & ~<uint32_t>63
+
+    cdef void _end_of_input(self, Conn *c) noexcept nogil:
+        """The client sends nothing more: gone, unless an answer to a body that nobody wanted is on its way to it."""
+        c.flags |= CONN_EOF
+        if c.stage == STAGE_FINISHING:
+            c.flags &= ~(CONN_BODY_OPEN | CONN_KEEP_ALIVE | CONN_READABLE)
+        else:
+            conn_close(&self.state, c)
+
+    cdef void _direct(self, Conn *c, size_t length) noexcept nogil:
+        """`length` bytes of a body have come to where they are wanted."""
+        cdef State *s = &self.state
+        c.reason = body_received(s, c, length)
+        body_progress(s, c, length)
+        if c.stage == STAGE_BODY:
+            if c.body_left == 0 or c.reason != REASON_NONE:
+                if c.reason == REASON_NONE:
+                    s.line[REACTOR_REQUESTS] += 1
+                else:
+                    c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE
+                c.stage = STAGE_READY
+                c.deadline_ns = 0
+                ready(s, c)
+                return
+        else:
+            if c.body_left == 0:
+                body_whole(s, c)
+            body_post(s, c)
+            if c.stage == STAGE_DISCARD and not c.flags & CONN_BODY_OPEN:
+                conn_next(s, c)
+                return
+        if c.flags & CONN_READABLE:
+            conn_todo(s, c)
 
     # ---- phase 3 ----
 
@@ -430,6 +503,8 @@ cdef class Reactor:
         dispatch_waiting(s)
         dispatch_rebalance(s)
         self._owed()
+        conn_feed_starved(s)
+        slow_look(s)
         self._deadlines()  # before the flush: ending a connection may be news for its worker
         dispatch_flush(s)
         if s.draining and not s.drained and s.open == 0:
@@ -444,7 +519,14 @@ cdef class Reactor:
         s.ready_first = s.ready_last = NULL
         while c != NULL:
             following = c.ready_next
-            if c.flags & CONN_EXPECT:
+            c.flags &= ~CONN_READY
+            if c.fd < 0:
+                conn_release(s, c)
+            elif c.flags & CONN_BODY_OPEN and c.stage != STAGE_READY:  # its body has gone wrong
+                response_refuse(s, c, c.reason)
+            elif c.stage == STAGE_DISCARD:
+                conn_next(s, c)
+            elif c.flags & CONN_EXPECT and c.stage != STAGE_READY:
                 c.flags &= ~CONN_EXPECT
                 response_continue(s, c)
             elif c.stage == STAGE_READY:
@@ -477,6 +559,12 @@ cdef class Reactor:
                 response_own(s, c, REASON_HEAD_TIMEOUT)
             elif c.stage == STAGE_BODY or c.stage == STAGE_CHUNKED:
                 response_own(s, c, REASON_BODY_TIMEOUT)
+            elif c.stage == STAGE_DISCARD:
+                c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE
+                conn_end(s, c)
+            elif (c.flags & CONN_BODY_OPEN and c.upload != NULL and c.upload.deadline_ns != 0
+                    and (c.write_by_ns == 0 or s.now_ns < c.write_by_ns)):
+                response_refuse(s, c, REASON_BODY_TIMEOUT)
             else:
                 conn_close(s, c)
         if s.waiting_count > 0:

@@ -1,9 +1,21 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
-from swhttp.reactor.state cimport Conn, State
+from swhttp.reactor.state cimport Conn, OutFile, State
 from swhttp.reactor.system cimport iovec
 
 
-cdef bint out_put(State *s, Conn *c, iovec *pieces, int count) noexcept nogil
-cdef bint out_flush(State *s, Conn *c) noexcept nogil
-cdef uint64_t out_pending(Conn *c) noexcept nogil
+cdef enum:
+    OUT_LOST = -1
+    OUT_DONE = 0
+    OUT_AGAIN = 1
+
+
+cdef bint out_put(State *s, Conn *c, iovec *pieces, int count, bint more) noexcept nogil
+cdef bint out_put_block(State *s, Conn *c, iovec *pieces, int count, int which, int slot, uint32_t block) noexcept nogil
+cdef bint out_put_file(State *s, Conn *c, OutFile *file, uint64_t at, uint64_t length) noexcept nogil
+cdef int out_flush(State *s, Conn *c) noexcept nogil
+cdef void out_drop(State *s, Conn *c) noexcept nogil
+cdef int out_leave_arena(State *s, Conn *c, int slot) noexcept nogil
+cdef OutFile *out_file_new(State *s, int fd) noexcept nogil
+cdef void out_file_drop(State *s, OutFile *file) noexcept nogil
+cdef void pace_set(State *s, Conn *c, int pace) noexcept nogil

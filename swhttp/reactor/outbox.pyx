@@ -1,73 +1,212 @@
-"""Bytes on their way to a client: offered to the socket at once, kept when it takes less.
+"""Bytes on their way to a client: offered to the socket at once; what it does not take waits here, in order.
 
-It owns the outbox of each connection. It knows nothing of HTTP. Its callers keep it short: a worker is at most
-HIGH_WATER_BYTES ahead of its client (swhttp.reactor.response). Runs without the GIL.
+It owns the outbox of each connection, a list of pieces: in memory of their own, in a block of a slot's arena (given
+back when it is sent), or in a file (sent by sendfile). It owns the lists of clients for which something waits; what
+follows from being on them is `slow`'s. It knows nothing of HTTP. Its callers keep it short: a worker is at most
+HIGH_WATER_BYTES and a frame ahead of its client, but for what is in files. Runs without the GIL.
+
+Deadline: a client has `write_timeout_ns` for what waits, and every byte that it takes gives it the time of that byte at
+MIN_RATE_BYTES_S more, never past `write_timeout_ns` from now. So one that takes a byte now and then is cut as if it
+took none.
 """
 
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport uint32_t
-from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy, memmove, memset
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+from posix.unistd cimport close
 
-from swhttp.ipc.scoreboard cimport REACTOR_SENT_BYTES
-from swhttp.reactor.state cimport CONN_WRITABLE_WAIT
-from swhttp.reactor.system cimport MSG_NOSIGNAL, msghdr, sendmsg, ssize_t, sw_send
+from swhttp.ipc.arena cimport sw_arena_give
+from swhttp.ipc.scoreboard cimport (REACTOR_ARENA_HELD, REACTOR_FILES, REACTOR_MOVED_BYTES, REACTOR_SENDFILE_BYTES,
+                                    REACTOR_SENT_BYTES)
+from swhttp.ipc.tempfile cimport sw_temp_file, sw_write_all
+from swhttp.reactor.state cimport (CONN_WRITABLE_WAIT, OUT_ARENA, OUT_FILE, OUT_HEAP, PACE_FRESH, PACE_NONE,
+                                   OutPiece)
+from swhttp.reactor.system cimport MSG_MORE, MSG_NOSIGNAL, msghdr, sendmsg, ssize_t, sw_send, sw_sendfile
 from swhttp.reactor.timers cimport timer_set
 
 from swhttp import limits
 
-cdef uint64_t WRITE_TIMEOUT_NS = <uint64_t>(limits.WRITE_TIMEOUT_S * 1e9)
-cdef uint64_t MAX_OUTBOX_BYTES = 16 * limits.HIGH_WATER_BYTES  # no honest worker gets near it
+cdef uint64_t MAX_OUTBOX_BYTES = 16 * limits.HIGH_WATER_BYTES  # in memory; no honest worker gets near it
+cdef uint64_t SEND_PER_TURN_BYTES = limits.SEND_PER_TURN_BYTES
+cdef uint64_t NS_A_BYTE = 1000000000 // limits.MIN_RATE_BYTES_S
+
+cdef enum:
+    USUAL_ROOM = 4096   # of a piece in memory
+    MAX_VECTOR = 8
+
+
+# ---- who waits for how long ----
+
+cdef void pace_set(State *s, Conn *c, int pace) noexcept nogil:
+    """Put `c` at the end of a list, from now on, or on none."""
+    cdef Conn **first = &s.fresh_first if c.pace == PACE_FRESH else &s.slow_first
+    cdef Conn **last = &s.fresh_last if c.pace == PACE_FRESH else &s.slow_last
+    if c.pace != PACE_NONE:
+        if c.pace_previous != NULL:
+            c.pace_previous.pace_next = c.pace_next
+        else:
+            first[0] = c.pace_next
+        if c.pace_next != NULL:
+            c.pace_next.pace_previous = c.pace_previous
+        else:
+            last[0] = c.pace_previous
+    c.pace = <uint8_t>pace
+    c.pace_next = c.pace_previous = NULL
+    if pace != PACE_NONE:
+        first = &s.fresh_first if pace == PACE_FRESH else &s.slow_first
+        last = &s.fresh_last if pace == PACE_FRESH else &s.slow_last
+        c.pace_since_ns = s.now_ns
+        c.pace_previous = last[0]
+        if last[0] != NULL:
+            last[0].pace_next = c
+        else:
+            first[0] = c
+        last[0] = c
+
+
+# ---- pieces ----
+
+cdef OutFile *out_file_new(State *s, int fd) noexcept nogil:
+    """Own `fd`, with one reference. NULL: no memory, and the fd is closed."""
+    cdef OutFile *file = <OutFile *>malloc(sizeof(OutFile))
+    if file == NULL:
+        close(fd)
+        return NULL
+    file.fd = fd
+    file.references = 1
+    s.line[REACTOR_FILES] += 1
+    return file
+
+
+cdef void out_file_drop(State *s, OutFile *file) noexcept nogil:
+    """One reference less; NULL will do."""
+    if file == NULL:
+        return
+    file.references -= 1
+    if file.references == 0:
+        close(file.fd)
+        free(file)
+        s.line[REACTOR_FILES] -= 1
+
+
+cdef void _piece_free(State *s, OutPiece *piece) noexcept nogil:
+    if piece.kind == OUT_HEAP:
+        free(piece.memory)
+    elif piece.kind == OUT_ARENA:
+        sw_arena_give(&s.links[piece.slot].arena, piece.block)
+        s.line[REACTOR_ARENA_HELD] -= 1
+    else:
+        out_file_drop(s, piece.file)
+    free(piece)
+
+
+cdef OutPiece *_piece_add(State *s, Conn *c, uint8_t kind, uint64_t left) noexcept nogil:
+    cdef OutPiece *piece = <OutPiece *>malloc(sizeof(OutPiece))
+    if piece == NULL:
+        return NULL
+    memset(piece, 0, sizeof(OutPiece))
+    piece.kind = kind
+    piece.left = left
+    if c.out_last != NULL:
+        c.out_last.next = piece
+    else:
+        c.out_first = piece
+    c.out_last = piece
+    c.out_bytes += left
+    return piece
 
 
 cdef bint _keep(State *s, Conn *c, const unsigned char *data, size_t length) noexcept nogil:
-    cdef size_t room, need
-    cdef unsigned char *grown
-    if c.out_from > 0 and c.out_to + length > c.out_room:
-        memmove(c.out, c.out + c.out_from, c.out_to - c.out_from)
-        c.out_to -= c.out_from
-        c.out_from = 0
-    need = c.out_to + length
-    if need > MAX_OUTBOX_BYTES:
+    """Copy bytes that wait: behind those of the last piece, as far as it has room."""
+    cdef OutPiece *last = c.out_last
+    cdef size_t part
+    cdef uint32_t room
+    if c.out_bytes + length > MAX_OUTBOX_BYTES and (last == NULL or last.kind != OUT_FILE):
         return False
-    if need > c.out_room:
-        room = c.out_room * 2 if c.out_room else 4096
-        while room < need:
-            room *= 2
-        grown = <unsigned char *>realloc(c.out, room)
-        if grown == NULL:
-            return False
-        c.out = grown
-        c.out_room = <uint32_t>room
-    memcpy(c.out + c.out_to, data, length)
-    c.out_to += <uint32_t>length
+    if last != NULL and last.kind == OUT_HEAP:
+        part = last.room - <size_t>(last.at + last.left)
+        if part > length:
+            part = length
+        memcpy(last.memory + last.at + last.left, data, part)
+        last.left += part
+        c.out_bytes += part
+        data += part
+        length -= part
+    if length == 0:
+        return True
+    room = USUAL_ROOM if length < USUAL_ROOM else <uint32_t>length
+    last = _piece_add(s, c, OUT_HEAP, 0)
+    if last == NULL:
+        return False
+    last.memory = <unsigned char *>malloc(room)
+    if last.memory == NULL:
+        return False
+    last.room = room
+    memcpy(last.memory, data, length)
+    last.left = length
+    c.out_bytes += length
     return True
 
 
-cdef bint out_put(State *s, Conn *c, iovec *pieces, int count) noexcept nogil:
-    """Send what the socket takes of `pieces` and keep the rest. False: the connection is lost."""
-    cdef ssize_t sent = 0
+cdef void out_drop(State *s, Conn *c) noexcept nogil:
+    """Everything that waits, and every file: the connection is closed, or the response cut."""
+    cdef OutPiece *piece
+    while c.out_first != NULL:
+        piece = c.out_first
+        c.out_first = piece.next
+        _piece_free(s, piece)
+    c.out_last = NULL
+    c.out_bytes = 0
+    c.write_by_ns = 0
+    pace_set(s, c, PACE_NONE)
+    out_file_drop(s, c.file)
+    out_file_drop(s, c.spool)
+    c.file = c.spool = NULL
+
+
+# ---- sending ----
+
+cdef void _wait(State *s, Conn *c) noexcept nogil:
+    """Something waits from now on."""
+    if not c.flags & CONN_WRITABLE_WAIT:
+        c.flags |= CONN_WRITABLE_WAIT
+        c.write_by_ns = s.now_ns + s.write_timeout_ns
+        timer_set(s, c, c.write_by_ns)
+    if c.pace == PACE_NONE:
+        pace_set(s, c, PACE_FRESH)
+
+
+cdef ssize_t _offer(State *s, Conn *c, iovec *pieces, int count, int flags) noexcept nogil:
+    """What the socket takes; -1: the connection is lost."""
     cdef msghdr message
-    cdef int i
+    cdef ssize_t sent
+    while True:
+        if count == 1 and flags == MSG_NOSIGNAL:
+            sent = sw_send(c.fd, pieces[0].iov_base, pieces[0].iov_len)
+        else:
+            memset(&message, 0, sizeof(message))
+            message.msg_iov = pieces
+            message.msg_iovlen = count
+            sent = sendmsg(c.fd, &message, flags)
+        if sent >= 0:
+            s.line[REACTOR_SENT_BYTES] += sent
+            return sent
+        if errno == EINTR:
+            continue
+        return 0 if errno == EAGAIN else -1
+
+
+cdef bint out_put(State *s, Conn *c, iovec *pieces, int count, bint more) noexcept nogil:
+    """Send what the socket takes of `pieces` and keep a copy of the rest. `more`: a file follows at once. False: the
+    connection is lost."""
+    cdef ssize_t sent = 0
     cdef size_t skip
-    if c.out_from == c.out_to:
-        while True:
-            if count == 1:
-                sent = sw_send(c.fd, pieces[0].iov_base, pieces[0].iov_len)
-            else:
-                memset(&message, 0, sizeof(message))
-                message.msg_iov = pieces
-                message.msg_iovlen = count
-                sent = sendmsg(c.fd, &message, MSG_NOSIGNAL)
-            if sent >= 0:
-                break
-            if errno == EINTR:
-                continue
-            if errno != EAGAIN:
-                return False
-            sent = 0
-            break
-        s.line[REACTOR_SENT_BYTES] += sent
+    cdef int i
+    if c.out_first == NULL:
+        sent = _offer(s, c, pieces, count, MSG_NOSIGNAL | MSG_MORE if more else MSG_NOSIGNAL)
+        if sent < 0:
+            return False
     skip = <size_t>sent
     for i in range(count):
         if skip >= pieces[i].iov_len:
@@ -76,32 +215,200 @@ cdef bint out_put(State *s, Conn *c, iovec *pieces, int count) noexcept nogil:
         if not _keep(s, c, <unsigned char *>pieces[i].iov_base + skip, pieces[i].iov_len - skip):
             return False
         skip = 0
-    if c.out_from != c.out_to and not c.flags & CONN_WRITABLE_WAIT:
-        c.flags |= CONN_WRITABLE_WAIT
-        timer_set(s, c, s.now_ns + WRITE_TIMEOUT_NS)
+    if c.out_first != NULL:
+        _wait(s, c)
     return True
 
 
-cdef bint out_flush(State *s, Conn *c) noexcept nogil:
-    """The socket takes bytes again. False: the connection is lost."""
+cdef bint out_put_block(State *s, Conn *c, iovec *pieces, int count, int which, int slot,
+                        uint32_t block) noexcept nogil:
+    """The same, where pieces[which] lies in a block of an arena: what the socket does not take of it stays there. The
+    block is given back in any case. False: the connection is lost."""
+    cdef ssize_t sent = 0
+    cdef size_t skip
+    cdef OutPiece *piece
+    cdef bint held = False, kept = True
+    cdef int i
+    if c.out_first == NULL:
+        sent = _offer(s, c, pieces, count, MSG_NOSIGNAL)
+    if sent >= 0:
+        skip = <size_t>sent
+        for i in range(count):
+            if skip >= pieces[i].iov_len:
+                skip -= pieces[i].iov_len
+                continue
+            if i == which:
+                piece = _piece_add(s, c, OUT_ARENA, pieces[i].iov_len - skip)
+                kept = held = piece != NULL
+                if held:
+                    piece.slot = slot
+                    piece.block = block
+                    piece.memory = <unsigned char *>pieces[i].iov_base
+                    piece.at = skip
+                    s.line[REACTOR_ARENA_HELD] += 1
+            else:
+                kept = _keep(s, c, <unsigned char *>pieces[i].iov_base + skip, pieces[i].iov_len - skip)
+            if not kept:
+                break
+            skip = 0
+    if not held:
+        sw_arena_give(&s.links[slot].arena, block)
+    if sent < 0 or not kept:
+        return False
+    if c.out_first != NULL:
+        _wait(s, c)
+    return True
+
+
+cdef bint out_put_file(State *s, Conn *c, OutFile *file, uint64_t at, uint64_t length) noexcept nogil:
+    """Add a part of a file, for `out_flush` to send. False: no memory."""
+    cdef OutPiece *piece
+    if c.out_last != NULL and c.out_last.kind == OUT_FILE and c.out_last.file == file \
+            and c.out_last.at + c.out_last.left == at:
+        c.out_last.left += length
+        c.out_bytes += length
+        return True
+    piece = _piece_add(s, c, OUT_FILE, length)
+    if piece == NULL:
+        return False
+    piece.file = file
+    file.references += 1
+    piece.at = at
+    return True
+
+
+cdef ssize_t _send_first(State *s, Conn *c, uint64_t most) noexcept nogil:
+    """Send of the first piece, and of those behind it that are in memory too. 0: nothing now, -1: lost."""
+    cdef iovec pieces[MAX_VECTOR]
+    cdef OutPiece *piece = c.out_first
+    cdef int count = 0
     cdef ssize_t sent
-    while c.out_from < c.out_to:
-        sent = sw_send(c.fd, c.out + c.out_from, c.out_to - c.out_from)
-        if sent < 0:
+    if piece.kind == OUT_FILE:
+        while True:
+            sent = sw_sendfile(c.fd, piece.file.fd, piece.at, piece.left if piece.left < most else most)
+            if sent > 0:
+                s.line[REACTOR_SENT_BYTES] += sent
+                s.line[REACTOR_SENDFILE_BYTES] += sent
+                return sent
+            if sent == 0:  # the file has been cut short under our hands
+                return -1
             if errno == EINTR:
                 continue
-            return errno == EAGAIN
-        s.line[REACTOR_SENT_BYTES] += sent
-        c.out_from += <uint32_t>sent
-        timer_set(s, c, s.now_ns + WRITE_TIMEOUT_NS)
-    free(c.out)
-    c.out = NULL
-    c.out_from = c.out_to = c.out_room = 0
+            return 0 if errno == EAGAIN else -1
+    while piece != NULL and piece.kind != OUT_FILE and count < MAX_VECTOR:
+        pieces[count].iov_base = piece.memory + piece.at
+        pieces[count].iov_len = <size_t>piece.left
+        count += 1
+        piece = piece.next
+    return _offer(s, c, pieces, count, MSG_NOSIGNAL | MSG_MORE if piece != NULL else MSG_NOSIGNAL)
+
+
+cdef void _sent(State *s, Conn *c, uint64_t sent) noexcept nogil:
+    cdef OutPiece *piece
+    cdef uint64_t part
+    cdef bint whole = False
+    c.out_bytes -= sent
+    while sent > 0:
+        piece = c.out_first
+        part = sent if sent < piece.left else piece.left
+        piece.left -= part
+        piece.at += part
+        sent -= part
+        if piece.left == 0:
+            c.out_first = piece.next
+            if c.out_first == NULL:
+                c.out_last = NULL
+            _piece_free(s, piece)
+            whole = True
+    if whole:
+        pace_set(s, c, PACE_FRESH if c.out_first != NULL else PACE_NONE)
+
+
+cdef int out_flush(State *s, Conn *c) noexcept nogil:
+    """Send what waits, as far as the socket takes it.
+
+    Returns OUT_LOST when the connection is, OUT_AGAIN when the others must have their turn first and epoll will not
+    tell of this one, else OUT_DONE.
+    """
+    cdef uint64_t budget = SEND_PER_TURN_BYTES
+    cdef ssize_t sent
+    while c.out_first != NULL:
+        sent = _send_first(s, c, budget)
+        if sent < 0:
+            return OUT_LOST
+        if sent == 0:
+            _wait(s, c)
+            return OUT_DONE
+        _sent(s, c, <uint64_t>sent)
+        if c.write_by_ns != 0:
+            c.write_by_ns += <uint64_t>sent * NS_A_BYTE
+            if c.write_by_ns > s.now_ns + s.write_timeout_ns:
+                c.write_by_ns = s.now_ns + s.write_timeout_ns
+            timer_set(s, c, c.write_by_ns)
+        if <uint64_t>sent >= budget and c.out_first != NULL:
+            _wait(s, c)
+            return OUT_AGAIN
+        budget -= <uint64_t>sent if <uint64_t>sent < budget else budget
     c.flags &= ~CONN_WRITABLE_WAIT
+    c.write_by_ns = 0
     c.deadline_ns = 0
+    return OUT_DONE
+
+
+# ---- out of the arena ----
+
+cdef bint _to_file(State *s, Conn *c, OutPiece *piece) noexcept nogil:
+    cdef int fd
+    if c.spool == NULL:
+        fd = sw_temp_file(s.tmp_dir)
+        if fd < 0:
+            return False
+        c.spool = out_file_new(s, fd)
+        if c.spool == NULL:
+            return False
+        c.spool_at = 0
+    elif c.spool.references == 1:  # what was moved before has been sent
+        c.spool_at = 0
+    if not sw_write_all(c.spool.fd, piece.memory + piece.at, <size_t>piece.left, c.spool_at):
+        return False
+    sw_arena_give(&s.links[piece.slot].arena, piece.block)
+    s.line[REACTOR_ARENA_HELD] -= 1
+    piece.kind = OUT_FILE
+    piece.memory = NULL
+    piece.file = c.spool
+    c.spool.references += 1
+    piece.at = c.spool_at
+    c.spool_at += piece.left
+    s.line[REACTOR_MOVED_BYTES] += <int64_t>piece.left
     return True
 
 
-cdef uint64_t out_pending(Conn *c) noexcept nogil:
-    """Bytes that wait for the socket."""
-    return c.out_to - c.out_from
+cdef bint _to_heap(State *s, OutPiece *piece) noexcept nogil:
+    cdef unsigned char *memory = <unsigned char *>malloc(<size_t>piece.left)
+    if memory == NULL:
+        return False
+    memcpy(memory, piece.memory + piece.at, <size_t>piece.left)
+    sw_arena_give(&s.links[piece.slot].arena, piece.block)
+    s.line[REACTOR_ARENA_HELD] -= 1
+    piece.kind = OUT_HEAP
+    piece.memory = memory
+    piece.at = 0
+    piece.room = <uint32_t>piece.left
+    return True
+
+
+cdef int out_leave_arena(State *s, Conn *c, int slot) noexcept nogil:
+    """Move what waits in the arena of `slot` (-1: of any) to a file; where that is impossible, to memory.
+
+    Returns OUT_FILE, OUT_HEAP when some had to go to memory, or -1 when there was none: then it must be closed.
+    """
+    cdef OutPiece *piece = c.out_first
+    cdef int where = OUT_FILE
+    while piece != NULL:
+        if piece.kind == OUT_ARENA and (slot < 0 or piece.slot == slot):
+            if not _to_file(s, c, piece):
+                where = OUT_HEAP
+                if not _to_heap(s, piece):
+                    return -1
+        piece = piece.next
+    return where

@@ -41,5 +41,6 @@ cdef extern from "swhttp/reactor/reasons.h" nogil:
         REASON_QUEUE_FULL
         REASON_QUEUE_TIMEOUT
         REASON_BLOCKS_FULL
+        REASON_SPOOL_FAILED
         REASON_BAD_VERSION
         REASON_COUNT

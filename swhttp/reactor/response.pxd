@@ -1,11 +1,14 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from swhttp.ipc.frame cimport sw_frame
-from swhttp.reactor.state cimport Conn, State
+from swhttp.reactor.state cimport Conn, SlotLink, State
 
 
 cdef void response_clock(State *s) noexcept nogil
-cdef bint response_frame(State *s, Conn *c, const sw_frame *frame, unsigned char *payload) noexcept nogil
+cdef bint response_frame(State *s, Conn *c, SlotLink *link, const sw_frame *frame,
+                         unsigned char *payload) noexcept nogil
+cdef void response_drop(State *s, Conn *c, SlotLink *link, const sw_frame *frame, unsigned char *payload) noexcept nogil
+cdef void response_refuse(State *s, Conn *c, int reason) noexcept nogil
 cdef void response_progress(State *s, Conn *c) noexcept nogil
 cdef void response_own(State *s, Conn *c, int reason) noexcept nogil
 cdef void response_continue(State *s, Conn *c) noexcept nogil

@@ -8,25 +8,36 @@ form (frame.h), not in meaning. Runs without the GIL.
 from libc.stdio cimport snprintf
 from libc.string cimport memcpy, strlen
 
-from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, SW_FRAME_ABORT, SW_FRAME_CLOSE, SW_FRAME_HAS_DATE,
-                               SW_FRAME_HAS_SERVER, SW_FRAME_HEAD, SW_FRAME_LAST)
-from swhttp.ipc.request_table cimport sw_request_ack, sw_request_index
-from swhttp.ipc.scoreboard cimport (REACTOR_BAD_REQUESTS, REACTOR_BLOCKS_FULL, REACTOR_CUT, REACTOR_QUEUE_FULL,
-                                    REACTOR_QUEUE_TIMEOUT, REACTOR_RESPONSES, REACTOR_WORKER_LOST)
-from swhttp.reactor.connection cimport conn_close, conn_log, conn_next
-from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_tell
-from swhttp.reactor.outbox cimport out_pending, out_put
+from posix.unistd cimport close
+
+from swhttp.ipc.arena cimport sw_arena_at, sw_arena_give
+from swhttp.ipc.fdpass cimport SW_FD_BROKEN, sw_fd_receive
+from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, RESPONSE_SHM, RESPONSE_TMPFILE, SW_FRAME_ABORT, SW_FRAME_CLOSE,
+                               SW_FRAME_HAS_DATE, SW_FRAME_HAS_SERVER, SW_FRAME_HEAD, SW_FRAME_INTERIM, SW_FRAME_LAST,
+                               SW_FRAME_TRAILERS, sw_file_ref, sw_shm_ref)
+from swhttp.ipc.request_table cimport sw_request_ack, sw_request_index, sw_request_set_full
+from swhttp.ipc.scoreboard cimport (REACTOR_BAD_REQUESTS, REACTOR_BLOCKS_FULL, REACTOR_CUT, REACTOR_FILE_FRAMES,
+                                    REACTOR_QUEUE_FULL, REACTOR_QUEUE_TIMEOUT, REACTOR_RESPONSES, REACTOR_SHM_FRAMES,
+                                    REACTOR_SMALL_FRAMES, REACTOR_WORKER_LOST)
+from swhttp.ipc.tempfile cimport sw_is_regular
+from swhttp.reactor.body cimport body_answered
+from swhttp.reactor.connection cimport conn_close, conn_log, conn_next, conn_tell_gone, conn_todo
+from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_leave_queue, dispatch_revoke, dispatch_tell
+from swhttp.reactor.outbox cimport (OUT_AGAIN, OUT_LOST, out_file_drop, out_file_new, out_flush, out_put,
+                                    out_put_block, out_put_file, pace_set)
 from swhttp.reactor.reasons cimport (REASON_BLOCKS_FULL, REASON_QUEUE_FULL, REASON_QUEUE_TIMEOUT,
-                                     REASON_WORKER_LOST, SW_REASON_TABLE)
-from swhttp.reactor.state cimport (CONN_CHUNK_OUT, CONN_CUT, CONN_HEAD_METHOD, CONN_HEAD_SENT, CONN_HTTP10,
-                                   CONN_KEEP_ALIVE, CONN_NO_BODY, CONN_UNREAD, SCRATCH_BYTES, STAGE_FINISHING,
-                                   STAGE_IN_FLIGHT)
+                                     REASON_SPOOL_FAILED, REASON_WORKER_LOST, SW_REASON_TABLE)
+from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CONN_HEAD_METHOD, CONN_HEAD_SENT,
+                                   CONN_HTTP10, CONN_KEEP_ALIVE, CONN_NO_BODY, CONN_REFUSED, CONN_UNREAD,
+                                   CONN_WRITABLE_WAIT, PACE_FRESH, PACE_NONE, SCRATCH_BYTES, STAGE_DISCARD,
+                                   STAGE_FINISHING, STAGE_IN_FLIGHT, STAGE_WAITING)
 from swhttp.reactor.system cimport iovec, sw_realtime_s
 
 from swhttp import limits
 
 cdef uint64_t LOW_WATER_BYTES = limits.HIGH_WATER_BYTES // 2
 cdef int WARNING = 30
+cdef uint64_t MAX_FILE_BYTES = 1 << 62
 cdef enum:
     SMALL_BODY_BYTES = 2048  # goes into the scratch behind its head, which must leave that much room
 
@@ -93,6 +104,8 @@ cdef void _frame_body_how(State *s, Conn *c, const sw_frame *frame) noexcept nog
     """RFC 9112 §6.3: how the client will know where this body ends."""
     if frame.flags & SW_FRAME_CLOSE or s.draining:
         c.flags &= ~CONN_KEEP_ALIVE
+    if c.flags & CONN_BODY_OPEN and frame.flags & SW_FRAME_LAST:
+        body_answered(s, c)  # while the head can still say that the connection will be closed
     if c.flags & CONN_HEAD_METHOD or frame.status == 204 or frame.status == 304:
         c.flags |= CONN_NO_BODY
     c.response_left = frame.content_length
@@ -113,28 +126,133 @@ cdef void response_cut(State *s, Conn *c) noexcept nogil:
     """A response that was begun cannot be finished: close, so that the client sees it is not whole."""
     s.line[REACTOR_CUT] += 1
     _show_cut(c)
-    c.stage = STAGE_FINISHING
+    if c.request_id == 0:  # else its worker still has it, and conn_close tells it
+        c.stage = STAGE_FINISHING
     conn_close(s, c)
 
 
-cdef bint response_frame(State *s, Conn *c, const sw_frame *frame, unsigned char *payload) noexcept nogil:
+cdef bint _interim(State *s, Conn *c, const sw_frame *frame, unsigned char *payload) noexcept nogil:
+    """A 1xx response of the app's (RFC 9110 §15.2: not for HTTP/1.0). False: it comes too late."""
+    cdef iovec pieces[2]
+    if c.flags & CONN_HEAD_SENT:
+        return False
+    if c.flags & CONN_HTTP10:
+        return True
+    pieces[0].iov_base = payload
+    pieces[0].iov_len = frame.head_len
+    pieces[1].iov_base = <void *><const char *>b"\r\n"
+    pieces[1].iov_len = 2
+    if not out_put(s, c, pieces, 2, False):
+        conn_close(s, c)
+    return True
+
+
+cdef bint _trailers(State *s, Conn *c, const sw_frame *frame, unsigned char *payload) noexcept nogil:
+    """The end of a response with trailer fields, which only a chunked one can have (RFC 9112 §7.1.2)."""
+    cdef iovec pieces[3]
+    if not c.flags & CONN_HEAD_SENT:
+        return False
+    if c.flags & CONN_CHUNK_OUT:
+        pieces[0].iov_base = <void *><const char *>b"0\r\n"
+        pieces[0].iov_len = 3
+        pieces[1].iov_base = payload
+        pieces[1].iov_len = frame.head_len
+        pieces[2].iov_base = <void *><const char *>b"\r\n"
+        pieces[2].iov_len = 2
+        if not out_put(s, c, pieces, 3, False):
+            _lost(s, c, True)
+            return True
+    _last(s, c, c.response_left > 0 and not c.flags & CONN_NO_BODY)
+    return True
+
+
+cdef int _passed_file(State *s, Conn *c, SlotLink *link) noexcept nogil:
+    """Take the file of this response that the worker has sent ahead of its frame. 1: taken; 0: we cannot have it (out
+    of fds or memory); -1: it is not there, or no regular file."""
+    cdef uint64_t request_id = 0
+    cdef int fd = sw_fd_receive(link.channel, &request_id)
+    if fd == SW_FD_BROKEN and request_id == c.request_id:
+        return 0
+    if fd < 0:
+        return -1
+    if request_id != c.request_id or not sw_is_regular(fd):
+        close(fd)
+        return -1
+    out_file_drop(s, c.file)
+    c.file = out_file_new(s, fd)
+    return c.file != NULL
+
+
+cdef void _lost(State *s, Conn *c, bint last) noexcept nogil:
+    """The socket is gone, or nothing more can be sent to it. `last`: the worker is done with the request."""
+    if last:
+        dispatch_finish(s, c)
+        c.stage = STAGE_FINISHING
+    conn_close(s, c)
+
+
+cdef void _last(State *s, Conn *c, bint cut) noexcept nogil:
+    """The final frame has been put out."""
+    dispatch_finish(s, c)
+    s.line[REACTOR_RESPONSES] += 1
+    c.stage = STAGE_FINISHING
+    if cut:
+        s.line[REACTOR_CUT] += 1
+        c.flags = (c.flags | CONN_CUT) & ~CONN_KEEP_ALIVE
+    if c.flags & CONN_BODY_OPEN:
+        body_answered(s, c)
+    if c.out_first == NULL:
+        conn_next(s, c)
+
+
+cdef bint response_frame(State *s, Conn *c, SlotLink *link, const sw_frame *frame,
+                         unsigned char *payload) noexcept nogil:
     """Put one frame of a worker's response on the wire. False: it breaks the protocol between worker and master."""
     cdef unsigned char *p = s.scratch
     cdef iovec pieces[3]
-    cdef int count = 1
+    cdef int count = 1, got
     cdef uint64_t body_len = frame.body_len
+    cdef unsigned char *body
+    cdef sw_shm_ref block
+    cdef sw_file_ref part
     cdef bint cut = False
+    cdef bint last = frame.flags & SW_FRAME_LAST != 0
+    if frame.flags & (SW_FRAME_INTERIM | SW_FRAME_TRAILERS):
+        return _interim(s, c, frame, payload) if frame.flags & SW_FRAME_INTERIM else _trailers(s, c, frame, payload)
     if (frame.flags & SW_FRAME_HEAD != 0) == (c.flags & CONN_HEAD_SENT != 0):
         # An app that fails before its head while the client is gone has nothing to say but ABORT.
         if c.flags & CONN_HEAD_SENT or not frame.flags & SW_FRAME_ABORT:
             return False
-    if frame.flags & SW_FRAME_HEAD:
-        if frame.head_len + SMALL_BODY_BYTES + 512 > SCRATCH_BYTES:
+    if frame.flags & SW_FRAME_HEAD and frame.head_len + SMALL_BODY_BYTES + 512 > SCRATCH_BYTES:
+        return False
+    body = payload + frame.head_len
+    if frame.type == RESPONSE_SHM:
+        memcpy(&block, body, sizeof(block))
+        body = sw_arena_at(&link.arena, block.block, body_len)
+        if body == NULL:
             return False
+        s.line[REACTOR_SHM_FRAMES] += 1
+    elif frame.type == RESPONSE_TMPFILE:
+        memcpy(&part, body, sizeof(part))
+        got = 1 if not part.passed else _passed_file(s, c, link)
+        if got < 0 or (got and c.file == NULL) or part.length > MAX_FILE_BYTES or part.offset > MAX_FILE_BYTES:
+            return False
+        s.line[REACTOR_FILE_FRAMES] += 1
+        if not got:
+            conn_log(s, c, WARNING, 0, b"response-file-lost")
+            if last:
+                dispatch_finish(s, c)
+                response_cut(s, c)
+            else:
+                response_cut(s, c)
+            return True
+        body_len = part.length
+    else:
+        s.line[REACTOR_SMALL_FRAMES] += 1
+    if frame.flags & SW_FRAME_HEAD:
         _frame_body_how(s, c, frame)
         c.flags |= CONN_HEAD_SENT
         p = _fields(s, c, _text(p, <const char *>payload, frame.head_len), frame.flags)
-        payload += frame.head_len
     c.response_bytes += body_len
     if c.flags & CONN_NO_BODY:
         body_len = 0
@@ -143,61 +261,133 @@ cdef bint response_frame(State *s, Conn *c, const sw_frame *frame, unsigned char
             body_len = <uint64_t>c.response_left
             cut = True
         c.response_left -= <int64_t>body_len
-        if frame.flags & SW_FRAME_LAST and c.response_left > 0:
+        if last and c.response_left > 0:
             cut = True
     if frame.flags & SW_FRAME_ABORT:
         cut = True
         _show_cut(c)
-    # Small bodies are copied behind the head: one contiguous send costs less than a vector of three.
     if c.flags & CONN_CHUNK_OUT and body_len > 0:
-        p += snprintf(<char *>p, 16, "%x\r\n", <unsigned int>body_len)
-    if body_len <= SMALL_BODY_BYTES:
-        p = _text(p, <const char *>payload, body_len)
+        p += snprintf(<char *>p, 24, "%llx\r\n", <unsigned long long>body_len)
+    if frame.type == RESPONSE_TMPFILE and body_len > 0:
+        if not _put_file(s, c, p, &part, body_len, last and not cut):
+            _lost(s, c, last)
+            return True
+        if c.out_first != NULL and c.pace == PACE_NONE:
+            pace_set(s, c, PACE_FRESH)
+    elif frame.type != RESPONSE_SHM and body_len <= SMALL_BODY_BYTES:
+        # Small bodies are copied behind the head: one contiguous send costs less than a vector of three.
+        p = _text(p, <const char *>body, body_len)
         if c.flags & CONN_CHUNK_OUT:
             if body_len > 0:
                 p = _text(p, b"\r\n", 2)
-            if frame.flags & SW_FRAME_LAST and not cut:
+            if last and not cut:
                 p = _text(p, b"0\r\n\r\n", 5)
         pieces[0].iov_base = s.scratch
         pieces[0].iov_len = p - s.scratch
+        if pieces[0].iov_len > 0 and not out_put(s, c, pieces, 1, False):
+            _lost(s, c, last)
+            return True
     else:
         pieces[0].iov_base = s.scratch
         pieces[0].iov_len = p - s.scratch
-        pieces[1].iov_base = payload
+        pieces[1].iov_base = body
         pieces[1].iov_len = body_len
         count = 2
         if c.flags & CONN_CHUNK_OUT:
             count = 3
             pieces[2].iov_base = <void *><const char *>b"\r\n0\r\n\r\n"
-            pieces[2].iov_len = 7 if frame.flags & SW_FRAME_LAST and not cut else 2
-        if pieces[0].iov_len == 0:
-            pieces[0] = pieces[1]
-            pieces[1] = pieces[2]
-            count -= 1
-    if pieces[0].iov_len > 0 and not out_put(s, c, pieces, count):
-        if frame.flags & SW_FRAME_LAST:
-            dispatch_finish(s, c)
-            c.stage = STAGE_FINISHING
-        conn_close(s, c)
-        return True
-    if not frame.flags & SW_FRAME_LAST:
+            pieces[2].iov_len = 0 if body_len == 0 and not (last and not cut) else 7 if last and not cut else 2
+            if body_len == 0 and pieces[2].iov_len > 0:
+                pieces[2].iov_base = <void *><const char *>b"0\r\n\r\n"
+                pieces[2].iov_len = 5
+        if frame.type == RESPONSE_SHM:
+            got = out_put_block(s, c, pieces, count, 1, c.slot, block.block)
+        else:
+            if pieces[0].iov_len == 0:
+                pieces[0] = pieces[1]
+                pieces[1] = pieces[2]
+                count -= 1
+            got = out_put(s, c, pieces, count, False)
+        if not got:
+            _lost(s, c, last)
+            return True
+    if last:
+        _last(s, c, cut)
+    else:
         response_progress(s, c)
-        return True
-    dispatch_finish(s, c)
-    s.line[REACTOR_RESPONSES] += 1
-    c.stage = STAGE_FINISHING
-    if cut:
-        s.line[REACTOR_CUT] += 1
-        c.flags = (c.flags | CONN_CUT) & ~CONN_KEEP_ALIVE
-    if out_pending(c) == 0:
-        conn_next(s, c)
     return True
 
 
+cdef bint _put_file(State *s, Conn *c, unsigned char *end_of_head, const sw_file_ref *part, uint64_t length,
+                    bint last) noexcept nogil:
+    """The head (in the scratch), then a part of the file, then the end of its chunk. False: the connection is lost."""
+    cdef iovec piece
+    cdef int flushed
+    piece.iov_base = s.scratch
+    piece.iov_len = end_of_head - s.scratch
+    if piece.iov_len > 0 and not out_put(s, c, &piece, 1, True):
+        return False
+    if not out_put_file(s, c, c.file, part.offset, length):
+        return False
+    if c.flags & CONN_CHUNK_OUT:
+        piece.iov_base = <void *><const char *>b"\r\n0\r\n\r\n"
+        piece.iov_len = 7 if last else 2
+        if not out_put(s, c, &piece, 1, False):
+            return False
+    if c.flags & CONN_WRITABLE_WAIT:
+        return True  # epoll will tell
+    flushed = out_flush(s, c)
+    if flushed == OUT_AGAIN:
+        conn_todo(s, c)
+    return flushed != OUT_LOST
+
+
+cdef void response_drop(State *s, Conn *c, SlotLink *link, const sw_frame *frame,
+                        unsigned char *payload) noexcept nogil:
+    """A frame that nobody is left to get: give back what it holds."""
+    cdef sw_shm_ref block
+    cdef sw_file_ref part
+    cdef uint64_t request_id
+    cdef int fd
+    if frame.type == RESPONSE_SHM:
+        memcpy(&block, payload + frame.head_len, sizeof(block))
+        if sw_arena_at(&link.arena, block.block, frame.body_len) != NULL:
+            sw_arena_give(&link.arena, block.block)
+    elif frame.type == RESPONSE_TMPFILE:
+        memcpy(&part, payload + frame.head_len, sizeof(part))
+        if part.passed:
+            fd = sw_fd_receive(link.channel, &request_id)
+            if fd >= 0:
+                close(fd)
+
+
+cdef void response_refuse(State *s, Conn *c, int reason) noexcept nogil:
+    """Answer, or cut, a request that is on its way to a worker or with one: its body turned out to be wrong."""
+    if c.stage == STAGE_WAITING:
+        dispatch_leave_queue(s, c)
+    elif c.stage == STAGE_IN_FLIGHT and not dispatch_revoke(s, c):
+        if c.flags & CONN_HEAD_SENT:
+            response_cut(s, c)
+            return
+        conn_tell_gone(s, c)
+        c.flags |= CONN_REFUSED
+    elif c.stage != STAGE_WAITING and c.stage != STAGE_IN_FLIGHT:
+        c.flags = (c.flags | CONN_UNREAD) & ~(CONN_KEEP_ALIVE | CONN_BODY_OPEN)  # it has been answered
+        if c.stage == STAGE_DISCARD:
+            conn_next(s, c)
+        return
+    c.flags &= ~CONN_BODY_OPEN
+    response_own(s, c, reason)
+
+
 cdef void response_progress(State *s, Conn *c) noexcept nogil:
-    """Tell the worker of a streamed response how much has left, once the client has caught up."""
-    cdef uint64_t pending = out_pending(c)
-    if pending <= LOW_WATER_BYTES and c.stage == STAGE_IN_FLIGHT:
+    """Tell the worker of a streamed response how much has left, once the client has caught up, or in any case when
+    the worker is ahead by a file."""
+    cdef uint64_t pending = c.out_bytes
+    if c.stage == STAGE_IN_FLIGHT and (pending <= LOW_WATER_BYTES or c.file != NULL):
+        if pending <= LOW_WATER_BYTES and c.slow_told:
+            c.slow_told = False
+            sw_request_set_full(&s.table[sw_request_index(c.request_id)], 0)
         if sw_request_ack(&s.table[sw_request_index(c.request_id)],
                           c.response_bytes - (pending if pending < c.response_bytes else c.response_bytes), False):
             dispatch_tell(s, c, EVENT_BUFFER_EMPTY)
@@ -208,7 +398,7 @@ cdef void response_continue(State *s, Conn *c) noexcept nogil:
     cdef iovec piece
     piece.iov_base = <void *><const char *>b"HTTP/1.1 100 Continue\r\n\r\n"
     piece.iov_len = 25
-    if not out_put(s, c, &piece, 1):
+    if not out_put(s, c, &piece, 1, False):
         conn_close(s, c)
 
 
@@ -219,7 +409,7 @@ cdef void _count(State *s, int reason) noexcept nogil:
         s.line[REACTOR_QUEUE_FULL] += 1
     elif reason == REASON_QUEUE_TIMEOUT:
         s.line[REACTOR_QUEUE_TIMEOUT] += 1
-    elif reason == REASON_BLOCKS_FULL:
+    elif reason == REASON_BLOCKS_FULL or reason == REASON_SPOOL_FAILED:
         s.line[REACTOR_BLOCKS_FULL] += 1
     else:
         s.line[REACTOR_BAD_REQUESTS] += 1
@@ -235,7 +425,7 @@ cdef void response_own(State *s, Conn *c, int reason) noexcept nogil:
     _count(s, reason)
     conn_log(s, c, WARNING, status, slug)
     s.line[REACTOR_RESPONSES] += 1
-    if status not in (502, 503) or s.draining:
+    if status not in (502, 503) or s.draining or c.flags & CONN_BODY_OPEN or reason == REASON_SPOOL_FAILED:
         c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE
     c.flags &= ~CONN_CHUNK_OUT
     p += snprintf(p, 256, "HTTP/1.1 %d %s\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n%s%s", status,
@@ -249,7 +439,7 @@ cdef void response_own(State *s, Conn *c, int reason) noexcept nogil:
     piece.iov_len = p - <char *>s.scratch
     c.stage = STAGE_FINISHING
     c.deadline_ns = 0
-    if not out_put(s, c, &piece, 1):
+    if not out_put(s, c, &piece, 1, False):
         conn_close(s, c)
-    elif out_pending(c) == 0:
+    elif c.out_first == NULL:
         conn_next(s, c)

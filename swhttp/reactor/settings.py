@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 
 from swhttp import limits
@@ -12,7 +13,8 @@ DISPATCH_MODES = ("least", "round-robin", "fixed", "ip", "idle")
 
 @dataclass(frozen=True)
 class ReactorSettings:
-    """`threads`: of each WSGI worker; `keep_alive_s`: how long an idle connection stays open after a response."""
+    """`threads`: of each WSGI worker; `keep_alive_s`: how long an idle connection stays open after a response;
+    `max_body_bytes`: 0 for no limit; `inline_body_bytes`: what an ASGI app gets whole."""
 
     dispatch: str = "least"
     threads: int = 1
@@ -21,3 +23,12 @@ class ReactorSettings:
     queue_size: int = limits.QUEUE_SIZE
     queue_timeout_s: float = limits.QUEUE_TIMEOUT_S
     server_header: bytes = b"swhttp"
+    head_timeout_s: float = limits.HEAD_TIMEOUT_S
+    body_timeout_s: float = limits.BODY_TIMEOUT_S
+    write_timeout_s: float = limits.WRITE_TIMEOUT_S
+    max_line_bytes: int = limits.MAX_REQUEST_LINE_BYTES
+    max_field_bytes: int = limits.MAX_FIELD_BYTES
+    max_fields: int = limits.MAX_FIELDS
+    max_body_bytes: int = limits.MAX_BODY_BYTES
+    inline_body_bytes: int = limits.INLINE_BODY_BYTES
+    tmp_dir: str = tempfile.gettempdir()

@@ -7,16 +7,19 @@ without the GIL.
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from swhttp.ipc.frame cimport SW_FRAME_LAST, sw_frame, sw_frame_read
+from swhttp.ipc.fdpass cimport sw_fd_drain
+from swhttp.ipc.frame cimport EVENT_CREDIT, SW_FRAME_LAST, sw_frame, sw_frame_read
 from swhttp.ipc.request_table cimport sw_request_index
 from swhttp.ipc.ring cimport sw_ring_advance, sw_ring_has_more, sw_ring_peek, sw_ring_release
-from swhttp.ipc.scoreboard cimport REACTOR_BAD_FRAMES, REACTOR_SMALL_FRAMES
+from swhttp.ipc.scoreboard cimport REACTOR_BAD_FRAMES
+from swhttp.reactor.body cimport body_credit
 from swhttp.reactor.connection cimport conn_drop_block, conn_release
 from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_revoke, dispatch_submit, slot_down
 from swhttp.reactor.reasons cimport REASON_NONE, REASON_WORKER_LOST
-from swhttp.reactor.response cimport response_cut, response_frame, response_own
-from swhttp.reactor.state cimport (CONN_HEAD_SENT, MAIL_CORRUPT, SLOT_CORRUPT, SLOT_DOWN, SLOT_UP, STAGE_FREE,
-                                   STAGE_GONE, Conn, SlotLink, sw_mail, sw_mailbox_send)
+from swhttp.reactor.response cimport response_continue, response_cut, response_drop, response_frame, response_own
+from swhttp.reactor.slow cimport slow_leave
+from swhttp.reactor.state cimport (CONN_EXPECT, CONN_HEAD_SENT, CONN_REFUSED, MAIL_CORRUPT, SLOT_CORRUPT, SLOT_DOWN,
+                                   SLOT_UP, STAGE_FREE, STAGE_GONE, Conn, SlotLink, sw_mail, sw_mailbox_send)
 
 cdef enum:
     RELEASE_BYTES = 65536      # give room back this often, so that a worker with much to say goes on meanwhile
@@ -24,11 +27,15 @@ cdef enum:
 
 
 cdef void _settle_gone(State *s, Conn *c) noexcept nogil:
-    """The last of a request whose client had left."""
+    """The last of a request whose client had left, or had been answered by us."""
     dispatch_finish(s, c)
-    c.stage = STAGE_FREE
-    conn_drop_block(s, c)
-    conn_release(s, c)
+    if c.stage == STAGE_GONE:
+        c.stage = STAGE_FREE
+        conn_drop_block(s, c)
+        conn_release(s, c)
+    else:
+        c.flags &= ~CONN_REFUSED
+        conn_drop_block(s, c)
 
 
 cdef bint _settle_frame(State *s, SlotLink *link, int slot, const sw_frame *frame,
@@ -40,11 +47,21 @@ cdef bint _settle_frame(State *s, SlotLink *link, int slot, const sw_frame *fram
     c = s.in_flight[index]
     if c == NULL or c.request_id != frame.request_id or c.slot != slot:
         return False
-    s.line[REACTOR_SMALL_FRAMES] += 1
+    if frame.type == EVENT_CREDIT:
+        if c.stage == STAGE_GONE or c.flags & CONN_REFUSED:
+            return True
+        if c.flags & CONN_EXPECT:  # the app asks for the body
+            c.flags &= ~CONN_EXPECT
+            if not c.flags & CONN_HEAD_SENT:
+                response_continue(s, c)
+                if c.fd < 0:
+                    return True
+        return body_credit(s, c, <uint64_t>frame.content_length)
     if frame.flags & SW_FRAME_LAST:
         s.round_trip_ns += ((s.now_ns - c.since_ns) >> 3) - (s.round_trip_ns >> 3)
-    if c.stage != STAGE_GONE:
-        return response_frame(s, c, frame, payload)
+    if c.stage != STAGE_GONE and not c.flags & CONN_REFUSED:
+        return response_frame(s, c, link, frame, payload)
+    response_drop(s, c, link, frame, payload)
     if frame.flags & SW_FRAME_LAST:
         _settle_gone(s, c)
     return True
@@ -125,10 +142,11 @@ cdef void settle_dead(State *s, int slot) noexcept nogil:
     if link.state == SLOT_UP:
         s.up -= 1
     link.state = SLOT_CORRUPT  # nothing is sent here any more while its requests find a new home
+    slow_leave(s, slot)
     c = link.last
     while c != NULL:
         previous = c.previous
-        if c.stage == STAGE_GONE:
+        if c.stage == STAGE_GONE or c.flags & CONN_REFUSED:
             _settle_gone(s, c)
         elif dispatch_revoke(s, c):
             reason = dispatch_submit(s, c, True)
@@ -141,4 +159,5 @@ cdef void settle_dead(State *s, int slot) noexcept nogil:
             else:
                 response_own(s, c, REASON_WORKER_LOST)
         c = previous
+    sw_fd_drain(link.channel)
     slot_down(s, slot)

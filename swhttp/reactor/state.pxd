@@ -3,6 +3,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from swhttp.ipc.arena cimport sw_arena
 from swhttp.ipc.blocks cimport sw_blocks
 from swhttp.ipc.request_table cimport sw_request_entry
 from swhttp.ipc.ring cimport sw_ring_end, sw_sleeping
@@ -58,12 +59,13 @@ cdef enum:
     STAGE_FREE        # no connection
     STAGE_IDLE        # nothing of a request yet
     STAGE_HEAD        # part of a head
-    STAGE_BODY        # a body of known length, received straight into the block
+    STAGE_BODY        # a body of known length, received straight into the block, or for a file
     STAGE_CHUNKED     # a chunked body; the connection keeps its parser
     STAGE_READY       # whole, and submitted in the next phase 3
     STAGE_WAITING     # whole, no worker had room
     STAGE_IN_FLIGHT   # with a worker
     STAGE_FINISHING   # all of the response is in the outbox
+    STAGE_DISCARD     # the response is out; reading on to the end of a body that nobody wanted
     STAGE_LINGER      # our side is shut down; reading on so that the answer is not reset away
     STAGE_GONE        # closed, but a worker still owes the final frame
 
@@ -83,6 +85,10 @@ cdef enum:
     CONN_UNREAD = 4096       # bytes of this connection may lie unread: linger before closing
     CONN_PIECE = 8192        # bytes of this turn wait for phase 2
     CONN_HUNG_UP = 16384     # reset or closed both ways, seen while it could not be closed
+    CONN_BODY_OPEN = 32768   # the request is with a worker, or was, and its body has not been received to the end
+    CONN_REFUSED = 65536     # answered by us while a worker has the request: its frames are dropped
+    CONN_READY = 131072      # on the list of connections for phase 3
+    CONN_STARVED = 262144    # on the list of connections that wait for a block or for room in a request ring
 
 cdef enum:
     CHUNK_SIZE
@@ -111,11 +117,62 @@ cdef enum:
     WHEEL_SLOTS = 1024       # of WHEEL_TICK_NS each: 65 s a turn; longer deadlines go round again
     SLAB_BYTES = 262144
     MAX_RECV_BYTES = 16384   # one recv; a pipelining client gets no more ahead than this
+    CHUNK_BYTES = 65536      # one recv of a body that goes to chunks, to a file or to nowhere
     MAX_EVENTS = 256
     SCRATCH_BYTES = 24576
 
 cdef enum:
     WHEEL_TICK_NS = 64000000
+
+
+# Where a piece of output lies.
+cdef enum:
+    OUT_HEAP                 # in memory of its own
+    OUT_ARENA                # in a block of a slot's arena, given back when it is sent
+    OUT_FILE
+
+# What is known of a client's speed: the list it is on.
+cdef enum:
+    PACE_NONE                # nothing waits for it, or nothing that anybody could do
+    PACE_FRESH               # something has begun to wait
+    PACE_SLOW                # nothing of it was taken whole for SLOW_AFTER_S
+
+
+cdef struct OutFile:
+    int fd
+    uint32_t references
+
+
+cdef struct OutPiece:
+    OutPiece *next
+    uint8_t kind
+    int slot                 # OUT_ARENA
+    uint32_t block           # OUT_ARENA
+    uint32_t room            # OUT_HEAP: bytes from `memory` on
+    unsigned char *memory    # OUT_HEAP: our own; OUT_ARENA: the block
+    OutFile *file            # OUT_FILE
+    uint64_t at              # from the start of memory or file
+    uint64_t left
+
+
+cdef struct Chunk:           # of a streamed body: a block that the worker may still read
+    uint32_t block
+    uint8_t block_class
+    uint64_t end             # body bytes up to its end
+
+
+cdef struct Upload:          # a body that does not fit in the request block
+    uint64_t received        # body bytes so far, in the block, in chunks, or in the file
+    uint64_t credit          # streamed: up to here the worker takes it
+    uint64_t deadline_ns     # streamed: 0 while we wait for the worker
+    int first                # the oldest chunk that the worker has not read
+    int count
+    int posted               # of those, how many it has been told of
+    bint whole               # the end has been received
+    uint32_t filling         # a block that is being received into
+    uint8_t filling_class
+    Chunk chunks[8]
+    int fd                   # collected: the file, else -1
 
 
 cdef struct Conn:
@@ -161,10 +218,21 @@ cdef struct Conn:
     # The response.
     int64_t response_left    # body bytes its Content-Length still promises; -1 unknown
     uint64_t response_bytes  # body bytes taken from the ring
-    unsigned char *out
-    uint32_t out_from
-    uint32_t out_to
-    uint32_t out_room
+    OutPiece *out_first
+    OutPiece *out_last
+    uint64_t out_bytes       # that wait for the socket
+    uint64_t write_by_ns     # while some wait: the deadline for them
+    OutFile *file            # that the worker has passed last
+    OutFile *spool           # where pieces of the arena were moved to
+    uint64_t spool_at
+    Conn *pace_next
+    Conn *pace_previous
+    uint64_t pace_since_ns
+    uint8_t pace
+    bint slow_told           # its worker has been told that it is slow
+    Upload *upload
+    uint32_t discarded       # of a body that nobody wanted
+    Conn *starved_next
     int reason               # for which we answer it ourselves in the next phase 3, or REASON_NONE
 
 
@@ -178,6 +246,8 @@ cdef struct SlotLink:
     uint8_t asgi
     uint8_t posted           # descriptors since the last wake-up
     uint8_t stop_owed        # EVENT_STOP found no room yet
+    int channel              # files come and go here
+    sw_arena arena
     int64_t *line            # its page of the scoreboard
     Conn *first              # in flight here, oldest first
     Conn *last
@@ -202,6 +272,16 @@ cdef struct State:
     uint32_t queue_size
     uint64_t queue_timeout_ns
     uint64_t keep_alive_ns
+    uint64_t head_timeout_ns
+    uint64_t body_timeout_ns
+    uint64_t write_timeout_ns
+    uint32_t max_line_bytes
+    uint32_t max_field_bytes
+    uint32_t max_fields
+    uint64_t max_body_bytes
+    uint32_t inline_body_bytes
+    const char *tmp_dir
+    bint asgi                # what the workers serve
     # Shared memory.
     sw_blocks blocks
     sw_request_entry *table
@@ -234,6 +314,14 @@ cdef struct State:
     Conn *ready_first        # parsed in phase 2: submit, answer, or say 100 Continue
     Conn *ready_last
     Conn *graves             # closed with a parser: given back when the GIL is held
+    Conn *starved            # streamed bodies that can go on when there is a block or room in a ring
+    uint64_t starved_until_ns
+    # Clients for which something waits, by how long nothing whole of it has left.
+    Conn *fresh_first
+    Conn *fresh_last
+    Conn *slow_first
+    Conn *slow_last
+    uint64_t spool_logged_ns
     # Timers.
     Conn *wheel[1024]
     int64_t wheel_done       # every tick up to here has been looked at
@@ -246,6 +334,7 @@ cdef struct State:
     int64_t date_s
     unsigned char *scratch
     unsigned char *slab
+    unsigned char *through   # body bytes on their way to a file or to nowhere
     epoll_event *events
     # Listeners.
     int *listener_fds

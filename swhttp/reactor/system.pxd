@@ -38,6 +38,7 @@ cdef extern from "<sys/socket.h>" nogil:
         SOCK_NONBLOCK
         SOCK_CLOEXEC
         MSG_NOSIGNAL
+        MSG_MORE
     ctypedef uint32_t socklen_t
     struct sockaddr:
         unsigned short sa_family
@@ -63,6 +64,7 @@ cdef extern from * nogil:
     #ifndef _GNU_SOURCE
     #define _GNU_SOURCE
     #endif
+    #include <sys/sendfile.h>
     #include <sys/socket.h>
     #include <sys/syscall.h>
     #include <sys/epoll.h>
@@ -93,6 +95,12 @@ cdef extern from * nogil:
     static ssize_t sw_send(int fd, const void *buffer, size_t length)
     {
         return syscall(SYS_sendto, fd, buffer, length, MSG_NOSIGNAL, NULL, 0);
+    }
+
+    static ssize_t sw_sendfile(int socket, int file, uint64_t at, uint64_t most)
+    {
+        off_t offset = (off_t)at;
+        return sendfile(socket, file, &offset, (size_t)most);
     }
 
     /* Waits in nanoseconds (Linux 5.11); -1 waits for ever. Older kernels get whole milliseconds, rounded up. */
@@ -152,6 +160,7 @@ cdef extern from * nogil:
     int sw_accept(int fd, sockaddr *address, socklen_t *length)
     ssize_t sw_recv(int fd, void *buffer, size_t length)
     ssize_t sw_send(int fd, const void *buffer, size_t length)
+    ssize_t sw_sendfile(int socket, int file, uint64_t at, uint64_t most)
     int sw_epoll_wait(int epfd, epoll_event *events, int most, int64_t timeout_ns)
     int64_t sw_realtime_s()
     int sw_address_text(const void *address, char *text, int room, unsigned short *port)
