@@ -254,6 +254,8 @@ cdef class FrameReader(Consumer):
     """The fd that each response has named last."""
     cdef list kept
     cdef public bint keeps_blocks
+    cdef readonly int passed
+    """Files that came through the channel."""
 
     def __init__(self, SharedMemory memory, int slot=0, int reactor=0):
         super().__init__(memory, slot, reactor, responses=True)
@@ -294,6 +296,7 @@ cdef class FrameReader(Consumer):
             if request_id in self.files:
                 os.close(self.files.pop(request_id))
             self.files[request_id] = fd
+            self.passed += 1
         elif request_id not in self.files:
             raise BrokenRing("a file that was never passed")
         body, offset, left = b"", reference.offset, reference.length
