@@ -4,6 +4,8 @@ from swhttp.adapters.exchange cimport Exchange
 from swhttp.adapters.fields cimport AsgiFields
 from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.peers cimport Peers
+from swhttp.adapters.spool cimport OpenFile
+from swhttp.adapters.stream cimport Stream
 from swhttp.adapters.targets cimport AsgiTargets
 from swhttp.ipc.frame cimport sw_descriptor
 
@@ -18,6 +20,7 @@ cdef class AsgiAdapter:
     cdef Peers peers
     cdef AsgiTargets targets
     cdef list waiting           # per reactor: request_id -> exchange that waits for news of its client
+    cdef list streams           # per reactor: request_id -> exchange whose request body is still to come
     cdef list crowded           # exchanges that wait for room in a ring
     cdef list spare             # exchanges to use again
     cdef readonly Py_ssize_t active
@@ -25,6 +28,7 @@ cdef class AsgiAdapter:
     cdef int _fill(self, AsgiExchange exchange) except -1
     cdef object call(self, AsgiExchange exchange)
     cdef int ended(self, AsgiExchange exchange, object error) except -1
+    cdef int chunk(self, int reactor, const sw_descriptor *descriptor) except -1
     cdef int news(self, int reactor, uint64_t request_id) except -1
     cdef int news_for_all(self) except -1
     cdef int room(self) except -1
@@ -43,6 +47,12 @@ cdef class AsgiExchange(Exchange):
     cdef bint finished          # the app has sent its last body message
     cdef bint is_waiting        # in adapter.waiting
     cdef bint owes_end          # the app is through, the final frame had no room yet
+    cdef bint owes_credit       # credit for its request body had no room yet
+    cdef bint delivered         # the whole body is published, trailers follow
+    cdef bint trailed           # the app has sent its last trailers message
+    cdef Stream stream          # of a body that comes in chunks, or None
+    cdef bytes trailers         # lines so far
+    cdef int give_credit(self) except -1
     cdef object wait(self)
     cdef int watch(self) except -1
     cdef int wake(self) except -1
@@ -58,16 +68,32 @@ cdef class Call:
 
 
 cdef class ReceiveCall(Call):
-    pass
+    cdef bint _from_stream(self) except -1
+
+
+cdef enum What:
+    BODY_PIECE
+    EARLY_HINTS
+    TRAILERS
+    FILE
 
 
 cdef class SendCall(Call):
     cdef object message
-    cdef bytes body
+    cdef What what
+    cdef bytes body             # or lines
+    cdef OpenFile file
+    cdef uint64_t file_bytes
     cdef Py_ssize_t sent
     cdef bint last
     cdef bint resting
     cdef int _start(self) except -1
     cdef object _get(self, str key, object otherwise=*)
     cdef int _take_body(self) except -1
+    cdef int _begin_body(self) except -1
+    cdef int _take_other(self, object kind) except -1
+    cdef int _take_hints(self) except -1
+    cdef int _take_trailers(self) except -1
+    cdef int _take_file(self) except -1
+    cdef int _push_once(self) except -1
     cdef bint _push(self) except -1

@@ -1,6 +1,6 @@
 """ASGI 3 for http: scope, receive and send of one request after the other.
 
-It owns the exchanges of one worker. It never runs the app's coroutine (the loop's runners do) and never touches a
+It owns the exchanges of one worker. Extensions: trailers, early hints, pathsend. It never runs the app's coroutine (the loop's runners do) and never touches a
 ring except through its outlet.
 
 `receive()` and `send()` return objects that are real coroutines (collections.abc.Coroutine; a Task can be made of
@@ -22,15 +22,20 @@ from libc.string cimport memcmp
 from swhttp.adapters.cache cimport CacheRow
 from swhttp.adapters.exchange cimport WAIT_NONE, WAIT_SPACE, WAIT_TURN, Exchange, Wait
 from swhttp.adapters.fields cimport AsgiFields
+from swhttp.adapters.lines cimport hint_lines, octets, trailer_lines
 from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.peers cimport PeerRow, Peers
 from swhttp.adapters.sharing cimport SW_KEPT_REFERENCES, sw_references, sw_unshared
+from swhttp.adapters.spool cimport OpenFile
+from swhttp.adapters.stream cimport Stream
 from swhttp.adapters.targets cimport AsgiTargets
-from swhttp.ipc.frame cimport SW_BLOCK_TLS, sw_block, sw_descriptor
+from swhttp.ipc.frame cimport (EVENT_PACKAGE_END, EVENT_PACKAGE_START, SW_BLOCK_EXPECTS, SW_BLOCK_TLS, SW_FRAME_INTERIM,
+                               SW_FRAME_LAST, SW_FRAME_TRAILERS, sw_block, sw_descriptor)
 from swhttp.ipc.request_table cimport sw_request_want_ack
 from swhttp.ipc.scoreboard cimport SLOT_APP_ERRORS
 
 from swhttp.adapters.errors import ClientDisconnected, InvalidResponse
+from swhttp.adapters.files import open_file
 
 cdef extern from "Python.h":
     ctypedef enum PySendResult:
@@ -58,7 +63,10 @@ cdef dict METHODS = {method.encode(): method for method in
                      ("HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")}
 cdef str HTTP_1_0 = "1.0"
 cdef str ASGI = "asgi"
-cdef dict VERSIONS = {"version": "3.0", "spec_version": "2.4"}
+cdef dict VERSIONS = {"version": "3.0", "spec_version": "2.5"}
+# The inner dicts are everybody's: a fresh copy of each for each request would cost more than all else in its scope.
+cdef dict EXTENSIONS_1_1 = {"http.response.trailers": {}, "http.response.early_hint": {}, "http.response.pathsend": {}}
+cdef dict EXTENSIONS_1_0 = {"http.response.pathsend": {}}
 cdef str TYPE = "type"
 cdef str METHOD = "method"
 cdef str PATH = "path"
@@ -74,15 +82,11 @@ cdef str BODY = "body"
 cdef str MORE_BODY = "more_body"
 cdef str RESPONSE_START = "http.response.start"
 cdef str RESPONSE_BODY = "http.response.body"
+cdef str TRAILERS_MESSAGE = "http.response.trailers"
+cdef str EARLY_HINT = "http.response.early_hint"
+cdef str PATHSEND = "http.response.pathsend"
 cdef str DISCONNECT = "http.disconnect"
 cdef str REQUEST = "http.request"
-
-
-cdef bytes _octets(object value):
-    """Header names, values and bodies are byte strings; bytearray and memoryview will do, str will not."""
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return bytes(value)
-    raise InvalidResponse(f"expected a byte string, not {value!r:.100}")
 
 
 cdef class AsgiAdapter:
@@ -101,6 +105,7 @@ cdef class AsgiAdapter:
         self.peers = Peers(outlet, binds)
         self.targets = AsgiTargets()
         self.waiting = [{} for _ in range(reactors)]
+        self.streams = [{} for _ in range(reactors)]
         self.crowded = []
         self.spare = []
         # Every key that a scope has, so that filling it in never makes the copy grow.
@@ -119,9 +124,14 @@ cdef class AsgiAdapter:
             exchange = AsgiExchange(self.outlet, self)
         exchange.open(reactor, descriptor)
         exchange.finished = exchange.is_waiting = exchange.owes_end = False
+        exchange.delivered = exchange.trailed = False
+        exchange.expects = (exchange.block.flags & SW_BLOCK_EXPECTS) != 0
         exchange.turn_calls = 0
         self.active += 1
         try:
+            if descriptor.type == EVENT_PACKAGE_START:
+                exchange.stream = Stream()
+                (<dict>self.streams[reactor])[exchange.request_id] = exchange
             self._fill(exchange)
         except BaseException as error:  # out of memory, say: this request fails, the others do not
             self.ended(exchange, error)
@@ -142,6 +152,9 @@ cdef class AsgiAdapter:
             scope[METHOD] = METHODS.get(method) or method.decode("latin-1")
         if block.http_minor == 0:
             scope["http_version"] = HTTP_1_0
+            PyDict_SetItem(scope, EXTENSIONS, PyDict_Copy(EXTENSIONS_1_0))
+        else:
+            PyDict_SetItem(scope, EXTENSIONS, PyDict_Copy(EXTENSIONS_1_1))
         if block.flags & SW_BLOCK_TLS:
             scope["scheme"] = "https"
         target = self.targets.read(block)
@@ -155,7 +168,6 @@ cdef class AsgiAdapter:
         PyDict_SetItem(scope, SERVER, <object>peer.server)
         PyDict_SetItem(scope, ASGI, PyDict_Copy(VERSIONS))
         PyDict_SetItem(scope, STATE, PyDict_Copy(self.state))
-        PyDict_SetItem(scope, EXTENSIONS, {})
         exchange.scope = scope
         return 0
 
@@ -187,6 +199,12 @@ cdef class AsgiAdapter:
         exchange.owes_end = False  # it may be among the crowded twice: for a send() that was cancelled, too
         self.active -= 1
         exchange.scope = exchange.body = None
+        if exchange.stream is not None:
+            exchange.stream = None
+            exchange.owes_credit = False
+            (<dict>self.streams[exchange.reactor]).pop(exchange.request_id, None)
+        if exchange.trailing:
+            exchange.trailers = None
         if exchange.is_waiting:
             (<dict>self.waiting[exchange.reactor]).pop(exchange.request_id, None)
         if exchange.waiters:
@@ -199,6 +217,23 @@ cdef class AsgiAdapter:
             self.spare.append(exchange)
         else:
             exchange.receive_method = exchange.send_method = None
+        return 0
+
+    cdef int chunk(self, int reactor, const sw_descriptor *descriptor) except -1:
+        """More of a request body. Nobody looks at what comes late: once the final frame is out, the block may hold
+        anything."""
+        cdef AsgiExchange exchange
+        cdef bint last = descriptor.type == EVENT_PACKAGE_END
+        cdef dict streams = <dict>self.streams[reactor]
+        found = streams.get(descriptor.request_id)
+        if found is None:
+            return 0
+        exchange = <AsgiExchange>found
+        if last:
+            del streams[descriptor.request_id]
+        if not exchange.complete:
+            exchange.stream.add(self.outlet.chunk(reactor, descriptor), last)
+            exchange.wake()
         return 0
 
     cdef int news(self, int reactor, uint64_t request_id) except -1:
@@ -225,6 +260,9 @@ cdef class AsgiAdapter:
             crowded.reverse()
             while crowded:
                 exchange = <AsgiExchange>crowded.pop()
+                if exchange.owes_credit:
+                    exchange.owes_credit = False
+                    exchange.give_credit()
                 if exchange.owes_end:
                     self._settle(exchange)
                 else:
@@ -236,7 +274,7 @@ cdef class AsgiAdapter:
         cdef AsgiExchange exchange
         for exchange in self.crowded:
             self.outlet.want_space(exchange.reactor)
-            if self.outlet.reserve(exchange.reactor, exchange.need) != NULL:
+            if self.outlet.has_room(exchange.reactor, exchange.need):
                 return True
         return False
 
@@ -251,13 +289,13 @@ cdef class AsgiExchange(Exchange):
         self.send_method = self.send
 
     def receive(self):
-        """The next event: http.request with the whole body, then http.disconnect."""
+        """The next event: http.request with the body, or as much of it as has come; then http.disconnect."""
         cdef ReceiveCall call = ReceiveCall.__new__(ReceiveCall)
         call.exchange = self
         return call
 
     def send(self, message):
-        """Take http.response.start or http.response.body. Raises InvalidResponse, ClientDisconnected, RuntimeError."""
+        """Take an http.response message. Raises InvalidResponse, ClientDisconnected, RuntimeError; OSError for a file."""
         cdef SendCall call = SendCall.__new__(SendCall)
         call.exchange = self
         call.message = message
@@ -287,6 +325,19 @@ cdef class AsgiExchange(Exchange):
             self.is_waiting = True
             (<dict>self.adapter.waiting[self.reactor])[self.request_id] = self
         sw_request_want_ack(self.request)
+        return 0
+
+    cdef int give_credit(self) except -1:
+        """Let the reactor post more of the request body."""
+        cdef uint64_t total_bytes
+        if self.complete or self.stream is None:
+            return 0
+        total_bytes = self.stream.credit()
+        if not self.put_credit(total_bytes):
+            self.outlet.want_space(self.reactor)
+            if not self.put_credit(total_bytes) and not self.owes_credit:
+                self.owes_credit = True
+                self.adapter.crowded.append(self)
         return 0
 
 
@@ -379,7 +430,11 @@ cdef class ReceiveCall(Call):
 
     cdef bint advance(self) except -1:
         cdef AsgiExchange exchange = self.exchange
-        if exchange.body is not None:
+        if exchange.stream is not None:
+            if self._from_stream():
+                return True
+        elif exchange.body is not None:
+            exchange.expects = False
             self.value = {TYPE: REQUEST, BODY: exchange.body, MORE_BODY: False}
             exchange.body = None
             return True
@@ -390,6 +445,33 @@ cdef class ReceiveCall(Call):
                 return False
         self.value = {TYPE: DISCONNECT}
         return True
+
+    cdef bint _from_stream(self) except -1:
+        """A body that comes in chunks: True with its next piece, False when there is none (or none any more)."""
+        cdef AsgiExchange exchange = self.exchange
+        cdef Stream stream = exchange.stream
+        cdef bytes data = None
+        if exchange.complete or stream.over:
+            return False
+        if not stream.begun:
+            exchange.expects = False  # this credit brings the 100 Continue
+            data = stream.begin(exchange.body)
+            exchange.body = None
+            exchange.give_credit()
+        if not data:
+            data = stream.take()
+            if data is None:
+                return False
+            if stream.owes_credit():
+                exchange.give_credit()
+        self.value = {TYPE: REQUEST, BODY: data, MORE_BODY: not stream.over}
+        return True
+
+
+cdef int _check_size(AsgiExchange exchange, bytes lines) except -1:
+    if <uint64_t>PyBytes_GET_SIZE(lines) > exchange.outlet.max_payload_bytes:
+        raise InvalidResponse(f"header-lines-too-large: more than {exchange.outlet.max_payload_bytes} bytes")
+    return 0
 
 
 cdef class SendCall(Call):
@@ -406,14 +488,17 @@ cdef class SendCall(Call):
             if kind == RESPONSE_START:
                 self._start()
                 return True
-            if kind != RESPONSE_BODY:
-                raise RuntimeError(f"unexpected ASGI message {kind!r}")
-            self._take_body()
+            if kind == RESPONSE_BODY:
+                self._take_body()
+            else:
+                self._take_other(kind)
         if self._push():
             if exchange.complete:
                 if exchange.waiters:
                     exchange.wake()
                 return True
+            if exchange.trailing and exchange.finished:
+                exchange.delivered = True
             exchange.turn_calls += 1
             if exchange.turn_calls < TURN_CALLS and exchange.turn_bytes < TURN_BYTES:
                 return True
@@ -440,35 +525,117 @@ cdef class SendCall(Call):
         status = self._get(STATUS)
         if not isinstance(status, int):
             raise InvalidResponse(f"status {status!r} is not an integer")
-        if self._get("trailers"):
-            raise RuntimeError("response trailers are not supported")
+        exchange.trailing = bool(self._get("trailers"))
         exchange.head.begin(status)
         for pair in self._get(HEADERS, ()):
             if type(pair) is tuple and len(<tuple>pair) == 2:
                 raw_name, raw_value = <object>(<tuple>pair)[0], <object>(<tuple>pair)[1]
             else:
                 raw_name, raw_value = pair
-            name = <bytes>raw_name if PyBytes_CheckExact(raw_name) else _octets(raw_name)
-            value = <bytes>raw_value if PyBytes_CheckExact(raw_value) else _octets(raw_value)
+            name = <bytes>raw_name if PyBytes_CheckExact(raw_name) else octets(raw_name)
+            value = <bytes>raw_value if PyBytes_CheckExact(raw_value) else octets(raw_value)
             exchange.head.add(<unsigned char *>PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name),
                               <unsigned char *>PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
         exchange.started = True
         return 0
 
+    cdef int _begin_body(self) except -1:
+        cdef AsgiExchange exchange = self.exchange
+        if not exchange.started:
+            raise RuntimeError(f"{self._get(TYPE)} was sent before http.response.start")
+        if exchange.finished:
+            raise RuntimeError(f"{self._get(TYPE)} was sent after the response was complete")
+        if not exchange.complete and exchange.is_gone():
+            raise ClientDisconnected("the client is gone")
+        return 0
+
     cdef int _take_body(self) except -1:
         cdef AsgiExchange exchange = self.exchange
         cdef object body
-        if not exchange.started:
-            raise RuntimeError("http.response.body was sent before http.response.start")
-        if exchange.finished:
-            raise RuntimeError("http.response.body was sent after the response was complete")
+        self._begin_body()
+        body = self._get(BODY, b"")
+        self.body = <bytes>body if PyBytes_CheckExact(body) else octets(body)
+        if not self._get(MORE_BODY, False):
+            exchange.finished = True
+            self.last = not exchange.trailing
+        return 0
+
+    cdef int _take_other(self, object kind) except -1:
+        if kind == TRAILERS_MESSAGE:
+            return self._take_trailers()
+        if kind == EARLY_HINT:
+            return self._take_hints()
+        if kind == PATHSEND:
+            return self._take_file()
+        raise RuntimeError(f"unexpected ASGI message {kind!r}")
+
+    cdef int _take_hints(self) except -1:
+        cdef AsgiExchange exchange = self.exchange
+        if exchange.started:
+            raise RuntimeError("http.response.early_hint was sent after http.response.start")
+        if exchange.is_gone():
+            raise ClientDisconnected("the client is gone")
+        self.what = EARLY_HINTS
+        self.body = hint_lines(self._get("links", ()))
+        _check_size(exchange, self.body)
+        if exchange.block.http_minor == 0:  # it knows no interim responses
+            self.body = b""
+        return 0
+
+    cdef int _take_trailers(self) except -1:
+        cdef AsgiExchange exchange = self.exchange
+        cdef bytes lines
+        if not exchange.trailing:
+            raise RuntimeError("http.response.trailers was not announced by http.response.start")
+        if not exchange.delivered:
+            raise RuntimeError("http.response.trailers was sent before the end of the body")
+        if exchange.trailed:
+            raise RuntimeError("http.response.trailers was sent after the response was complete")
         if not exchange.complete and exchange.is_gone():
             raise ClientDisconnected("the client is gone")
-        body = self._get(BODY, b"")
-        self.body = <bytes>body if PyBytes_CheckExact(body) else _octets(body)
-        self.last = not self._get(MORE_BODY, False)
-        if self.last:
-            exchange.finished = True
+        lines = trailer_lines(self._get(HEADERS, ()))
+        if exchange.trailers is not None:
+            lines = exchange.trailers + lines
+        _check_size(exchange, lines)
+        exchange.trailers = lines
+        self.what = TRAILERS
+        self.body = lines
+        exchange.trailed = self.last = not self._get("more_trailers", False)
+        return 0
+
+    cdef int _take_file(self) except -1:
+        cdef AsgiExchange exchange = self.exchange
+        self._begin_body()
+        fd, self.file_bytes = open_file(self._get(PATH))
+        self.file = OpenFile(fd)
+        self.what = FILE
+        self.body = b""
+        self.last = not exchange.trailing
+        exchange.finished = True
+        return 0
+
+    cdef int _push_once(self) except -1:
+        """As `Exchange.push`, for what is no piece of the body."""
+        cdef AsgiExchange exchange = self.exchange
+        cdef bint done = True
+        if self.what == FILE:
+            exchange.push_file(self.file.fd, 0, self.file_bytes, self.last)
+            return 0
+        exchange.blocked = WAIT_NONE
+        if exchange.complete or exchange.is_gone():
+            return 0
+        if self.what == EARLY_HINTS:
+            done = not self.body or exchange.put_lines(SW_FRAME_INTERIM, 103, self.body)
+        elif self.last and exchange.remaining > 0:
+            exchange._too_short(exchange.remaining)
+            done = exchange.abort()
+        elif self.last and self.body:
+            done = exchange.put_lines(SW_FRAME_TRAILERS | SW_FRAME_LAST, 0, self.body)
+        elif self.last:
+            exchange.push(NULL, 0, True)
+            return 0
+        if not done:
+            exchange.blocked = WAIT_SPACE
         return 0
 
     cdef bint _push(self) except -1:
@@ -476,8 +643,11 @@ cdef class SendCall(Call):
         cdef AsgiExchange exchange = self.exchange
         cdef Wait asked = WAIT_NONE
         while True:
-            self.sent += exchange.push(<unsigned char *>PyBytes_AS_STRING(self.body) + self.sent,
-                                       PyBytes_GET_SIZE(self.body) - self.sent, self.last)
+            if self.what == BODY_PIECE:
+                self.sent += exchange.push(<unsigned char *>PyBytes_AS_STRING(self.body) + self.sent,
+                                           PyBytes_GET_SIZE(self.body) - self.sent, self.last)
+            else:
+                self._push_once()
             if exchange.blocked == WAIT_NONE:
                 if not exchange.complete and exchange.is_gone():
                     raise ClientDisconnected("the client is gone")

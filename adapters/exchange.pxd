@@ -1,7 +1,8 @@
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from swhttp.adapters.head cimport Head
 from swhttp.adapters.outlet cimport Outlet
+from swhttp.adapters.spool cimport Spool
 from swhttp.ipc.frame cimport sw_block, sw_descriptor
 from swhttp.ipc.request_table cimport sw_request_entry
 
@@ -29,15 +30,38 @@ cdef class Exchange:
     cdef bint bodiless        # HEAD, 204, 304: what the app gives as body stays here
     cdef bint overlong        # the body was longer than announced
     cdef bint short           # the body was shorter: the final frame cuts the connection
+    cdef bint expects         # the client waits for 100 Continue, which nobody has asked for
+    cdef bint trailing        # trailers follow the body: its end is not the response's
+    cdef bint measured        # the last byte announced ends the response
+    cdef bint spills          # what a slow client does not take may go to a file
     cdef int64_t remaining    # body bytes announced and not yet given, or SW_NO_LENGTH
     cdef uint64_t body_bytes  # published
     cdef uint64_t turn_bytes  # published since the adapter set it to 0
     cdef uint64_t turn_limit  # `turn_bytes` past which others get a turn
-    cdef uint64_t need        # bytes of the frame for which there was no room
+    cdef uint64_t need        # bytes of the frame for which there was no room; or NEED_CHANNEL with them
+    cdef Spool spool          # the file that the rest of this response goes to, or None
+    cdef str spool_dir
+    cdef uint64_t spool_max_bytes  # how far it may be ahead of its client in files; 0: no files
     cdef void open(self, int reactor, const sw_descriptor *descriptor) noexcept
     cdef Py_ssize_t push(self, const unsigned char *data, Py_ssize_t length, bint last) except -1
+    cdef bint push_file(self, int fd, uint64_t offset, uint64_t length, bint last) except -1
+    cdef bint put_lines(self, uint8_t flags, uint16_t status, bytes lines) noexcept
+    cdef bint put_credit(self, uint64_t total_bytes) noexcept
     cdef bint fail(self) noexcept
     cdef bint abort(self) noexcept
     cdef bint is_gone(self) noexcept
-    cdef int _open_response(self, Py_ssize_t length, bint last) except -1
-    cdef bint _put(self, uint8_t flags, const unsigned char *body, Py_ssize_t body_len) noexcept
+    cdef int _open_response(self, int64_t length, bint last) except -1
+    cdef void _too_short(self, int64_t missing)
+    cdef bint _is_slow(self) noexcept
+    cdef Py_ssize_t _put_apart(self, const unsigned char *data, Py_ssize_t rest, bint last) except -2
+    cdef Py_ssize_t _put_block(self, const unsigned char *data, Py_ssize_t rest, bint last) noexcept
+    cdef Py_ssize_t _put_spooled(self, const unsigned char *data, Py_ssize_t rest, bint last,
+                                 uint64_t ahead) except -2
+    cdef int _put_file(self, uint8_t flags, int fd, uint64_t offset, uint64_t length, bint passed) except -1
+    cdef bint _begin_spool(self) except -1
+    cdef int _spool_failed(self, error) except -1
+    cdef uint8_t _flags(self, bint final) noexcept
+    cdef void _given(self, uint64_t step) noexcept
+    cdef uint64_t _frame_bytes(self, uint32_t inline_len) noexcept
+    cdef bint _put(self, uint8_t type, uint8_t flags, const void *payload, uint32_t payload_len,
+                   uint32_t body_len) noexcept

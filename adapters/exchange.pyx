@@ -6,18 +6,38 @@ the adapter awaits or blocks.
 
     open --> started --> opened --> complete
        \\--------\\----------\\------^      fail(): 500, if nothing is out yet;  abort(): cut, if something is
+
+Three ways for the body, one after the other as need be; the reactor sends frames in their order, so each piece may
+take another:
+
+ * inline, what fits one frame (RESPONSE_SMALL);
+ * in a block of the slot's arena, what is larger (RESPONSE_SHM). A full arena leaves inline pieces, or a file;
+ * in a file (RESPONSE_TMPFILE): one of the app's (`push_file`), or a temp file of ours, the spool. The adapter of an
+   app that blocks its thread allows it (`spool_max_bytes`): then a client that is slow, or a full arena, sends the rest
+   of that response to the spool, and the thread is free. When the disk fails, the response goes on as without one.
 """
 
 import logging
+import os
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.errno cimport EAGAIN
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from swhttp.adapters.outlet cimport Outlet
-from swhttp.ipc.frame cimport (RESPONSE_SMALL, SW_BLOCK_HEAD_METHOD, SW_FRAME_ABORT, SW_FRAME_HEAD, SW_FRAME_LAST,
-                               SW_NO_LENGTH, sw_descriptor, sw_frame, sw_frame_bytes)
-from swhttp.ipc.request_table cimport sw_request_acked, sw_request_closed
-from swhttp.ipc.scoreboard cimport SLOT_DROPPED
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+
+from swhttp.adapters.outlet cimport NEED_CHANNEL, Outlet
+from swhttp.adapters.spool cimport Spool
+from swhttp.ipc.frame cimport (EVENT_CREDIT, RESPONSE_SHM, RESPONSE_SMALL, RESPONSE_TMPFILE, SW_BLOCK_HEAD_METHOD,
+                               SW_FRAME_ABORT, SW_FRAME_CLOSE, SW_FRAME_HEAD, SW_FRAME_LAST, SW_NO_LENGTH,
+                               sw_descriptor, sw_file_ref, sw_frame, sw_frame_bytes, sw_shm_ref)
+from swhttp.ipc.request_table cimport sw_request_acked, sw_request_closed, sw_request_is_full
+from swhttp.ipc.scoreboard cimport (SLOT_ARENA_FULL, SLOT_CREDITS, SLOT_DROPPED, SLOT_FILE_FRAMES, SLOT_SHM_FRAMES,
+                                    SLOT_SPILLED_BYTES)
+
+cdef enum:
+    NO_PLACE = -1            # neither arena nor spool takes it
+    SPOOL_STEP = 1048576     # bytes of one write to the spool, at most
 
 cdef object logger = logging.getLogger("swhttp.worker")
 cdef bytes ERROR_TYPE = b"text/plain; charset=utf-8"
@@ -29,7 +49,8 @@ cdef class Exchange:
 
     def __cinit__(self, Outlet outlet, *args):
         self.outlet = outlet
-        self.head = Head(outlet.max_payload_bytes)
+        # A head must fit one frame beside a reference to a block or file.
+        self.head = Head(outlet.max_payload_bytes - sizeof(sw_file_ref))
         self.turn_limit = ~<uint64_t>0
 
     cdef void open(self, int reactor, const sw_descriptor *descriptor) noexcept:
@@ -41,7 +62,8 @@ cdef class Exchange:
         self.is_head = (self.block.flags & SW_BLOCK_HEAD_METHOD) != 0
         self.blocked = WAIT_NONE
         self.started = self.opened = self.complete = self.gone = False
-        self.overlong = self.short = False
+        self.overlong = self.short = self.expects = self.trailing = False
+        self.spills = self.spool_max_bytes != 0
         self.body_bytes = self.turn_bytes = 0
 
     cdef bint is_gone(self) noexcept:
@@ -61,7 +83,7 @@ cdef class Exchange:
         """
         cdef Py_ssize_t done = 0, end = length, step, room
         cdef uint8_t flags
-        cdef bint final
+        cdef bint final, inline_only = False
         self.blocked = WAIT_NONE
         if not self.opened:
             self._open_response(length, last)
@@ -73,16 +95,25 @@ cdef class Exchange:
                 if not self.overlong:
                     self.overlong = True
                     logger.error("the app's response is longer than its Content-Length: cut there")
-            elif last and length < self.remaining and not self.short:
-                self.short = True
-                logger.error("the app's response is %d bytes shorter than its Content-Length: connection cut",
-                             self.remaining - length)
+            elif last and length < self.remaining:
+                self._too_short(self.remaining - length)
         while not self.complete:
             step = end - done
             room = <Py_ssize_t>(self.outlet.max_payload_bytes - (0 if self.opened else self.head.length))
+            if (step > room or (self.spool is not None and step > 0)) and not inline_only:
+                step = self._put_apart(data + done, step, last)
+                if step > 0:
+                    done += step
+                    continue
+                if step != NO_PLACE:
+                    if self.blocked == WAIT_NONE:  # the client is gone
+                        break
+                    return done
+                inline_only = True
+                continue
             if step > room:
                 step = room
-            final = done + step == end and (last or (self.remaining == step and not self.bodiless))
+            final = done + step == end and (last or (self.measured and self.remaining == step))
             if not final:
                 if step == 0 and self.opened:
                     break
@@ -91,22 +122,56 @@ cdef class Exchange:
                 if self.turn_bytes >= self.turn_limit:
                     self.blocked = WAIT_TURN
                     return done
-                if self.body_bytes - sw_request_acked(self.request) > self.outlet.high_water_bytes:
+                if self._is_slow():
+                    if self.spills and sw_request_is_full(self.request) and self._begin_spool():
+                        continue
                     self.blocked = WAIT_ACK
                     return done
             flags = 0
             if final:
                 flags = SW_FRAME_LAST | SW_FRAME_ABORT if self.short else SW_FRAME_LAST
-            if not self._put(flags, data + done, step):
+            if not self._put(RESPONSE_SMALL, flags, data + done, <uint32_t>step, <uint32_t>step):
                 self.blocked = WAIT_SPACE
                 return done
             done += step
             self.turn_bytes += step
+            self.body_bytes += step
             if self.remaining != SW_NO_LENGTH:
                 self.remaining -= step
         return length
 
-    cdef int _open_response(self, Py_ssize_t length, bint last) except -1:
+    cdef bint push_file(self, int fd, uint64_t offset, uint64_t length, bint last) except -1:
+        """Publish a part of a regular file as body, which `last` says is all or the rest of it.
+
+        False: nothing was done, wait for what `blocked` says and repeat. What goes past the announced length stays
+        here. The fd stays the caller's. Raises OSError when the file cannot be passed on; nothing was done then.
+        """
+        cdef bint final
+        self.blocked = WAIT_NONE
+        if not self.opened:
+            self._open_response(<int64_t>length, last)
+        if not self.bodiless and self.remaining != SW_NO_LENGTH and length > <uint64_t>self.remaining:
+            length = <uint64_t>self.remaining
+        if self.bodiless or length == 0:
+            self.push(NULL, 0, last)
+            return self.blocked == WAIT_NONE
+        if self.complete or self.is_gone():
+            return True
+        if self.remaining != SW_NO_LENGTH and last and <int64_t>length < self.remaining:
+            self._too_short(self.remaining - <int64_t>length)
+        final = last or (self.measured and <uint64_t>self.remaining == length)
+        if self._put_file(self._flags(final), fd, offset, length, True) == 0:
+            self.blocked = WAIT_SPACE
+            return False
+        self._given(length)
+        return True
+
+    cdef void _too_short(self, int64_t missing):
+        if not self.short:
+            self.short = True
+            logger.error("the app's response is %d bytes shorter than its Content-Length: connection cut", missing)
+
+    cdef int _open_response(self, int64_t length, bint last) except -1:
         """The first body bytes are here: now the framing is known."""
         cdef int status = self.head.status
         self.bodiless = self.is_head or status == 204 or status == 304
@@ -114,12 +179,193 @@ cdef class Exchange:
                 not self.bodiless or (self.is_head and length and status != 204 and status != 304)):
             self.head.announce(length)
         self.remaining = SW_NO_LENGTH if self.bodiless else self.head.content_length
+        self.measured = not self.trailing
         return 0
 
-    cdef bint _put(self, uint8_t flags, const unsigned char *body, Py_ssize_t body_len) noexcept:
-        """Write and publish one frame: the head in the first. False while there is no room."""
+    cdef bint _is_slow(self) noexcept:
+        """Is the response as far ahead of its client as it may be?"""
+        return self.body_bytes - sw_request_acked(self.request) > self.outlet.high_water_bytes
+
+    cdef uint8_t _flags(self, bint final) noexcept:
+        if not final:
+            return 0
+        return SW_FRAME_LAST | SW_FRAME_ABORT if self.short else SW_FRAME_LAST
+
+    cdef void _given(self, uint64_t step) noexcept:
+        """So many body bytes are published."""
+        self.turn_bytes += step
+        self.body_bytes += step
+        if self.remaining != SW_NO_LENGTH:
+            self.remaining -= <int64_t>step
+
+    # ---- bodies outside the ring
+
+    cdef Py_ssize_t _put_apart(self, const unsigned char *data, Py_ssize_t rest, bint last) except -2:
+        """Put what is too large for one frame, or follows what is in the spool, into one block or into the spool.
+
+        Returns how many bytes. 0: none now, `blocked` says why, or the client is gone. NO_PLACE: inline, then.
+        """
+        cdef uint64_t ahead
+        cdef Py_ssize_t put
+        if self.is_gone():
+            return 0
+        if self.turn_bytes >= self.turn_limit:
+            self.blocked = WAIT_TURN
+            return 0
+        ahead = self.body_bytes - sw_request_acked(self.request)
+        if self.spool is None:
+            if ahead > self.outlet.high_water_bytes:
+                if not (self.spills and sw_request_is_full(self.request) and self._begin_spool()):
+                    self.blocked = WAIT_ACK
+                    return 0
+            else:
+                put = self._put_block(data, rest, last)
+                if put != NO_PLACE:
+                    return put
+                self.outlet.line[SLOT_ARENA_FULL] += 1
+                if not self.spills or not self._begin_spool():
+                    return NO_PLACE
+        return self._put_spooled(data, rest, last, ahead)
+
+    cdef Py_ssize_t _put_block(self, const unsigned char *data, Py_ssize_t rest, bint last) noexcept:
+        """Into one block of the arena, as `_put_apart`. Ring room first: a full ring must not lose a block."""
+        cdef uint64_t size = self._frame_bytes(sizeof(sw_shm_ref))
+        cdef sw_shm_ref reference
+        cdef uint32_t room
+        cdef unsigned char *at
+        if self.outlet.reserve(self.reactor, size) == NULL:
+            self.need = size
+            self.blocked = WAIT_SPACE
+            return 0
+        at = self.outlet.shm_take(rest, &room, &reference.block)
+        if at == NULL:
+            return NO_PLACE
+        reference.zero = 0
+        if rest < <Py_ssize_t>room:
+            room = <uint32_t>rest
+        memcpy(at, data, room)
+        self._put(RESPONSE_SHM,
+                  self._flags(room == rest and (last or (self.measured and self.remaining == rest))),
+                  &reference, sizeof(reference), room)
+        self.outlet.line[SLOT_SHM_FRAMES] += 1
+        self._given(room)
+        return room
+
+    cdef Py_ssize_t _put_spooled(self, const unsigned char *data, Py_ssize_t rest, bint last,
+                                 uint64_t ahead) except -2:
+        """Into the spool, as `_put_apart`. `ahead`: bytes that the client has not taken."""
+        cdef uint64_t step
+        cdef int put
+        if ahead >= self.spool_max_bytes:
+            self.blocked = WAIT_ACK
+            return 0
+        step = min(<uint64_t>rest, <uint64_t>SPOOL_STEP, self.spool_max_bytes - ahead)
+        # Before the work of writing. It holds for no longer than the GIL is ours: `_put_file` asks again.
+        if self.outlet.reserve(self.reactor, self._frame_bytes(sizeof(sw_file_ref))) == NULL:
+            self.need = self._frame_bytes(sizeof(sw_file_ref))
+            self.blocked = WAIT_SPACE
+            return 0
+        try:
+            if self.spool.offset >= self.spool_max_bytes:
+                # What was sent from it cannot be written over: the socket may still refer to its pages. So a new one,
+                # and the old one goes when the reactor is through with it.
+                self.spool = Spool(self.spool_dir)
+            step = self.spool.write(data, step)
+            put = self._put_file(
+                self._flags(step == <uint64_t>rest and (last or (self.measured and self.remaining == rest))),
+                self.spool.fd, self.spool.offset, step, not self.spool.passed)
+        except OSError as error:
+            self._spool_failed(error)
+            return NO_PLACE
+        if put == 0:  # what was written will be written again: only what is published moves the offset
+            self.blocked = WAIT_SPACE
+            return 0
+        self.spool.passed = True
+        self.spool.offset += step
+        self.outlet.line[SLOT_SPILLED_BYTES] += step
+        self._given(step)
+        return <Py_ssize_t>step
+
+    cdef bint _begin_spool(self) except -1:
+        try:
+            self.spool = Spool(self.spool_dir)
+        except OSError as error:
+            self._spool_failed(error)
+            return False
+        return True
+
+    cdef int _spool_failed(self, error) except -1:
+        """Nothing is lost: what comes from here on waits for its client."""
+        self.spool = None
+        self.spills = False
+        logger.warning("reason=spool-failed directory=%s: %s; this response waits for its client", self.spool_dir,
+                       os.strerror(error.errno) if error.errno else error)
+        return 0
+
+    cdef int _put_file(self, uint8_t flags, int fd, uint64_t offset, uint64_t length, bint passed) except -1:
+        """Publish a frame that refers to a file. `passed`: pass it to the reactor before. 0: no room now."""
+        cdef uint64_t size = self._frame_bytes(sizeof(sw_file_ref))
+        cdef sw_file_ref reference
+        cdef int error
+        if self.outlet.reserve(self.reactor, size) == NULL:
+            self.need = size
+            return 0
+        if passed:
+            error = self.outlet.pass_file(self.reactor, fd, self.request_id)
+            if error == EAGAIN:
+                self.need = size | NEED_CHANNEL
+                return 0
+            if error != 0:
+                raise OSError(error, f"a file cannot be passed on: {os.strerror(error)}")
+        reference.offset, reference.length, reference.passed, reference.zero = offset, length, passed, 0
+        self._put(RESPONSE_TMPFILE, flags, &reference, sizeof(reference), 0)
+        self.outlet.line[SLOT_FILE_FRAMES] += 1
+        return 1
+
+    # ---- frames
+
+    cdef uint64_t _frame_bytes(self, uint32_t inline_len) noexcept:
+        return sw_frame_bytes(0 if self.opened else self.head.length, inline_len)
+
+    cdef bint _put(self, uint8_t type, uint8_t flags, const void *payload, uint32_t payload_len,
+                   uint32_t body_len) noexcept:
+        """Write and publish one frame: the head in the first. False while there is no room.
+
+        `payload`: what follows the head in the ring, the body itself or a reference to it.
+        """
         cdef uint32_t head_len = 0 if self.opened else <uint32_t>self.head.length
-        cdef uint64_t size = sw_frame_bytes(head_len, body_len)
+        cdef uint64_t size = sw_frame_bytes(head_len, payload_len)
+        cdef unsigned char *at = self.outlet.reserve(self.reactor, size)
+        cdef sw_frame *frame = <sw_frame *>at
+        if at == NULL:
+            self.need = size
+            return False
+        frame.size = <uint32_t>size
+        frame.type = type
+        frame.status = 0
+        frame.request_id = self.request_id
+        frame.content_length = SW_NO_LENGTH
+        frame.head_len = head_len
+        frame.body_len = body_len
+        if head_len:
+            flags |= SW_FRAME_HEAD | self.head.flags
+            if self.expects:  # nobody knows whether the body will come
+                flags |= SW_FRAME_CLOSE
+            frame.status = <unsigned short>self.head.status
+            frame.content_length = self.head.content_length
+            memcpy(at + sizeof(sw_frame), self.head.data, head_len)
+            self.opened = True
+        frame.flags = flags
+        if payload_len:
+            memcpy(at + sizeof(sw_frame) + head_len, payload, payload_len)
+        if flags & SW_FRAME_LAST:
+            self.complete = True
+        self.outlet.publish(self.reactor, size, self.complete)
+        return True
+
+    cdef bint put_lines(self, uint8_t flags, uint16_t status, bytes lines) noexcept:
+        """Publish lines that are not the head's: of an interim response, or trailers. False while there is no room."""
+        cdef uint64_t size = sw_frame_bytes(PyBytes_GET_SIZE(lines), 0)
         cdef unsigned char *at = self.outlet.reserve(self.reactor, size)
         cdef sw_frame *frame = <sw_frame *>at
         if at == NULL:
@@ -127,28 +373,40 @@ cdef class Exchange:
             return False
         frame.size = <uint32_t>size
         frame.type = RESPONSE_SMALL
-        frame.status = 0
+        frame.flags = flags
+        frame.status = status
         frame.request_id = self.request_id
         frame.content_length = SW_NO_LENGTH
-        frame.head_len = head_len
-        frame.body_len = <uint32_t>body_len
-        if head_len:
-            flags |= SW_FRAME_HEAD | self.head.flags
-            frame.status = <unsigned short>self.head.status
-            frame.content_length = self.head.content_length
-            memcpy(at + sizeof(sw_frame), self.head.data, head_len)
-            self.opened = True
-        frame.flags = flags
-        if body_len:
-            memcpy(at + sizeof(sw_frame) + head_len, body, body_len)
-            self.body_bytes += body_len
+        frame.head_len = <uint32_t>PyBytes_GET_SIZE(lines)
+        frame.body_len = 0
+        memcpy(at + sizeof(sw_frame), PyBytes_AS_STRING(lines), PyBytes_GET_SIZE(lines))
         if flags & SW_FRAME_LAST:
             self.complete = True
         self.outlet.publish(self.reactor, size, self.complete)
         return True
 
+    cdef bint put_credit(self, uint64_t total_bytes) noexcept:
+        """Let the reactor post the request body up to `total_bytes` of it. False while there is no room."""
+        cdef sw_frame *frame = <sw_frame *>self.outlet.reserve(self.reactor, sizeof(sw_frame))
+        if frame == NULL:
+            self.need = sizeof(sw_frame)
+            return False
+        frame.size = sizeof(sw_frame)
+        frame.type = EVENT_CREDIT
+        frame.flags = 0
+        frame.status = 0
+        frame.request_id = self.request_id
+        frame.content_length = <int64_t>total_bytes
+        frame.head_len = frame.body_len = 0
+        self.outlet.publish(self.reactor, sizeof(sw_frame), False)
+        self.outlet.line[SLOT_CREDITS] += 1
+        return True
+
+    # ---- ends
+
     cdef bint fail(self) noexcept:
         """The app failed: 500 when nothing is out yet, else cut. False while there is no room: call again."""
+        cdef uint32_t length = 0 if self.is_head else <uint32_t>len(ERROR_BODY)
         if self.complete:
             return True
         if self.opened or self.is_gone():
@@ -159,11 +417,11 @@ cdef class Exchange:
             self.head.announce(len(ERROR_BODY))
         except Exception:
             return self.abort()
-        return self._put(SW_FRAME_LAST, ERROR_BODY, 0 if self.is_head else len(ERROR_BODY))
+        return self._put(RESPONSE_SMALL, SW_FRAME_LAST, <const char *>ERROR_BODY, length, length)
 
     cdef bint abort(self) noexcept:
         """End without a whole response. False while there is no room: call again."""
         if self.complete:
             return True
         self.opened = True  # no head any more
-        return self._put(SW_FRAME_LAST | SW_FRAME_ABORT, NULL, 0)
+        return self._put(RESPONSE_SMALL, SW_FRAME_LAST | SW_FRAME_ABORT, NULL, 0, 0)

@@ -7,6 +7,8 @@ Contract: every call is made with the GIL held, which is the lock between thread
 release it between `reserve` and `publish`.
 """
 
+from libc.errno cimport EBADF
+
 
 cdef class Outlet:
     """Where an adapter reads requests and puts response frames.
@@ -23,6 +25,14 @@ cdef class Outlet:
         """The request itself, readable until its final frame is published."""
         return NULL
 
+    cdef const sw_chunk *chunk(self, int reactor, const sw_descriptor *descriptor) noexcept:
+        """More of a request body, readable until credit says that it was read, or the final frame is published."""
+        return NULL
+
+    cdef int body_file(self, int reactor, uint64_t request_id) except -2:
+        """The fd that came with a request, which is the caller's from here on; -1: none came."""
+        return -1
+
     cdef bint address(self, int reactor, uint32_t row, uint64_t generation, sw_address *address) noexcept:
         """Copy a session's addresses; False when the connection is gone."""
         return False
@@ -30,6 +40,21 @@ cdef class Outlet:
     cdef unsigned char *reserve(self, int reactor, uint64_t length) noexcept:
         """Room for a frame, or NULL while there is none."""
         return NULL
+
+    cdef bint has_room(self, int reactor, uint64_t need) noexcept:
+        """Is there room for what `Exchange.need` says?"""
+        return False
+
+    cdef unsigned char *shm_take(self, uint64_t length, uint32_t *room, uint32_t *block) noexcept:
+        """A free block of the slot's arena, at best one of `length` bytes: `room` says; NULL while there is none.
+
+        It must be published: reserve the frame before.
+        """
+        return NULL
+
+    cdef int pass_file(self, int reactor, int fd, uint64_t request_id) noexcept:
+        """Pass a file to the reactor, before the frame that refers to it: 0, or an errno; EAGAIN: no room now."""
+        return EBADF
 
     cdef void publish(self, int reactor, uint64_t length, bint last) noexcept:
         """Publish the frame just reserved and see that the reactor learns of it."""
@@ -44,7 +69,7 @@ cdef class Outlet:
     cdef int wait(self, int reactor, uint64_t request_id, uint64_t need) except -1:
         """Block this thread, without the GIL, until there may be news since `watch` or the last `wait`.
 
-        need: bytes of the frame that had no room, or 0. It may return early: the caller tries, asks, waits again.
+        need: what had no room (`Exchange.need`), or 0. It may return early: the caller tries, asks, waits again.
         """
         raise RuntimeError("this worker's loop does not block")
 

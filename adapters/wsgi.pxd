@@ -16,8 +16,11 @@ cdef class WsgiAdapter:
     cdef Peers peers
     cdef WsgiTargets targets
     cdef list spare
+    cdef str spool_dir
+    cdef uint64_t spool_max_bytes
     cdef int run(self, int reactor, const sw_descriptor *descriptor) except -1
     cdef dict _environ(self, int reactor, const sw_block *block)
+    cdef int _respond_to_file(self, WsgiExchange exchange) except -1
     cdef int _respond(self, WsgiExchange exchange, dict environ) except -1
 
 
@@ -25,5 +28,8 @@ cdef class WsgiExchange(Exchange):
     cdef object start_method
     cdef object write_method
     cdef int out(self, object data, bint last) except -1
+    cdef int _go_on(self, const unsigned char *at, Py_ssize_t rest, bint last) except -1
     cdef int answer(self, object result) except -1
+    cdef int answer_file(self, object wrapper) except -1
+    cdef int out_file(self, int fd, uint64_t offset, uint64_t length) except -1
     cdef int settle(self) except -1

@@ -4,5 +4,12 @@ from swhttp.adapters.outlet import Outlet
 
 class WsgiAdapter:
     def __init__(
-        self, outlet: Outlet, app: Any, binds: tuple[str, ...], multithread: bool, software: str
+        self,
+        outlet: Outlet,
+        app: Any,
+        binds: tuple[str, ...],
+        multithread: bool,
+        software: str,
+        spool_dir: str,
+        spool_max_bytes: int,
     ) -> None: ...

@@ -5,13 +5,13 @@ its outlet, without the GIL) when a client is slow. It never touches a ring exce
 
 Where PEP 3333 leaves a choice: a body is whole before the app is called, so `wsgi.input_terminated` is true and
 CONTENT_LENGTH is always right when there is a body; fields of one name are joined by ',' (cookies by '; ');
-`wsgi.file_wrapper` only iterates.
+what `wsgi.file_wrapper` wraps is sent by the reactor when it is a regular file (files.py), and read here otherwise.
 """
 
 import io
 import logging
+import os
 import sys
-from wsgiref.util import FileWrapper
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Copy, PyDict_SetItem
@@ -19,6 +19,7 @@ from cpython.list cimport PyList_CheckExact
 from cpython.ref cimport PyObject
 from cpython.tuple cimport PyTuple_CheckExact
 
+from libc.stdint cimport uint64_t
 from libc.string cimport memcmp
 
 from swhttp.adapters.cache cimport CacheRow
@@ -29,11 +30,12 @@ from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.peers cimport PeerRow, Peers
 from swhttp.adapters.sharing cimport SW_KEPT_REFERENCES, sw_references, sw_unshared
 from swhttp.adapters.targets cimport WsgiTargets
-from swhttp.ipc.frame cimport SW_BLOCK_TLS, sw_block, sw_descriptor
+from swhttp.ipc.frame cimport SW_BLOCK_BODY_FILE, SW_BLOCK_TLS, sw_block, sw_descriptor
 from swhttp.ipc.request_table cimport sw_request_want_ack
 from swhttp.ipc.scoreboard cimport SLOT_APP_ERRORS
 
 from swhttp.adapters.errors import InvalidResponse
+from swhttp.adapters.files import FileWrapper, part_of
 
 cdef extern from "Python.h":
     int PyUnicode_KIND(object text)
@@ -72,16 +74,20 @@ cdef class WsgiAdapter:
     """Runs requests.
 
     outlet: where frames go; app: the WSGI callable; binds: texts of the listeners; multithread: does the worker
-    have several threads; software: for SERVER_SOFTWARE.
+    have several threads; software: for SERVER_SOFTWARE; spool_dir, spool_max_bytes: where, and how far, a response may
+    be ahead of a slow client, 0: not in files.
     """
 
-    def __init__(self, Outlet outlet, app, tuple binds, bint multithread, str software):
+    def __init__(self, Outlet outlet, app, tuple binds, bint multithread, str software, str spool_dir,
+                 uint64_t spool_max_bytes):
         self.outlet = outlet
         self.app = app
         self.fields = WsgiFields()
         self.peers = Peers(outlet, binds)
         self.targets = WsgiTargets()
         self.spare = []
+        self.spool_dir = spool_dir
+        self.spool_max_bytes = spool_max_bytes
         # Its copies get HTTP_ variables added. A dict grows at the 22nd key, and copies as it is: with more keys
         # than that here, no copy has to grow for the usual request.
         self.template = {
@@ -104,15 +110,20 @@ cdef class WsgiAdapter:
         if self.spare:
             exchange = <WsgiExchange>self.spare.pop()
         else:
-            exchange = WsgiExchange(self.outlet)
+            exchange = WsgiExchange(self.outlet, self.spool_dir, self.spool_max_bytes)
         exchange.open(reactor, descriptor)
         try:
-            self._respond(exchange, self._environ(reactor, exchange.block))
+            if exchange.block.flags & SW_BLOCK_BODY_FILE:
+                self._respond_to_file(exchange)
+            else:
+                self._respond(exchange, self._environ(reactor, exchange.block))
         except BaseException as error:
             self.outlet.line[SLOT_APP_ERRORS] += 1
             logger.error("exception in the WSGI app", exc_info=error)
         if not exchange.complete:
             exchange.settle()
+        if exchange.spool is not None:
+            exchange.spool = None
         if (sw_references(<PyObject *>exchange) == SW_KEPT_REFERENCES and len(self.spare) < MAX_SPARE
                 and sw_unshared(<PyObject *>exchange.start_method) and sw_unshared(<PyObject *>exchange.write_method)):
             self.spare.append(exchange)
@@ -120,13 +131,30 @@ cdef class WsgiAdapter:
             exchange.start_method = exchange.write_method = None
         return 0
 
+    cdef int _respond_to_file(self, WsgiExchange exchange) except -1:
+        """The request's body came in a file."""
+        cdef int fd = self.outlet.body_file(exchange.reactor, exchange.request_id)
+        cdef dict environ
+        if fd < 0:
+            logger.error("reason=body-file-lost: a request body came in a file, and no fd was free for it")
+            return 0
+        with io.open(fd, "rb") as body:
+            body.seek(0)
+            environ = self._environ(exchange.reactor, exchange.block)
+            environ["wsgi.input"] = body
+            environ["CONTENT_LENGTH"] = str(os.fstat(fd).st_size)
+            return self._respond(exchange, environ)
+
     cdef int _respond(self, WsgiExchange exchange, dict environ) except -1:
         cdef object result = self.app(environ, exchange.start_method)
         cdef object close
         if PyList_CheckExact(result) or PyTuple_CheckExact(result):
             return exchange.answer(result)
         try:
-            exchange.answer(result)
+            if type(result) is FileWrapper:
+                exchange.answer_file(result)
+            else:
+                exchange.answer(result)
         finally:
             close = getattr(result, "close", None)
             if close is not None:
@@ -169,7 +197,9 @@ cdef class WsgiAdapter:
 cdef class WsgiExchange(Exchange):
     """One request: the two callables that the app gets, and the body on its way out."""
 
-    def __cinit__(self, Outlet outlet):
+    def __cinit__(self, Outlet outlet, str spool_dir, uint64_t spool_max_bytes):
+        self.spool_dir = spool_dir
+        self.spool_max_bytes = spool_max_bytes
         self.start_method = self.start_response
         self.write_method = self.write
 
@@ -239,6 +269,10 @@ cdef class WsgiExchange(Exchange):
         done = self.push(at, rest, last)
         if self.blocked == WAIT_NONE:
             return 0
+        return self._go_on(at + done, rest - done, last)
+
+    cdef int _go_on(self, const unsigned char *at, Py_ssize_t rest, bint last) except -1:
+        cdef Py_ssize_t done = 0
         self.outlet.watch(self.reactor, self.request_id)
         try:
             while True:
@@ -253,6 +287,33 @@ cdef class WsgiExchange(Exchange):
                     return 0
                 if done == 0:
                     self.outlet.wait(self.reactor, self.request_id, self.need if self.blocked == WAIT_SPACE else 0)
+        finally:
+            self.outlet.unwatch(self.reactor, self.request_id)
+
+    cdef int answer_file(self, object wrapper) except -1:
+        """Send what a FileWrapper wraps: the file itself, if that can be done."""
+        part = part_of(wrapper.filelike)
+        if part is None:
+            return self.answer(wrapper)
+        if not self.started:
+            raise RuntimeError("the app sent its body before it called start_response")
+        try:
+            return self.out_file(part[0], part[1], part[2])
+        except OSError as error:
+            logger.warning("reason=file-not-passed: %s", error)
+        return self.answer(wrapper)
+
+    cdef int out_file(self, int fd, uint64_t offset, uint64_t length) except -1:
+        """Publish a part of a file, the rest of the response, and wait as long as it takes."""
+        if self.push_file(fd, offset, length, True):
+            return 0
+        self.outlet.watch(self.reactor, self.request_id)
+        try:
+            while True:
+                self.outlet.want_space(self.reactor)
+                if self.push_file(fd, offset, length, True):
+                    return 0
+                self.outlet.wait(self.reactor, self.request_id, self.need)
         finally:
             self.outlet.unwatch(self.reactor, self.request_id)
 

@@ -12,20 +12,31 @@ of which the running server has the same one; the tables and blocks may be read 
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_CLOSE, EVENT_PACKAGE, EVENT_STOP, RESPONSE_SMALL,
-                               SW_BLOCK_UNIT, SW_FRAME_ABORT, SW_FRAME_CLOSE, SW_FRAME_HAS_DATE,
-                               SW_FRAME_HAS_SERVER, SW_FRAME_HEAD, SW_FRAME_LAST, SW_NO_LENGTH, sw_block,
-                               sw_descriptor, sw_frame, sw_frame_bytes, sw_frame_read, sw_header)
+from swhttp.ipc.arena cimport sw_arena, sw_arena_at, sw_arena_give
+from swhttp.ipc.fdpass cimport sw_fd_receive, sw_fd_send
+from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_BUFFER_FULL, EVENT_CLOSE, EVENT_CREDIT, EVENT_PACKAGE,
+                               EVENT_PACKAGE_CHUNK, EVENT_PACKAGE_END, EVENT_PACKAGE_START, EVENT_STOP, RESPONSE_SHM,
+                               RESPONSE_SMALL, RESPONSE_TMPFILE, SW_BLOCK_BODY_FILE, SW_BLOCK_EXPECTS,
+                               SW_BLOCK_MORE_BODY, SW_BLOCK_UNIT, SW_DESCRIPTOR_FD, SW_FRAME_ABORT, SW_FRAME_CLOSE,
+                               SW_FRAME_HAS_DATE, SW_FRAME_HAS_SERVER, SW_FRAME_HEAD, SW_FRAME_INTERIM, SW_FRAME_LAST,
+                               SW_FRAME_TRAILERS, SW_NO_LENGTH, sw_block, sw_chunk, sw_descriptor, sw_file_ref,
+                               sw_frame, sw_frame_bytes, sw_frame_read, sw_header, sw_shm_ref)
 from swhttp.ipc.memory cimport Segment, SharedMemory
 from swhttp.ipc.request_table cimport (SW_REQUEST_FREE, SW_REQUEST_QUEUED, SW_REQUEST_REVOKED, SW_REQUEST_TAKEN,
                                        sw_request_ack, sw_request_acked, sw_request_closed, sw_request_entry,
                                        sw_request_free, sw_request_id, sw_request_index, sw_request_queue,
-                                       sw_request_revoke, sw_request_state, sw_request_take, sw_request_want_ack)
+                                       sw_request_revoke, sw_request_set_full, sw_request_state, sw_request_take,
+                                       sw_request_want_ack)
 # (What ring.pxd declares is in scope: it is this module's own.)
 
+import os
 from typing import NamedTuple
 
 PACKAGE, CLOSE, BUFFER_EMPTY, STOP = EVENT_PACKAGE, EVENT_CLOSE, EVENT_BUFFER_EMPTY, EVENT_STOP
+START, CHUNK, END, BUFFER_FULL = EVENT_PACKAGE_START, EVENT_PACKAGE_CHUNK, EVENT_PACKAGE_END, EVENT_BUFFER_FULL
+SMALL, SHM, TMPFILE, CREDIT = RESPONSE_SMALL, RESPONSE_SHM, RESPONSE_TMPFILE, EVENT_CREDIT
+MORE_BODY, BODY_FILE, EXPECTS = SW_BLOCK_MORE_BODY, SW_BLOCK_BODY_FILE, SW_BLOCK_EXPECTS
+TRAILERS, INTERIM = SW_FRAME_TRAILERS, SW_FRAME_INTERIM
 HEAD, LAST, ABORT, CLOSE_CONNECTION = SW_FRAME_HEAD, SW_FRAME_LAST, SW_FRAME_ABORT, SW_FRAME_CLOSE
 HAS_DATE, HAS_SERVER = SW_FRAME_HAS_DATE, SW_FRAME_HAS_SERVER
 NO_LENGTH = SW_NO_LENGTH
@@ -55,6 +66,8 @@ class Frame(NamedTuple):
     content_length: int
     head: bytes
     body: bytes
+    """Wherever it was: in the ring, in a block of the arena, in a file."""
+    type: int = RESPONSE_SMALL
 
 
 cdef uint64_t padded(uint64_t length):
@@ -177,12 +190,14 @@ cdef class Consumer(RingEnd):
 cdef class DescriptorWriter(Producer):
     """The reactor's end of a request ring."""
 
-    def post(self, uint64_t request_id, uint32_t block=0, uint16_t type=EVENT_PACKAGE):
-        """Publish a descriptor; False: the ring is full."""
+    def post(self, uint64_t request_id, uint32_t block=0, uint16_t type=EVENT_PACKAGE, *, fd=None):
+        """Publish a descriptor; False: the ring is full. `fd`: pass it on before; it stays the caller's as well."""
         cdef sw_descriptor *d = <sw_descriptor *>sw_ring_reserve(&self.end, sizeof(sw_descriptor))
-        if d == NULL:
+        if d == NULL or fd is not None and not sw_fd_send(self.memory.reactor_channels[self.slot][self.reactor], fd,
+                                                          request_id):
             return False
-        d.request_id, d.block, d.type, d.flags = request_id, block, type, 0
+        d.request_id, d.block, d.type = request_id, block, type
+        d.flags = 0 if fd is None else SW_DESCRIPTOR_FD
         sw_ring_publish(&self.end, sizeof(sw_descriptor))
         return True
 
@@ -229,23 +244,95 @@ cdef class FrameWriter(Producer):
 
 
 cdef class FrameReader(Consumer):
-    """The reactor's end of a response ring."""
+    """The reactor's end of a response ring, with the slot's arena and the channel for files.
+
+    `keeps_blocks`: blocks of the arena are not given back as their frames are read; `give_back` does it.
+    """
+
+    cdef sw_arena arena
+    cdef dict files
+    """The fd that each response has named last."""
+    cdef list kept
+    cdef public bint keeps_blocks
+    cdef readonly int passed
+    """Files that came through the channel."""
 
     def __init__(self, SharedMemory memory, int slot=0, int reactor=0):
         super().__init__(memory, slot, reactor, responses=True)
+        memory.describe_arena(slot, &self.arena)
+        self.files = {}
+        self.kept = []
+
+    def close(self):
+        """Close the files of responses that have not ended."""
+        while self.files:
+            os.close(self.files.popitem()[1])
+
+    def give_back(self):
+        """Give back the blocks that were kept: how many."""
+        given = len(self.kept)
+        while self.kept:
+            sw_arena_give(&self.arena, self.kept.pop())
+        return given
+
+    cdef bytes _block(self, uint32_t block, uint32_t length):
+        cdef unsigned char *at = sw_arena_at(&self.arena, block, length)
+        if at == NULL:
+            raise BrokenRing("not a block of the arena")
+        body = at[:length]
+        if self.keeps_blocks:
+            self.kept.append(block)
+        else:
+            sw_arena_give(&self.arena, block)
+        return body
+
+    cdef bytes _file(self, uint64_t request_id, const sw_file_ref *reference):
+        cdef uint64_t named = 0
+        cdef int fd
+        if reference.passed:
+            fd = sw_fd_receive(self.memory.reactor_channels[self.slot][self.reactor], &named)
+            if fd < 0 or named != request_id:
+                raise BrokenRing(f"no file in the channel for {request_id}")
+            if request_id in self.files:
+                os.close(self.files.pop(request_id))
+            self.files[request_id] = fd
+            self.passed += 1
+        elif request_id not in self.files:
+            raise BrokenRing("a file that was never passed")
+        body, offset, left = b"", reference.offset, reference.length
+        while left:
+            piece = os.pread(self.files[request_id], left, offset)
+            if not piece:
+                raise BrokenRing("the file is shorter than its reference")
+            body, offset, left = body + piece, offset + len(piece), left - len(piece)
+        return body
 
     def read(self):
         """The next `Frame`, or None. Its room is given back by `release`. Raises BrokenRing."""
         cdef sw_frame f
+        cdef sw_shm_ref block
+        cdef sw_file_ref file
         cdef unsigned char *at
+        cdef unsigned char *payload
         cdef int64_t ready = sw_ring_peek(&self.end, &at)
         if ready == 0:
             return None
         if ready < 0 or not sw_frame_read(&f, at, <uint64_t>ready):
             raise BrokenRing("not a frame")
-        payload = (at + sizeof(f))[:f.head_len + f.body_len]
+        head = (at + sizeof(f))[:f.head_len]
+        payload = at + sizeof(f) + f.head_len
+        if f.type == RESPONSE_SHM:
+            memcpy(&block, payload, sizeof(block))
+            body = self._block(block.block, f.body_len)
+        elif f.type == RESPONSE_TMPFILE:
+            memcpy(&file, payload, sizeof(file))
+            body = self._file(f.request_id, &file)
+        else:
+            body = payload[:f.body_len]
         sw_ring_advance(&self.end, f.size)
-        return Frame(f.request_id, f.status, f.flags, f.content_length, payload[:f.head_len], payload[f.head_len:])
+        if f.flags & SW_FRAME_LAST and f.request_id in self.files:
+            os.close(self.files.pop(f.request_id))
+        return Frame(f.request_id, f.status, f.flags, f.content_length, head, body, f.type)
 
 
 cdef class Sleeper:
@@ -331,6 +418,10 @@ cdef class RequestTable:
         """Reactor: body bytes that have left, and whether the client is gone. True: the worker must be woken."""
         return bool(sw_request_ack(self._entry(request_id), acked, closed))
 
+    def set_full(self, uint64_t request_id, bint full):
+        """Reactor: the client is slow, or not any more. True: the worker must be woken."""
+        return bool(sw_request_set_full(self._entry(request_id), full))
+
     def take(self, uint64_t request_id):
         """Worker: True when the request is its own, and a final frame owed."""
         return bool(sw_request_take(self._entry(request_id), request_id))
@@ -393,6 +484,19 @@ def write_block(SharedMemory memory, int reactor, uint32_t block, *, bytes metho
         raise ValueError("past the end of the arena")
     memcpy(<char *>arena.address + <uint64_t>block * SW_BLOCK_UNIT, <const char *>everything, len(everything))
     return len(everything)
+
+
+def write_chunk(SharedMemory memory, int reactor, uint32_t block, bytes body):
+    """Lay a chunk of a request body out as the reactor does. Raises ValueError when it would go past the arena."""
+    cdef sw_chunk chunk
+    cdef Segment arena = memory.blocks[reactor]
+    cdef char *at = <char *>arena.address + <uint64_t>block * SW_BLOCK_UNIT
+    if <uint64_t>block * SW_BLOCK_UNIT + sizeof(chunk) + len(body) > <uint64_t>arena.size:
+        raise ValueError("past the end of the arena")
+    memset(&chunk, 0, sizeof(chunk))
+    chunk.length = len(body)
+    memcpy(at, &chunk, sizeof(chunk))
+    memcpy(at + sizeof(chunk), <const char *>body, len(body))
 
 
 cdef bytes _part(const char *arena, uint64_t room, uint64_t offset, uint64_t length):

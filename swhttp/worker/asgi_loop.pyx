@@ -12,7 +12,8 @@ import os
 import signal
 
 from swhttp.adapters.asgi cimport AsgiAdapter, AsgiExchange
-from swhttp.ipc.frame cimport EVENT_BUFFER_EMPTY, EVENT_CLOSE, EVENT_PACKAGE, EVENT_STOP, sw_descriptor
+from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_BUFFER_FULL, EVENT_CLOSE, EVENT_PACKAGE, EVENT_PACKAGE_CHUNK,
+                               EVENT_PACKAGE_END, EVENT_PACKAGE_START, EVENT_STOP, sw_descriptor)
 from swhttp.ipc.ring cimport SW_ASLEEP, sw_eventfd_drain, sw_sleep_begin, sw_sleep_end
 from swhttp.ipc.scoreboard cimport SLOT_SLEEPS
 from swhttp.worker.channel cimport Channel
@@ -50,12 +51,15 @@ cdef class AsgiLoop(Runners):
         try:
             while self.budget > 0 and self.channel.pop(&descriptor, &reactor):
                 self.budget -= 1
-                if descriptor.type == EVENT_PACKAGE:
+                if descriptor.type == EVENT_PACKAGE or descriptor.type == EVENT_PACKAGE_START:
                     if self.channel.take(reactor, &descriptor):
                         exchange = self.adapter.take(reactor, &descriptor)
                         if exchange is not None:
                             return exchange
-                elif descriptor.type == EVENT_CLOSE or descriptor.type == EVENT_BUFFER_EMPTY:
+                elif descriptor.type == EVENT_PACKAGE_CHUNK or descriptor.type == EVENT_PACKAGE_END:
+                    self.adapter.chunk(reactor, &descriptor)
+                elif (descriptor.type == EVENT_CLOSE or descriptor.type == EVENT_BUFFER_EMPTY
+                        or descriptor.type == EVENT_BUFFER_FULL):
                     self.adapter.news(reactor, descriptor.request_id)
                 elif descriptor.type == EVENT_STOP:
                     self.channel.stop(reactor)

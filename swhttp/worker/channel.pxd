@@ -1,6 +1,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from swhttp.adapters.outlet cimport Outlet
+from swhttp.ipc.arena cimport sw_arena
 from swhttp.ipc.frame cimport sw_block, sw_descriptor
 from swhttp.ipc.memory cimport SharedMemory
 from swhttp.ipc.request_table cimport sw_request_entry
@@ -17,6 +18,7 @@ cdef struct Link:                    # with one reactor
     sw_session *sessions
     sw_sleeping *sleeping            # the reactor's
     int eventfd                      # the reactor's
+    int files                        # our end of the channel for fds
     bint held                        # a response was published that it has not been woken for
     bint stopped                     # EVENT_STOP has come
 
@@ -24,6 +26,8 @@ cdef struct Link:                    # with one reactor
 cdef class Channel(Outlet):
     cdef SharedMemory memory
     cdef Link *links
+    cdef sw_arena arena              # response blocks of this slot
+    cdef dict body_files             # (reactor, request_id) -> fd that came with a descriptor
     cdef readonly int reactors
     cdef readonly int stops          # reactors that sent EVENT_STOP
     cdef readonly int eventfd        # this slot's
@@ -37,6 +41,8 @@ cdef class Channel(Outlet):
     cdef Looks looks                 # is it worth it?
     cdef bint pop(self, sw_descriptor *descriptor, int *reactor) except? True
     cdef bint take(self, int reactor, const sw_descriptor *descriptor) noexcept
+    cdef int _receive(self, int reactor, const sw_descriptor *descriptor) except -1
+    cdef void _lose_file(self, int reactor, uint64_t request_id) noexcept
     cdef bint has_more(self) noexcept nogil
     cdef bint missed_news(self, bint emptied) noexcept
     cdef bint look(self) noexcept

@@ -1,6 +1,7 @@
 """The worker's end of shared memory: request rings in, response rings out, one pair per reactor.
 
-It owns the private ends of this slot's rings, and when reactors are woken. It never looks into a request (adapters
+It owns the private ends of this slot's rings, its arena and its channels for files, the fds that came with requests
+until an adapter takes them, and when reactors are woken. It never looks into a request (adapters
 do) and never sleeps (the loops do).
 
 Wake moderation. A response is published at once, but while more requests wait here the reactor may be left to find
@@ -10,13 +11,20 @@ limits.QUIET_RESPONSES of those, and always before this worker sleeps or waits, 
 Contract: every call with the GIL held, which is the lock between the threads of one worker.
 """
 
+import os
+
+from libc.errno cimport EIO, errno
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy
 
-from swhttp.adapters.outlet cimport Outlet
+from posix.unistd cimport close
+
+from swhttp.adapters.outlet cimport NEED_CHANNEL, Outlet
+from swhttp.ipc.arena cimport SW_NO_ARENA_BLOCK, sw_arena_at, sw_arena_own, sw_arena_take
 from swhttp.ipc.clock cimport sw_monotonic_ns
-from swhttp.ipc.frame cimport SW_BLOCK_UNIT, sw_block, sw_descriptor, sw_frame
+from swhttp.ipc.fdpass cimport sw_fd_receive, sw_fd_send
+from swhttp.ipc.frame cimport (SW_BLOCK_UNIT, SW_DESCRIPTOR_FD, sw_block, sw_chunk, sw_descriptor, sw_frame)
 from swhttp.ipc.memory cimport Segment, SharedMemory
 from swhttp.ipc.request_table cimport sw_request_entry, sw_request_index, sw_request_take
 from swhttp.ipc.ring cimport (sw_eventfd_write, sw_ring_advance, sw_ring_attach, sw_ring_has_more, sw_ring_max_frame,
@@ -29,6 +37,15 @@ from swhttp.ipc.spin cimport SW_SPIN_LOOKS, sw_spin_pause, sw_spin_yield
 from swhttp.worker.looks cimport Looks
 
 from swhttp import cpus, limits
+
+cdef extern from "<poll.h>" nogil:
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    enum:
+        POLLOUT
+    int poll(pollfd *fds, unsigned long count, int timeout_ms)
 
 cdef int QUIET_RESPONSES = limits.QUIET_RESPONSES
 
@@ -59,6 +76,11 @@ cdef class Channel(Outlet):
             link.sessions = <sw_session *>(<Segment>memory.sessions[r]).address
             link.sleeping = <sw_sleeping *>memory.reactor_sleeping(r)
             link.eventfd = memory.reactor_eventfds[r]
+            link.files = memory.worker_channels[slot][r]
+        memory.describe_arena(slot, &self.arena)
+        if not sw_arena_own(&self.arena):
+            raise MemoryError
+        self.body_files = {}
         self.sleeping = <sw_sleeping *>memory.slot_sleeping(slot)
         self.looks = Looks(limits.SPIN_IN_FLIGHT)
         self.spin_ns = <uint64_t>(limits.SPIN_S * 1e9) if cpus.usable() > 1 else 0
@@ -71,6 +93,7 @@ cdef class Channel(Outlet):
 
     def __dealloc__(self):
         free(self.links)
+        free(self.arena.own)
 
     # ---- requests in
 
@@ -94,6 +117,8 @@ cdef class Channel(Outlet):
                     self._wake(link)
                 self.turn = r
                 self.popped += 1
+                if descriptor.flags & SW_DESCRIPTOR_FD:
+                    self._receive(reactor[0], descriptor)
                 return True
             if ready != 0:
                 raise RuntimeError(f"request ring of reactor {reactor[0]} is corrupt")
@@ -105,7 +130,25 @@ cdef class Channel(Outlet):
             self.line[SLOT_TAKEN] += 1
             return True
         self.line[SLOT_LOST] += 1
+        if descriptor.flags & SW_DESCRIPTOR_FD:
+            self._lose_file(reactor, descriptor.request_id)
         return False
+
+    cdef int _receive(self, int reactor, const sw_descriptor *descriptor) except -1:
+        """The fd of this descriptor is in the channel. With no fd free it is lost, and the message gone all the same."""
+        cdef uint64_t request_id = 0
+        cdef int fd = sw_fd_receive(self.links[reactor].files, &request_id)
+        if fd >= 0:
+            if request_id == descriptor.request_id:
+                self.body_files[reactor, request_id] = fd
+            else:
+                os.close(fd)
+        return 0
+
+    cdef void _lose_file(self, int reactor, uint64_t request_id) noexcept:
+        cdef int fd = self.body_files.pop((reactor, request_id), -1)
+        if fd >= 0:
+            close(fd)
 
     cdef bint has_more(self) noexcept nogil:
         """Is there anything in any request ring?"""
@@ -165,11 +208,37 @@ cdef class Channel(Outlet):
     cdef const sw_block *block(self, int reactor, const sw_descriptor *descriptor) noexcept:
         return <const sw_block *>(self.links[reactor].blocks + <uint64_t>descriptor.block * SW_BLOCK_UNIT)
 
+    cdef const sw_chunk *chunk(self, int reactor, const sw_descriptor *descriptor) noexcept:
+        return <const sw_chunk *>(self.links[reactor].blocks + <uint64_t>descriptor.block * SW_BLOCK_UNIT)
+
+    cdef int body_file(self, int reactor, uint64_t request_id) except -2:
+        return self.body_files.pop((reactor, request_id), -1)
+
     cdef bint address(self, int reactor, uint32_t row, uint64_t generation, sw_address *address) noexcept:
         return sw_session_address(self.links[reactor].sessions + row, generation, address)
 
     cdef unsigned char *reserve(self, int reactor, uint64_t length) noexcept:
         return sw_ring_reserve(&self.links[reactor].responses, length)
+
+    cdef bint has_room(self, int reactor, uint64_t need) noexcept:
+        cdef pollfd channel
+        if sw_ring_reserve(&self.links[reactor].responses, need & ~<uint64_t>NEED_CHANNEL) == NULL:
+            return False
+        if not need & NEED_CHANNEL:
+            return True
+        # Not writable: some of its files are not received, so frames of them are in the ring, and will be released.
+        channel.fd = self.links[reactor].files
+        channel.events = POLLOUT
+        return poll(&channel, 1, 0) > 0
+
+    cdef unsigned char *shm_take(self, uint64_t length, uint32_t *room, uint32_t *block) noexcept:
+        block[0] = sw_arena_take(&self.arena, length, room)
+        return NULL if block[0] == SW_NO_ARENA_BLOCK else sw_arena_at(&self.arena, block[0], 0)
+
+    cdef int pass_file(self, int reactor, int fd, uint64_t request_id) noexcept:
+        if sw_fd_send(self.links[reactor].files, fd, request_id):
+            return 0
+        return errno or EIO
 
     cdef void publish(self, int reactor, uint64_t length, bint last) noexcept:
         cdef Link *link = &self.links[reactor]

@@ -31,7 +31,8 @@ from libc.string cimport memcpy
 
 from swhttp.adapters.wsgi cimport WsgiAdapter
 from swhttp.ipc.clock cimport sw_monotonic_ns
-from swhttp.ipc.frame cimport EVENT_BUFFER_EMPTY, EVENT_CLOSE, EVENT_PACKAGE, EVENT_STOP, sw_descriptor
+from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_BUFFER_FULL, EVENT_CLOSE, EVENT_PACKAGE, EVENT_STOP,
+                               sw_descriptor)
 from swhttp.ipc.memory cimport SharedMemory
 from swhttp.ipc.ring cimport SW_ASLEEP, sw_eventfd_drain, sw_eventfd_write, sw_sleep_begin
 from swhttp.ipc.scoreboard cimport SLOT_CURRENT_REQUEST, SLOT_CURRENT_SINCE_NS, SLOT_SERVICE_NS, SLOT_SLEEPS
@@ -143,7 +144,8 @@ cdef class WsgiLoop(Channel):
         return False
 
     cdef int _event(self, const sw_descriptor *descriptor, int reactor) except -1:
-        if descriptor.type == EVENT_CLOSE or descriptor.type == EVENT_BUFFER_EMPTY:
+        if (descriptor.type == EVENT_CLOSE or descriptor.type == EVENT_BUFFER_EMPTY
+                or descriptor.type == EVENT_BUFFER_FULL):
             fd = self.watched.get((reactor, descriptor.request_id))
             if fd is not None:
                 sw_eventfd_write(fd)
@@ -217,7 +219,7 @@ cdef class WsgiLoop(Channel):
         self._pump()
         if need:
             self.want_space(reactor)
-            if self.reserve(reactor, need) != NULL:
+            if self.has_room(reactor, need):
                 return 0
         waits[0].fd = self.watched[reactor, request_id]
         waits[1].fd = self.epoll_fd
@@ -295,7 +297,8 @@ def serve(context, app, ready, stopping):
     """
     cdef WsgiLoop worker = WsgiLoop(context.memory, context.slot, context.channel.fileno(), context.threads)
     signal.signal(signal.SIGTERM, lambda number, frame: stopping())
-    worker.adapter = WsgiAdapter(worker, app, context.binds, context.threads > 1, f"swhttp/{swhttp.__version__}")
+    worker.adapter = WsgiAdapter(worker, app, context.binds, context.threads > 1, f"swhttp/{swhttp.__version__}",
+                                 context.tmp_dir, context.response_spool_max_bytes)
     threads = [threading.Thread(target=_work_unsignalled, args=(worker,), name=f"swhttp-{number}")
                for number in range(1, context.threads)]
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())

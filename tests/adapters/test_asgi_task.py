@@ -110,7 +110,7 @@ def test_the_scope(site: Server) -> None:
             client_address = seen.pop("client")
             assert seen == {
                 "type": "http",
-                "asgi": {"version": "3.0", "spec_version": "2.4"},
+                "asgi": {"version": "3.0", "spec_version": "2.5"},
                 "http_version": "1.1",
                 "method": "GET",
                 "scheme": "http",
@@ -120,7 +120,10 @@ def test_the_scope(site: Server) -> None:
                 "root_path": "",
                 "server": ["127.0.0.1", site.port],
                 "types": ["list", "bytes", "bytes", "dict"],
-                "extensions": {},
+                "extensions": {
+                    name: {}
+                    for name in ("http.response.trailers", "http.response.early_hint", "http.response.pathsend")
+                },
             }
             assert ["x-twice", "1"] in headers
             assert client_address[0] == "127.0.0.1"

@@ -65,7 +65,7 @@ def test_what_an_app_keeps_is_not_given_to_another_request(site: Server, how: st
 
 def test_what_an_app_does_to_its_scope_no_other_request_sees(site: Server) -> None:
     for _ in range(3):
-        assert site.get("/spoil") == {"version": "3.0", "spec_version": "2.4"}
+        assert site.get("/spoil") == {"version": "3.0", "spec_version": "2.5"}
 
 
 def test_exchanges_of_wsgi_requests_are_kept_for_others(wsgi_site: Server) -> None:

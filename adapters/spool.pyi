@@ -1,0 +1,6 @@
+class OpenFile:
+    fd: int
+    def __init__(self, fd: int) -> None: ...
+
+class Spool(OpenFile):
+    def __init__(self, directory: str) -> None: ...
