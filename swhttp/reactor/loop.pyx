@@ -423,11 +423,11 @@ cdef class Reactor:
                 return
         elif (c.stage == STAGE_IDLE or c.stage == STAGE_HEAD or c.stage == STAGE_CHUNKED or c.stage == STAGE_LINGER
                 or (c.flags & CONN_BODY_OPEN and c.stage != STAGE_READY and not body_waits(s, c))):
-            if SLAB_BYTES - self.slab_at < MAX_RECV_BYTES or self.piece_count >= 2 * MAX_EVENTS - 1:
+            room = CHUNK_BYTES if c.parser != NULL else MAX_RECV_BYTES
+            if SLAB_BYTES - self.slab_at < room or self.piece_count >= 2 * MAX_EVENTS - 1:
                 conn_todo(s, c)
                 return
             to = s.slab + self.slab_at
-            room = MAX_RECV_BYTES
         else:
             return  # one request at a time: no recv while anything of this connection is queued
         n = sw_recv(c.fd, to, room)

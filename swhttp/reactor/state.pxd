@@ -115,9 +115,9 @@ cdef enum:
 
 cdef enum:
     WHEEL_SLOTS = 1024       # of WHEEL_TICK_NS each: 65 s a turn; longer deadlines go round again
-    SLAB_BYTES = 262144
+    SLAB_BYTES = 524288
     MAX_RECV_BYTES = 16384   # one recv; a pipelining client gets no more ahead than this
-    CHUNK_BYTES = 65536      # one recv of a body that goes to chunks, to a file or to nowhere
+    CHUNK_BYTES = 65536      # one recv of a body, where it does not go straight into its block
     MAX_EVENTS = 256
     SCRATCH_BYTES = 24576
 
