@@ -14,6 +14,7 @@
 
 #define SW_FD_NONE (-1)
 #define SW_FD_BROKEN (-2)
+#define SW_FD_MOST_MESSAGES 4096 /* no socket's buffer holds more, not even empty ones */
 
 /* 1: sent (the fd stays the caller's as well); 0: no room at the moment, or no memory. */
 static inline int sw_fd_send(int channel, int fd, uint64_t request_id)
@@ -57,29 +58,30 @@ static inline int sw_fd_receive(int channel, uint64_t *request_id)
     message.msg_iov = &piece;
     message.msg_iovlen = 1;
     message.msg_control = &control;
-    message.msg_controllen = sizeof control;
+    message.msg_controllen = CMSG_LEN(sizeof(int)); /* CMSG_SPACE has room for a second fd, and we would not see it */
     do
         got = recvmsg(channel, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     while (got < 0 && errno == EINTR);
     if (got < 0)
         return SW_FD_NONE;
-    head = CMSG_FIRSTHDR(&message); /* the kernel has installed no more fds than `control` has room for */
+    head = CMSG_FIRSTHDR(&message);
     if (head != NULL && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS
         && head->cmsg_len == CMSG_LEN(sizeof(int)))
         memcpy(&fd, CMSG_DATA(head), sizeof fd);
-    if (got == (ssize_t)sizeof *request_id)
+    if (got == (ssize_t)sizeof *request_id && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
         return fd;
     if (fd >= 0)
         close(fd);
-    return got == 0 && fd == SW_FD_BROKEN ? SW_FD_NONE : SW_FD_BROKEN;
+    return SW_FD_BROKEN;
 }
 
 /* Close what is in the channel: those who sent it, or whom it was for, are dead. */
 static inline void sw_fd_drain(int channel)
 {
     uint64_t request_id;
-    int fd;
-    while ((fd = sw_fd_receive(channel, &request_id)) != SW_FD_NONE)
+    int fd, n;
+    /* Bounded, because an empty message and the end of the stream, which has no end, look alike. */
+    for (n = 0; n < SW_FD_MOST_MESSAGES && (fd = sw_fd_receive(channel, &request_id)) != SW_FD_NONE; n++)
         if (fd >= 0)
             close(fd);
 }
