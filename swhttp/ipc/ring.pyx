@@ -9,11 +9,14 @@ of which the running server has the same one; the tables and blocks may be read 
     FrameReader       <-- response ring --      FrameWriter
 """
 
+from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
-from swhttp.ipc.arena cimport sw_arena, sw_arena_at, sw_arena_give
-from swhttp.ipc.fdpass cimport sw_fd_receive, sw_fd_send
+from swhttp.ipc.arena cimport (SW_NO_ARENA_BLOCK, sw_arena, sw_arena_at, sw_arena_give, sw_arena_own, sw_arena_take,
+                               sw_arena_take_back)
+from swhttp.ipc.fdpass cimport SW_FD_BROKEN, SW_FD_NONE, sw_fd_drain, sw_fd_receive, sw_fd_send
 from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_BUFFER_FULL, EVENT_CLOSE, EVENT_CREDIT, EVENT_PACKAGE,
                                EVENT_PACKAGE_CHUNK, EVENT_PACKAGE_END, EVENT_PACKAGE_START, EVENT_STOP, RESPONSE_SHM,
                                RESPONSE_SMALL, RESPONSE_TMPFILE, SW_BLOCK_BODY_FILE, SW_BLOCK_EXPECTS,
@@ -27,6 +30,7 @@ from swhttp.ipc.request_table cimport (SW_REQUEST_FREE, SW_REQUEST_QUEUED, SW_RE
                                        sw_request_free, sw_request_id, sw_request_index, sw_request_queue,
                                        sw_request_revoke, sw_request_set_full, sw_request_state, sw_request_take,
                                        sw_request_want_ack)
+from swhttp.ipc.tempfile cimport sw_is_regular, sw_temp_file, sw_write_all
 # (What ring.pxd declares is in scope: it is this module's own.)
 
 import os
@@ -335,6 +339,49 @@ cdef class FrameReader(Consumer):
         return Frame(f.request_id, f.status, f.flags, f.content_length, head, body, f.type)
 
 
+cdef class Arena:
+    """A slot's response arena, both sides of it: of one slot at most one object in all processes may take."""
+
+    cdef sw_arena arena
+    cdef readonly SharedMemory memory
+    cdef readonly int slot
+
+    def __init__(self, SharedMemory memory, int slot=0):
+        self.memory, self.slot = memory, slot
+        memory.describe_arena(slot, &self.arena)
+        if not sw_arena_own(&self.arena):
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.arena.own)
+
+    def take(self, uint64_t length):
+        """Worker: (number, bytes) of a free block, at best one that holds `length`; None: all are in use."""
+        cdef uint32_t room = 0
+        cdef uint32_t block = sw_arena_take(&self.arena, length, &room)
+        return None if block == SW_NO_ARENA_BLOCK else (block, room)
+
+    def take_back(self, uint32_t block):
+        """Worker: a block that it took will not be published. Raises IndexError."""
+        self._check(block)
+        sw_arena_take_back(&self.arena, block)
+
+    def at(self, uint32_t block, uint64_t length=0):
+        """Reactor: where in the slot's segment a block begins, if it holds `length` bytes; None: there is none such."""
+        cdef unsigned char *found = sw_arena_at(&self.arena, block, length)
+        return None if found == NULL else <char *>found - <char *>(<Segment>self.memory.slots[self.slot]).address
+
+    def give(self, uint32_t block):
+        """Reactor: what it held has been sent. Raises IndexError."""
+        self._check(block)
+        sw_arena_give(&self.arena, block)
+
+    cdef int _check(self, uint32_t block) except -1:
+        if sw_arena_at(&self.arena, block, 0) == NULL:
+            raise IndexError(block)
+        return 0
+
+
 cdef class Sleeper:
     """The sleeping word and eventfd of a worker (`slot`) or of a reactor (`reactor`): give one of them."""
 
@@ -447,6 +494,47 @@ def request_id(uint64_t serial, uint32_t index):
 def index_of(uint64_t request_id):
     """The entry of a request_id."""
     return sw_request_index(request_id)
+
+
+# ---- files
+
+def send_file(int channel, int fd, uint64_t request_id):
+    """Pass `fd` on, which stays the caller's as well; False: no room."""
+    return bool(sw_fd_send(channel, fd, request_id))
+
+
+def receive_file(int channel):
+    """(fd, request_id) of the next message; None: there is none. Raises BrokenRing for what is no message of ours, and
+    when no fd is free."""
+    cdef uint64_t request_id = 0
+    cdef int fd = sw_fd_receive(channel, &request_id)
+    if fd == SW_FD_BROKEN:
+        raise BrokenRing(f"no file, in the name of {request_id}")
+    return None if fd == SW_FD_NONE else (fd, request_id)
+
+
+def drain_files(int channel):
+    """Close what is in the channel."""
+    sw_fd_drain(channel)
+
+
+def temp_file(bytes directory):
+    """The fd of a new file without a name. Raises OSError."""
+    cdef int fd = sw_temp_file(directory)
+    if fd < 0:
+        raise OSError(errno, os.strerror(errno), directory)
+    return fd
+
+
+def write_all(int fd, bytes data, uint64_t at):
+    """Write it all. Raises OSError."""
+    if not sw_write_all(fd, <const unsigned char *><const char *>data, len(data), at):
+        raise OSError(errno, os.strerror(errno))
+
+
+def is_regular(int fd):
+    """May it be sent as a body?"""
+    return bool(sw_is_regular(fd))
 
 
 # ---- request blocks

@@ -10,8 +10,11 @@ Everything that can be checked is: each frame belongs to a request that its work
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
+from swhttp.ipc.arena cimport (SW_NO_ARENA_BLOCK, sw_arena, sw_arena_at, sw_arena_give, sw_arena_own, sw_arena_take,
+                               sw_arena_take_back)
 from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_PACKAGE, EVENT_STOP, RESPONSE_SMALL, SW_FRAME_LAST,
                                SW_NO_LENGTH, sw_descriptor, sw_frame, sw_frame_bytes, sw_frame_read)
 from swhttp.ipc.memory cimport Segment, SharedMemory
@@ -20,11 +23,12 @@ from swhttp.ipc.request_table cimport (sw_request_ack, sw_request_acked, sw_requ
                                        sw_request_take, sw_request_want_ack)
 from swhttp.ipc.ring cimport (SW_ASLEEP, sw_eventfd_drain, sw_eventfd_write, sw_ring_advance, sw_ring_attach,
                               sw_ring_end, sw_ring_has_more, sw_ring_has_room, sw_ring_max_frame, sw_ring_peek,
-                              sw_ring_publish, sw_ring_release, sw_ring_reserve, sw_ring_want_space, sw_sleep_begin,
-                              sw_sleep_end, sw_sleeping, sw_wake_claim)
+                              sw_ring_publish, sw_ring_release, sw_ring_reserve, sw_ring_unread, sw_ring_want_space,
+                              sw_sleep_begin, sw_sleep_end, sw_sleeping, sw_wake_claim)
 from swhttp.ipc.scoreboard cimport (REACTOR_DISPATCHED, REACTOR_RESPONSES, REACTOR_REVOKED, REACTOR_TURNS,
                                     REACTOR_WAKES, SLOT_DONE, SLOT_FRAMES, SLOT_LOST, SLOT_QUIET, SLOT_SLEEPS,
                                     SLOT_TAKEN, SLOT_WAKES, Scoreboard)
+from swhttp.ipc.spin cimport sw_spin_yield
 
 cdef extern from "<poll.h>" nogil:
     enum:
@@ -53,6 +57,8 @@ cdef enum Fault:
     BAD_BODY = -4
     BAD_DESCRIPTOR = -5
     NO_ROOM = -6
+    BLOCK_HELD = -7
+    BLOCK_LOST = -8
 
 FAULTS = {
     BAD_RING: "the other side's index or wrap marker cannot be right",
@@ -61,6 +67,8 @@ FAULTS = {
     BAD_BODY: "a body that is not the one sent",
     BAD_DESCRIPTOR: "an unknown descriptor",
     NO_ROOM: "no room for a descriptor that always has some",
+    BLOCK_HELD: "a block of the arena that somebody else has",
+    BLOCK_LOST: "blocks of the arena were given back and cannot be taken",
 }
 
 cdef struct Link:  # to one peer
@@ -534,3 +542,129 @@ def run_reactor(SharedMemory memory, int reactor, int slots, uint64_t total, int
     with nogil:
         fault = _reactor(&run.side, total, outstanding, revoke_of_16)
     return FAULTS.get(fault, "")
+
+
+# ---- the arena
+#
+# Whoever has a block of the arena says so in its first word: 0 nobody, 1 the worker, 2 a reactor. Nobody sleeps here:
+# a side that can do nothing yields the CPU. A frame is a block's number + 1; 0: no more follow.
+
+cdef void _name(Side *s, int reactor, uint64_t number) noexcept nogil:
+    cdef uint64_t *at
+    while True:
+        at = <uint64_t *>sw_ring_reserve(&s.links[reactor].responses, 8)
+        if at != NULL:
+            break
+        sw_spin_yield()
+    at[0] = number
+    sw_ring_publish(&s.links[reactor].responses, 8)
+
+
+cdef int _take_and_name(sw_arena *arena, Side *s, uint64_t total) noexcept nogil:
+    cdef uint32_t block, room
+    cdef uint32_t *words
+    cdef uint64_t taken = 0
+    cdef int i
+    while taken < total:
+        block = sw_arena_take(arena, _random(s, 3) * 4096, &room)
+        if block == SW_NO_ARENA_BLOCK:
+            s.line[SLOT_LOST] += 1
+            sw_spin_yield()
+            continue
+        words = <uint32_t *>sw_arena_at(arena, block, 0)
+        if words[0] != 0:
+            return BLOCK_HELD
+        if _random(s, 16) == 0:
+            sw_arena_take_back(arena, block)
+            continue
+        words[0] = 1
+        _name(s, <int>_random(s, <uint32_t>s.count), <uint64_t>block + 1)
+        taken += 1
+        s.line[SLOT_TAKEN] += 1
+        stress_pause(_turns(s))
+    for i in range(s.count):
+        _name(s, i, 0)
+    for i in range(s.count):
+        while sw_ring_unread(&s.links[i].responses) > 0:
+            sw_spin_yield()
+    for taken in range(arena.blocks):
+        block = sw_arena_take(arena, 0, &room)
+        if block == SW_NO_ARENA_BLOCK:
+            return BLOCK_LOST
+        words = <uint32_t *>sw_arena_at(arena, block, 0)
+        if words[0] != 0:
+            return BLOCK_HELD
+        words[0] = 1
+    return FINE if sw_arena_take(arena, 0, &room) == SW_NO_ARENA_BLOCK else BLOCK_HELD
+
+
+def run_arena_worker(SharedMemory memory, int slot, int reactors, uint64_t total, *, int jitter=0, uint64_t seed=1):
+    """Take blocks of the slot's arena at random, some of them back at once, and name `total` of them to the reactors.
+    At the end each block must be free, once. Returns a fault in words, or ''."""
+    cdef Side s
+    cdef sw_arena arena
+    cdef int r, fault
+    memset(&s, 0, sizeof(s))
+    s.count, s.jitter, s.random = reactors, jitter, seed << 32
+    s.line = (<Scoreboard>memory.scoreboard).slot(slot)
+    memory.describe_arena(slot, &arena)
+    if not sw_arena_own(&arena):
+        raise MemoryError
+    for r in range(reactors):
+        sw_ring_attach(&s.links[r].responses, memory.response_ring(slot, r), memory.response_ring_data(slot, r),
+                       memory.geometry.response_ring_bytes)
+    with nogil:
+        fault = _take_and_name(&arena, &s, total)
+    free(arena.own)
+    return FAULTS[fault] if fault != FINE else ""
+
+
+cdef int _give_back(sw_arena *arena, Side *s) noexcept nogil:
+    cdef sw_ring_end *ring = &s.links[0].responses
+    cdef unsigned char *at
+    cdef uint32_t *words
+    cdef uint32_t block
+    cdef uint64_t number
+    cdef int64_t ready
+    while True:
+        ready = sw_ring_peek(ring, &at)
+        if ready == 0:
+            sw_spin_yield()
+            continue
+        if ready < 8:
+            return BAD_RING
+        number = (<uint64_t *>at)[0]
+        if number != 0:
+            block = <uint32_t>(number - 1)
+            words = <uint32_t *>sw_arena_at(arena, block, 0)
+            if words == NULL:
+                return BAD_FRAME
+            if words[0] != 1:
+                return BLOCK_HELD
+            words[0] = 2
+            stress_pause(_turns(s))
+            if words[0] != 2:
+                return BLOCK_HELD
+            words[0] = 0
+            sw_arena_give(arena, block)
+            s.line[REACTOR_RESPONSES] += 1
+        sw_ring_advance(ring, 8)
+        sw_ring_release(ring)
+        if number == 0:
+            return FINE
+
+
+def run_arena_reactor(SharedMemory memory, int slot, int reactor, *, int jitter=0, uint64_t seed=2):
+    """Give back each block that the worker in `slot` names to `reactor`. Returns a fault in words, or ''."""
+    cdef Side s
+    cdef sw_arena arena
+    cdef int fault
+    memset(&s, 0, sizeof(s))
+    s.jitter, s.random = jitter, seed << 32
+    s.line = (<Scoreboard>memory.scoreboard).reactor(reactor)
+    sw_ring_attach(&s.links[0].responses, memory.response_ring(slot, reactor),
+                   memory.response_ring_data(slot, reactor), memory.geometry.response_ring_bytes)
+    memory.describe_arena(slot, &arena)
+    with nogil:
+        fault = _give_back(&arena, &s)
+    return FAULTS[fault] if fault != FINE else ""

@@ -58,7 +58,8 @@ class Race:
             for each in counts:
                 each.close()
 
-    def _run(self, counts: list[mmap.mmap]) -> None:
+    def sides(self, counts: list[mmap.mmap]) -> dict[str, Callable[[], str]]:
+        """What runs in processes of their own, by name: each returns a fault in words, or ''."""
         sides: dict[str, Callable[[], str]] = {}
         for slot in range(self.workers):
             sides[f"worker {slot}"] = partial(
@@ -71,6 +72,10 @@ class Race:
                 counts[self.workers + reactor], jitter=self.jitter, frames=self.frames, high=self.high,
                 revoke_of_16=self.revoke_of_16, seed=200 + reactor,
             )  # fmt: skip
+        return sides
+
+    def _run(self, counts: list[mmap.mmap]) -> None:
+        sides = self.sides(counts)
         # The kernel would put two that wake each other on one CPU, where no race is ever met.
         cpus = sorted(os.sched_getaffinity(0))
         pids = {fork(side, cpus[name.startswith("reactor") % len(cpus)]): name for name, side in sides.items()}
