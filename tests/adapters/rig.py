@@ -83,6 +83,7 @@ class Rig:
         self.flying: dict[int, Flight] = {}
         self.acks = True
         self._serial = 0
+        self._free = list(range(blocks))
 
     def counters(self) -> dict[str, int]:
         counters: dict[str, int] = self.memory.scoreboard.slots[0]
@@ -97,7 +98,7 @@ class Rig:
         """Post a request. `block`: as `write_block` takes it; `full`: its client is slow from the start; `revoked`:
         taken back before the worker sees it."""
         self._serial += 1
-        index = next(i for i in range(self._blocks) if all(ring.index_of(other) != i for other in self.flying))
+        index = self._free.pop()
         request_id = ring.request_id(self._serial, index)
         place = index * BLOCK_BYTES // BLOCK_UNIT
         assert ring.write_block(self.memory, 0, place, target=target, **block) <= BLOCK_BYTES
@@ -107,7 +108,9 @@ class Rig:
         if revoked:
             assert self.table.revoke(request_id)
         flight = Flight(request_id)
-        if not revoked:
+        if revoked:
+            self._free.append(index)
+        else:
             self.flying[request_id] = flight
         self.post(request_id, place, type, fd)
         return flight
@@ -162,6 +165,7 @@ class Rig:
             flight.done = True
             del self.flying[frame.request_id]
             self.table.free(frame.request_id)
+            self._free.append(ring.index_of(frame.request_id))
         return flight
 
     def finish(self, *flights: Flight) -> None:
