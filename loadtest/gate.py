@@ -96,7 +96,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     samples = measure(lines, given.subject, effort, bulk_effort)
     found = rows(samples)
     verdicts = [decide(line, found, given.subject) for line in lines]
-    print(f"\n{report.gate_table(verdicts)}\n\n{report.effort_line(effort)}")
+    print(f"\n{report.gate_table(verdicts)}\n")
+    if not all(line.bulk for line in lines):
+        print(report.effort_line(effort))
     if any(line.bulk for line in lines):
         print(f"Lines about bytes: {report.effort_line(bulk_effort)}")
     print(f"{time.monotonic() - began:.0f} s.")
