@@ -1,7 +1,7 @@
 """ASGI 3 for http: scope, receive and send of one request after the other.
 
-It owns the exchanges of one worker. Extensions: trailers, early hints, pathsend. It never runs the app's coroutine (the loop's runners do) and never touches a
-ring except through its outlet.
+It owns the exchanges of one worker. It never runs the app's coroutine (the loop's runners do) and never touches a
+ring except through its outlet. Of the extensions there are trailers, early hints and pathsend.
 
 `receive()` and `send()` return objects that are real coroutines (collections.abc.Coroutine; a Task can be made of
 them) and nearly always complete within the `await` itself: their type has an `am_send` slot, so the interpreter's
@@ -295,7 +295,7 @@ cdef class AsgiExchange(Exchange):
         return call
 
     def send(self, message):
-        """Take an http.response message. Raises InvalidResponse, ClientDisconnected, RuntimeError; OSError for a file."""
+        """Take an http.response message. Raises InvalidResponse, ClientDisconnected, RuntimeError, OSError."""
         cdef SendCall call = SendCall.__new__(SendCall)
         call.exchange = self
         call.message = message

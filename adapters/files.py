@@ -42,7 +42,7 @@ def part_of(filelike: Any) -> tuple[int, int, int] | None:
     """
     try:
         read = filelike.read
-        file = getattr(getattr(read, "__wrapped__", read), "__self__", None)
+        file: Any = getattr(getattr(read, "__wrapped__", read), "__self__", None)
         raw = file.raw if type(file) in (io.BufferedReader, io.BufferedRandom) else file
         if type(raw) is not io.FileIO or not raw.readable():
             return None

@@ -19,7 +19,7 @@ from loadtest.peers import PEERS
 from loadtest.stats import Row, rows
 
 RESULTS = Path(__file__).resolve().parent / "results"
-CONNECTIONS = "1,64,512"
+CONNECTIONS = (1, 64, 512)
 PLOTTED_CONNECTIONS = 64
 
 
@@ -28,10 +28,12 @@ def counts(text: str) -> tuple[int, ...]:
     return tuple(options.positive(part) for part in text.split(","))
 
 
-def visits(what: scenario.Scenario, servers: Sequence[str], connections: tuple[int, ...]) -> list[rounds.Visit]:
+def visits(
+    what: scenario.Scenario, servers: Sequence[str], connections: tuple[int, ...] | None = None
+) -> list[rounds.Visit]:
     """Return a round's visits in one scenario: those of the asked servers that take part in it."""
     taking_part = [name for name in what.servers if name in servers]
-    at = (what.idle_connections,) if what.idle_connections else connections
+    at = (what.idle_connections,) if what.idle_connections else connections or what.connections or CONNECTIONS
     return [rounds.Visit(what.name, name, at) for name in taking_part]
 
 
@@ -82,7 +84,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=list(PEERS),
         help=f"comma-separated, of {', '.join(PEERS)}",
     )
-    parser.add_argument("--connections", type=counts, default=CONNECTIONS, help="(%(default)s)")
+    parser.add_argument(
+        "--connections", type=counts, help=f"({','.join(map(str, CONNECTIONS))}, or what a scenario names)"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS, help="directory for results (loadtest/results)")
     options.add_effort(parser, rounds=5, seconds=2)
     return parser.parse_args(arguments)

@@ -10,6 +10,9 @@ import inspect
 import sys
 from typing import Any
 
+# fastpysgi's own is 10,000,000, less than 10 MiB; this is swhttp's.
+MAX_CONTENT_LENGTH = 100 << 20
+
 
 def serve(server: str, app: Any, port: int, backlog: int) -> None:
     """Serve `app` on 127.0.0.1:port until a signal ends the process; ValueError for an unknown server.
@@ -22,6 +25,7 @@ def serve(server: str, app: Any, port: int, backlog: int) -> None:
     elif server == "fastpysgi":
         fastpysgi = importlib.import_module("fastpysgi")
         fastpysgi.server.backlog = backlog
+        fastpysgi.server.max_content_length = MAX_CONTENT_LENGTH
         if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(type(app).__call__):
             fastpysgi.server.loop = importlib.import_module("uvloop").new_event_loop()
         fastpysgi.run(app, "127.0.0.1", port, loglevel=fastpysgi.LL_ERROR)

@@ -10,7 +10,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from loadtest import options, report, rounds
@@ -39,16 +39,21 @@ def select(prefixes: Sequence[str]) -> list[Line]:
     return [line for line in LINES if not prefixes or line.name.startswith(tuple(prefixes))]
 
 
-def measure(lines: Sequence[Line], subject: str, effort: rounds.Effort) -> list[rounds.Sample]:
+def measure(
+    lines: Sequence[Line], subject: str, effort: rounds.Effort, bulk_effort: rounds.Effort
+) -> list[rounds.Sample]:
     """Run the rounds; idle connections are visited last, and not more often than tells something."""
-    loads = visits([line for line in lines if line.scenario != "idle"], subject)
+    loads = visits([line for line in lines if line.scenario != "idle" and not line.bulk], subject)
+    bulk = visits([line for line in lines if line.bulk], subject)
     idles = visits([line for line in lines if line.scenario == "idle"], subject)
     few = replace(effort, rounds=min(effort.rounds, MAX_IDLE_ROUNDS))
 
     def tell(number: int, sample: rounds.Sample) -> None:
         print(report.sample_line(number, sample), flush=True)
 
-    return rounds.run(loads, effort, tell) + rounds.run(idles, few, tell)
+    samples = rounds.run(loads, effort, tell)
+    samples += rounds.run(bulk, bulk_effort, tell)
+    return samples + rounds.run(idles, few, tell)
 
 
 def told(verdicts: Sequence[Verdict]) -> list[dict[str, object]]:
@@ -67,6 +72,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--subject", choices=list(PEERS), default=SUBJECT, help="server judged (%(default)s)")
     parser.add_argument("--json", type=Path, help="write samples and verdicts there")
     options.add_effort(parser, rounds=5, seconds=3)
+    text = "of the lines about bytes (%(default)s)"
+    parser.add_argument("--bulk-rounds", type=options.positive, default=3, help=f"rounds {text}")
+    parser.add_argument("--bulk-seconds", type=options.positive, default=1, help=f"seconds of each load {text}")
     given = parser.parse_args(arguments)
     given.lines = select([prefix for prefix in given.only.split(",") if prefix])
     if not given.lines:
@@ -84,17 +92,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.prepare()
     effort = options.effort(given)
     began = time.monotonic()
-    samples = measure(lines, given.subject, effort)
+    bulk_effort = replace(effort, rounds=given.bulk_rounds, seconds=given.bulk_seconds)
+    samples = measure(lines, given.subject, effort, bulk_effort)
     found = rows(samples)
     verdicts = [decide(line, found, given.subject) for line in lines]
-    print(f"\n{report.gate_table(verdicts)}\n\n{report.effort_line(effort)}")
+    print(f"\n{report.gate_table(verdicts)}\n")
+    if not all(line.bulk for line in lines):
+        print(report.effort_line(effort))
+    if any(line.bulk for line in lines):
+        print(f"Lines about bytes: {report.effort_line(bulk_effort)}")
     print(f"{time.monotonic() - began:.0f} s.")
     for verdict in verdicts:
         if verdict.value is None:
             print(f"\n{verdict.line.name}: {verdict.detail}")
     if given.json:
         names = dict.fromkeys(sample.server for sample in samples)
-        report.write_json(given.json, effort, report.environment(names), samples, verdicts=told(verdicts))
+        more = {"bulk_effort": asdict(bulk_effort), "verdicts": told(verdicts)}
+        report.write_json(given.json, effort, report.environment(names), samples, **more)
     short = [verdict.line.name for verdict in verdicts if not verdict.passed]
     if short:
         print(f"\nFAIL: {', '.join(short)}")

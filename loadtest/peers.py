@@ -1,7 +1,8 @@
 """How each server is run: one worker, its best known settings for these loads, no access log.
 
-The table `PEERS` is the whole truth about a comparison. Rules for a setting here: its makers document it for
-production, it is the fastest we found for the server that it belongs to, and it costs no correctness.
+The table `PEERS` is the whole truth about a comparison, with `embed.py` for the two servers that are libraries.
+Rules for a setting here: its makers document it for production, it is the fastest we found for the server that
+it belongs to, and it costs no correctness.
 Common to all: 1 worker, keep-alive 75 s (so that no idle connection ends during a run), backlog 4096,
 warnings and errors only in the log, `Date` and `Server` headers as the server does by default.
 """
@@ -22,12 +23,17 @@ UWSGI_THREADS = 512
 
 @dataclass(frozen=True)
 class Start:
-    """What a server is started with. scratch: an empty directory of its own, deleted afterwards."""
+    """What a server is started with. scratch: a directory of its own, deleted afterwards.
+
+    file: what the app shall answer with, in scenarios about files.  post: what is POSTed, in scenarios that do.
+    """
 
     app: str
     interface: str
     port: int
     scratch: Path
+    file: Path | None = None
+    post: Path | None = None
 
     @property
     def bind(self) -> str:
@@ -91,6 +97,15 @@ def gunicorn(worker_class: str, *more: str) -> Callable[[Start], list[str]]:
     return command
 
 
+def gunicorn_asgi(start: Start) -> list[str]:
+    """uvloop; asyncio's own loop where bodies are POSTed.
+
+    On uvloop gunicorn 27.0.1 with its C parser closes kept-alive connections now and then when bodies are 64 KiB
+    long. asyncio's loop with the C parser does not, nor does uvloop with the Python parser, which cost more CPU.
+    """
+    return gunicorn("asgi", "--asgi-loop", "asyncio" if start.post else "uvloop")(start)
+
+
 def hypercorn(start: Start) -> list[str]:
     """uvloop."""
     line = [tool("hypercorn"), start.app, "--bind", start.bind, "--workers", "1", "-k", "uvloop"]
@@ -136,6 +151,8 @@ http {{
     default_type text/plain;
     keepalive_timeout {keep_alive};
     keepalive_requests 1000000000;
+    sendfile on;
+    tcp_nopush on;
     client_body_temp_path {scratch}/body;
     proxy_temp_path {scratch}/proxy;
     fastcgi_temp_path {scratch}/fastcgi;
@@ -143,20 +160,24 @@ http {{
     scgi_temp_path {scratch}/scgi;
     server {{
         listen 127.0.0.1:{port} backlog={backlog};
-        location / {{ return 200 "Hello, World!"; }}
+        location / {{ {answer} }}
     }}
 }}
 """
 
 
 def nginx(start: Start) -> list[str]:
-    """`return 200`: no app at all, the floor of what answering costs."""
+    """`return 200`, or sendfile: no app at all, the floor of what answering costs."""
+    answer = 'return 200 "Hello, World!";'
+    if start.file:
+        answer = f"root {start.file.parent}; rewrite ^ /{start.file.name} break;"
     conf = start.scratch / "nginx.conf"
     conf.write_text(
         NGINX_CONF.format(
             files=MAX_CONNECTIONS + 512,
             connections=MAX_CONNECTIONS,
             scratch=start.scratch,
+            answer=answer,
             user="user root;" if os.geteuid() == 0 else "",
             keep_alive=KEEP_ALIVE_S,
             port=start.port,
@@ -174,7 +195,7 @@ PEERS = {
         Peer("granian", "granian", granian),
         Peer("gunicorn-sync", "gunicorn", gunicorn("sync")),
         Peer("gunicorn-gthread", "gunicorn", gunicorn("gthread", "--threads", "4")),
-        Peer("gunicorn-asgi", "gunicorn", gunicorn("asgi", "--asgi-loop", "uvloop")),
+        Peer("gunicorn-asgi", "gunicorn", gunicorn_asgi),
         Peer("hypercorn", "hypercorn", hypercorn),
         Peer("bjoern", "bjoern", embedded("bjoern")),
         Peer("fastpysgi", "fastpysgi", embedded("fastpysgi")),

@@ -54,8 +54,9 @@ def sample_line(number: int, sample: Sample) -> str:
         return head + "INVALID: " + "; ".join(sample.faults)
     if sample.idle_kib:
         return head + f"{sample.idle_kib:8.2f} KiB a connection"
+    bytes_too = f"{sample.mib_per_cpu_s:7,.0f} MiB/CPU s  " if sample.mib_per_cpu_s else ""
     return head + (
-        f"{sample.cpu_us:8.2f} µs CPU  {sample.per_second:9,.0f}/s  "
+        f"{sample.cpu_us:8.2f} µs CPU  {bytes_too}{sample.per_second:9,.0f}/s  "
         f"p50 {sample.p50_us:8,.0f} µs  p99 {sample.p99_us:9,.0f} µs  {sample.pss_kib / 1024:7.1f} MiB"
     )
 
@@ -75,11 +76,17 @@ def table(head: Sequence[str], body: Sequence[Sequence[str]], text_columns: int 
     return "\n".join([line(head), line(rule), *map(line, body)])
 
 
-def load_cells(row: Row, reference: Row | None) -> list[str]:
+def load_head(reference: str, bulk: bool) -> list[str]:
+    """Return the heads of `load_cells`."""
+    head = ["server", "CPU µs/request", "spread", f"vs {reference}"]
+    return [*head, *(["MiB/CPU s"] if bulk else []), "requests/s", "p50 µs", "p99 µs", "PSS MiB"]
+
+
+def load_cells(row: Row, reference: Row | None, bulk: bool) -> list[str]:
     """Return the cells of one server under one load; ratio is the row's CPU over the reference's."""
     name = row.server
     if not row.valid:
-        return [name, "invalid", *[""] * 6]
+        return [name, "invalid", *[""] * (7 if bulk else 6)]
     cpu, rate, pss = row.figure("cpu_us"), row.figure("per_second"), row.figure("pss_kib")
     ratio = ""
     if reference is not None and reference.valid:
@@ -89,11 +96,17 @@ def load_cells(row: Row, reference: Row | None) -> list[str]:
         f"{cpu.median:,.2f}",
         f"±{cpu.spread * 50:.0f} %",
         ratio,
+        *([f"{row.figure('mib_per_cpu_s').median:,.0f}"] if bulk else []),
         f"{rate.median:,.0f}",
         f"{row.figure('p50_us').median:,.0f}",
         f"{row.figure('p99_us').median:,.0f}",
         f"{pss.median / 1024:.1f}",
     ]
+
+
+def first_line(fault: str) -> str:
+    """Return what happened, without what the server printed."""
+    return fault.strip().partition("\n")[0]
 
 
 def scenario_tables(name: str, rows: Sequence[Row], reference: str) -> str:
@@ -115,19 +128,10 @@ def scenario_tables(name: str, rows: Sequence[Row], reference: str) -> str:
                 for row in group
             ]
         else:
-            head = [
-                "server",
-                "CPU µs/request",
-                "spread",
-                f"vs {reference}",
-                "requests/s",
-                "p50 µs",
-                "p99 µs",
-                "PSS MiB",
-            ]
-            body = [load_cells(row, base) for row in group]
+            head = load_head(reference, what.bulk)
+            body = [load_cells(row, base, what.bulk) for row in group]
         parts.append(table(head, body))
-        parts += [f"{row.server} is invalid: {row.faults[0].strip()}" for row in group if row.faults]
+        parts += [f"{row.server} is invalid: {first_line(row.faults[0])}" for row in group if row.faults]
     return "\n\n".join(parts)
 
 

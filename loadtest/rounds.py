@@ -18,6 +18,7 @@ from loadtest import idle, proctree, scenario, servers, wrk
 SETTLE_STEP_S = 0.02
 SETTLE_STEPS = 15
 SETTLED_SHARE = 0.1
+WARM_UP_CONNECTIONS = (64,)
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Sample:
     server: str
     connections: int
     cpu_us: float = 0.0  # CPU of the whole process tree per request
+    mib_per_cpu_s: float = 0.0  # content moved, both ways, per second of that CPU; in bulk scenarios only
     per_second: float = 0.0
     p50_us: float = 0.0
     p99_us: float = 0.0
@@ -69,21 +71,28 @@ def settle(server: servers.Server) -> list[proctree.Stat]:
     return members
 
 
+def mib_per_cpu_s(payload_bytes: int, cpu_us: float) -> float:
+    """Return what a request's content and CPU come to; 0 when the CPU is too little to be seen."""
+    return payload_bytes / scenario.MIB / (cpu_us / 1e6) if cpu_us else 0.0
+
+
 def load(server: servers.Server, what: scenario.Scenario, connections: int, effort: Effort) -> Sample:
     """Load a running server and measure."""
     before = settle(server)
     used = proctree.cpu_ns(before)
-    seen = wrk.run(server.port, connections, effort.seconds, effort.wrk_threads, what.headers)
+    seen = wrk.run(server.port, connections, effort.seconds, effort.wrk_threads, what.headers, server.post)
     after = settle(server)
     used = proctree.cpu_ns(after) - used
     faults = seen.faults
     if {member.pid for member in before} != {member.pid for member in after}:
         faults += ("processes of the server came or went under load",)
+    cpu_us = used / 1000 / max(seen.requests, 1)
     return Sample(
         scenario=what.name,
         server=server.name,
         connections=connections,
-        cpu_us=used / 1000 / max(seen.requests, 1),
+        cpu_us=cpu_us,
+        mib_per_cpu_s=mib_per_cpu_s(what.payload_bytes, cpu_us) if what.bulk else 0.0,
         per_second=seen.per_second,
         p50_us=seen.p50_us,
         p99_us=seen.p99_us,
@@ -115,7 +124,8 @@ def visit(where: Visit, effort: Effort) -> Iterator[Sample]:
     done: set[int] = set()
     try:
         with servers.running(where.server, what) as server:
-            wrk.run(server.port, 64, effort.warm_up_s, effort.wrk_threads, what.headers)
+            warm = max(what.connections or WARM_UP_CONNECTIONS)
+            wrk.run(server.port, warm, effort.warm_up_s, effort.wrk_threads, what.headers, server.post)
             for connections in where.connections:
                 if what.idle_connections:
                     yield hold_idle(server, what)

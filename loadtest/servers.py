@@ -1,6 +1,6 @@
 """Starts one server, waits until it answers right, and ends it with every process that it made.
 
-Contract: `running` yields only a server that has answered a GET with the scenario's body, and when the
+Contract: `running` yields only a server that has answered as the scenario says, and when the
 block is left, by Ctrl-C too, no process of the server's session is alive. Processes are ended by pid, and a
 pid is signalled only while its start time is still the one seen: a number given out again is never hit.
 """
@@ -25,9 +25,10 @@ from typing import TextIO
 
 from loadtest import proctree
 from loadtest.peers import PEERS, Start
-from loadtest.scenario import Scenario
+from loadtest.scenario import FILE, Scenario, numbered
 
 START_TIMEOUT_S = 20.0
+ANSWER_TIMEOUT_S = 5.0
 STOP_TIMEOUT_S = 5.0
 POLL_S = 0.02
 MAX_SHOWN_OUTPUT = 4_000
@@ -45,11 +46,12 @@ class ServerError(Exception):
 
 @dataclass(frozen=True)
 class Server:
-    """A server that runs. root: the first process, leader of its session."""
+    """A server that runs. root: the first process, leader of its session. post: the file that a request POSTs."""
 
     name: str
     root: int
     port: int
+    post: Path | None = None
 
     def tree(self) -> list[proctree.Stat]:
         """Return the server's live processes."""
@@ -76,46 +78,53 @@ def free_port() -> int:
     raise ServerError("no free port")
 
 
-def fetch(port: int, timeout_s: float) -> tuple[str, bytes]:
-    """GET / on a connection of its own; return the status line and the body. OSError when that fails.
+def fetch(port: int, timeout_s: float, post: bytes = b"") -> tuple[str, bytes]:
+    """GET /, or POST to it, on a connection of its own; return the status line and the body. OSError when that
+    fails.
 
     The request does not ask the server to close: uWSGI would not, and fastpysgi 0.6 serving ASGI crashes
     under the load that follows such a request. So the answer ends by its length, by its chunks, or by the
-    end of file.
+    end of file. A server that answers before it has read the whole body is heard too.
     """
+    length = f"Content-Length: {len(post)}\r\n" if post else ""
+    head = f"{'POST' if post else 'GET'} / HTTP/1.1\r\nHost: 127.0.0.1\r\n{length}\r\n".encode()
     with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as client:
-        client.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-        data = b""
-        while not whole(data):
-            chunk = client.recv(65_536)
-            if not chunk:
-                break
-            data += chunk
-    head, _, body = data.partition(b"\r\n\r\n")
-    if b"\r\ntransfer-encoding: chunked" in head.lower():
-        body = dechunk(body)
-    return head.split(b"\r\n", 1)[0].decode("latin-1"), body
+        with suppress(ConnectionError):
+            client.sendall(head + post)
+        return read_answer(client)
 
 
-def whole(data: bytes) -> bool:
-    """Return whether `data` holds a whole answer, as far as its own framing tells."""
-    head, end, body = data.partition(b"\r\n\r\n")
-    if not end:
-        return False
+def read_answer(client: socket.socket) -> tuple[str, bytes]:
+    """Read one answer; return its status line and its body, as much of it as came."""
+    data = bytearray()
+    while (end := data.find(b"\r\n\r\n")) < 0:
+        chunk = client.recv(65_536)
+        if not chunk:
+            return data.decode("latin-1"), b""
+        data += chunk
+    head = bytes(data[:end])
+    del data[: end + 4]
     length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
-    if length is not None:
-        return len(body) >= int(length[1])
-    return b"\r\ntransfer-encoding: chunked" in head.lower() and body.endswith(b"0\r\n\r\n")
+    chunked = b"\r\ntransfer-encoding: chunked" in head.lower()
+    while not (len(data) >= int(length[1]) if length else chunked and data.endswith(b"0\r\n\r\n")):
+        chunk = client.recv(1 << 20)
+        if not chunk:
+            break
+        data += chunk
+    return head.split(b"\r\n", 1)[0].decode("latin-1"), dechunk(data) if chunked else bytes(data)
 
 
-def dechunk(data: bytes) -> bytes:
-    """Return the content of a chunked body (RFC 9112, 7.1); enough for the short answers checked here."""
-    content = b""
-    while data:
-        size, _, data = data.partition(b"\r\n")
-        length = int(size.split(b";")[0], 16)
-        content, data = content + data[:length], data[length + 2 :]
-    return content
+def dechunk(data: bytes | bytearray) -> bytes:
+    """Return the content of a chunked body (RFC 9112, 7.1); enough for the answers checked here."""
+    pieces = []
+    at = 0
+    while (end := data.find(b"\r\n", at)) >= 0:
+        length = int(data[at:end].split(b";")[0], 16)
+        pieces.append(bytes(data[end + 2 : end + 2 + length]))
+        at = end + 2 + length + 2
+        if length == 0:
+            break
+    return b"".join(pieces)
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
@@ -176,18 +185,19 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 def await_answer(process: subprocess.Popen[bytes], port: int, scenario: Scenario, output: TextIO) -> None:
     """Return once the server has answered as the scenario says; ServerError when it does not."""
     last = "no answer"
+    answer, post = scenario.answer, numbered(scenario.post_bytes)
 
     def ready() -> bool:
         nonlocal last
         if process.poll() is not None:
             raise ServerError(f"ended with {process.returncode} at start\n{shown(output)}")
         try:
-            status, body = fetch(port, timeout_s=2.0)
+            status, body = fetch(port, ANSWER_TIMEOUT_S, post)
         except OSError as error:
             last = repr(error)
             return False
-        last = f"{status}, body {body[:100]!r}"
-        return " 200 " in f"{status} " and body == scenario.body
+        last = f"{status}, {len(body)} bytes of {len(answer)}, {body[:100]!r}"
+        return " 200 " in f"{status} " and body == answer
 
     if not wait_until(ready, START_TIMEOUT_S):
         raise ServerError(f"not ready after {START_TIMEOUT_S:.0f} s: {last}\n{shown(output)}")
@@ -199,11 +209,21 @@ def shown(output: TextIO) -> str:
     return output.read()[-MAX_SHOWN_OUTPUT:]
 
 
+def laid_down(path: Path, size: int) -> Path | None:
+    """Write `size` numbered bytes to `path` and return it; None when there is nothing to write."""
+    if not size:
+        return None
+    path.write_bytes(numbered(size))
+    return path
+
+
 @contextmanager
 def running(name: str, scenario: Scenario) -> Iterator[Server]:
     """Run the server called `name` with the scenario's app; see the module's contract."""
     with tempfile.TemporaryDirectory(prefix="loadtest-") as scratch:
-        start = Start(scenario.app, scenario.interface, free_port(), Path(scratch))
+        file = laid_down(Path(scratch, "file"), scenario.file_bytes)
+        post = laid_down(Path(scratch, "post"), scenario.post_bytes)
+        start = Start(scenario.app, scenario.interface, free_port(), Path(scratch), file, post)
         with open(Path(scratch, "output"), "w+", encoding="utf-8", errors="replace") as output:
             process = subprocess.Popen(
                 PEERS[name].command(start),
@@ -211,13 +231,13 @@ def running(name: str, scenario: Scenario) -> Iterator[Server]:
                 stdout=output.fileno(),
                 stderr=output.fileno(),
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, "PYTHONPATH": str(ROOT), FILE: str(file or "")},
                 start_new_session=True,
                 preexec_fn=prepare_child(os.getpid()),
             )
             try:
                 await_answer(process, start.port, scenario, output)
-                yield Server(name, process.pid, start.port)
+                yield Server(name, process.pid, start.port, post)
             except ServerError as error:
                 raise ServerError(f"{name} with {scenario.name}: {error}") from None
             finally:

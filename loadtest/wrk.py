@@ -10,7 +10,10 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+# Makes each request a POST of the file that its argument names.
+POST_SCRIPT = Path(__file__).resolve().parent / "post.lua"
 # A late answer is a bad p99, not an error, until it is this late.
 ANSWER_TIMEOUT_S = 10
 # wrk is given this much longer than the load before it is taken for hung.
@@ -59,19 +62,35 @@ def parse(text: str) -> Load:
 
 
 def command(
-    port: int, connections: int, seconds: int, threads: int, headers: Sequence[tuple[str, str]] = ()
+    port: int,
+    connections: int,
+    seconds: int,
+    threads: int,
+    headers: Sequence[tuple[str, str]] = (),
+    post: Path | None = None,
 ) -> list[str]:
     """Return wrk's command line; wrk takes whole seconds and at least one connection per thread."""
     line = ["wrk", "--latency", "-t", str(min(threads, connections)), "-c", str(connections)]
     line += ["-d", f"{seconds}s", "--timeout", f"{ANSWER_TIMEOUT_S}s"]
     for name, value in headers:
         line += ["-H", f"{name}: {value}"]
-    return [*line, f"http://127.0.0.1:{port}/"]
+    url = f"http://127.0.0.1:{port}/"
+    return [*line, url] if post is None else [*line, "-s", str(POST_SCRIPT), url, "--", str(post)]
 
 
-def run(port: int, connections: int, seconds: int, threads: int, headers: Sequence[tuple[str, str]] = ()) -> Load:
-    """Load 127.0.0.1:port and return what wrk saw; WrkError when wrk fails, wrk never outlives the call."""
-    line = command(port, connections, seconds, threads, headers)
+def run(
+    port: int,
+    connections: int,
+    seconds: int,
+    threads: int,
+    headers: Sequence[tuple[str, str]] = (),
+    post: Path | None = None,
+) -> Load:
+    """Load 127.0.0.1:port and return what wrk saw; WrkError when wrk fails, wrk never outlives the call.
+
+    post: the file that each request POSTs; None: each is a GET.
+    """
+    line = command(port, connections, seconds, threads, headers, post)
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as wrk:
         try:
             output, _ = wrk.communicate(timeout=seconds + GRACE_S)

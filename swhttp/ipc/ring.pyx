@@ -62,7 +62,10 @@ class Descriptor(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A response frame. `status` and `content_length` count only with the flag HEAD."""
+    """A response frame. `status` and `content_length` count only with the flag HEAD (or INTERIM, or type CREDIT).
+
+    `body`: wherever it was, in the ring, in a block of the arena or in a file.
+    """
 
     request_id: int
     status: int
@@ -70,7 +73,6 @@ class Frame(NamedTuple):
     content_length: int
     head: bytes
     body: bytes
-    """Wherever it was: in the ring, in a block of the arena, in a file."""
     type: int = RESPONSE_SMALL
 
 

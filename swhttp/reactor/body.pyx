@@ -80,8 +80,16 @@ cdef bint body_waits(State *s, Conn *c) noexcept nogil:
     cdef Upload *u = c.upload
     if _discards(c):
         return False
-    return (c.stage != STAGE_IN_FLIGHT or u == NULL or u.received >= u.credit
+    return (not c.flags & CONN_BODY_OPEN or c.stage != STAGE_IN_FLIGHT or u == NULL or u.received >= u.credit
             or (u.count >= MAX_CHUNKS_AHEAD and u.filling == SW_NO_BLOCK) or u.posted < u.count)
+
+
+cdef void _pause(Conn *c) noexcept nogil:
+    """No deadline for the body while it waits for the worker, or when it is whole."""
+    if c.upload != NULL:
+        c.upload.deadline_ns = 0
+        if c.write_by_ns == 0:
+            c.deadline_ns = 0
 
 
 cdef unsigned char *body_target(State *s, Conn *c, size_t *room) noexcept nogil:
@@ -99,10 +107,7 @@ cdef unsigned char *body_target(State *s, Conn *c, size_t *room) noexcept nogil:
             room[0] = <size_t>c.body_left
         return s.through
     if body_waits(s, c):
-        if u != NULL:
-            u.deadline_ns = 0
-            if c.write_by_ns == 0:
-                c.deadline_ns = 0
+        _pause(c)
         return NULL
     if not _take_block(s, c):
         conn_starve(s, c)
@@ -193,9 +198,11 @@ cdef bint body_post(State *s, Conn *c) noexcept nogil:
     cdef bint last
     if c.stage != STAGE_IN_FLIGHT or u == NULL:
         return True
+    if not c.flags & CONN_BODY_OPEN:
+        return True
     if u.filling != SW_NO_BLOCK and (<sw_chunk *>sw_blocks_at(&s.blocks, u.filling)).length > 0:
         _seal(s, c)
-    elif u.whole and u.count == u.posted and c.flags & CONN_BODY_OPEN:  # an end behind what is posted already
+    elif u.whole and u.count == u.posted:  # an end behind what is posted already
         if u.count >= MAX_CHUNKS_AHEAD:
             return True  # the worker's next credit comes back here
         if not _take_block(s, c):
@@ -212,9 +219,8 @@ cdef bint body_post(State *s, Conn *c) noexcept nogil:
         s.line[REACTOR_CHUNKS] += 1
         if last:
             c.flags &= ~CONN_BODY_OPEN
-            u.deadline_ns = 0
-            if c.write_by_ns == 0:
-                c.deadline_ns = 0
+    if body_waits(s, c):
+        _pause(c)
     return True
 
 

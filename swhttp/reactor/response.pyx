@@ -323,10 +323,13 @@ cdef bint _put_file(State *s, Conn *c, unsigned char *end_of_head, const sw_file
     """The head (in the scratch), then a part of the file, then the end of its chunk. False: the connection is lost."""
     cdef iovec piece
     cdef int flushed
+    cdef bint epoll_tells = c.flags & CONN_WRITABLE_WAIT != 0
     piece.iov_base = s.scratch
     piece.iov_len = end_of_head - s.scratch
-    if piece.iov_len > 0 and not out_put(s, c, &piece, 1, True):
-        return False
+    if piece.iov_len > 0:
+        if not out_put(s, c, &piece, 1, True):
+            return False
+        epoll_tells = c.flags & CONN_WRITABLE_WAIT != 0
     if not out_put_file(s, c, c.file, part.offset, length):
         return False
     if c.flags & CONN_CHUNK_OUT:
@@ -334,8 +337,8 @@ cdef bint _put_file(State *s, Conn *c, unsigned char *end_of_head, const sw_file
         piece.iov_len = 7 if last else 2
         if not out_put(s, c, &piece, 1, False):
             return False
-    if c.flags & CONN_WRITABLE_WAIT:
-        return True  # epoll will tell
+    if epoll_tells:
+        return True
     flushed = out_flush(s, c)
     if flushed == OUT_AGAIN:
         conn_todo(s, c)

@@ -135,7 +135,7 @@ cdef class Channel(Outlet):
         return False
 
     cdef int _receive(self, int reactor, const sw_descriptor *descriptor) except -1:
-        """The fd of this descriptor is in the channel. With no fd free it is lost, and the message gone all the same."""
+        """Take this descriptor's fd out of the channel. Without a free fd it is lost, and the message is gone too."""
         cdef uint64_t request_id = 0
         cdef int fd = sw_fd_receive(self.links[reactor].files, &request_id)
         if fd >= 0:

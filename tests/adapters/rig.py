@@ -70,8 +70,9 @@ class Flight:
 class Rig:
     """The other end of slot 0's rings. `acks`: clients take at once what has come, when there is nothing else to do."""
 
-    def __init__(self, memory: SharedMemory, pid: int, log: int) -> None:
+    def __init__(self, memory: SharedMemory, pid: int, log: int, blocks: int) -> None:
         self.memory = memory
+        self._blocks = blocks
         self.pid = pid
         self._log = log
         self.requests = ring.DescriptorWriter(memory)
@@ -82,6 +83,7 @@ class Rig:
         self.flying: dict[int, Flight] = {}
         self.acks = True
         self._serial = 0
+        self._free = list(range(blocks))
 
     def counters(self) -> dict[str, int]:
         counters: dict[str, int] = self.memory.scoreboard.slots[0]
@@ -96,7 +98,7 @@ class Rig:
         """Post a request. `block`: as `write_block` takes it; `full`: its client is slow from the start; `revoked`:
         taken back before the worker sees it."""
         self._serial += 1
-        index = next(i for i in range(BLOCKS) if all(ring.index_of(other) != i for other in self.flying))
+        index = self._free.pop()
         request_id = ring.request_id(self._serial, index)
         place = index * BLOCK_BYTES // BLOCK_UNIT
         assert ring.write_block(self.memory, 0, place, target=target, **block) <= BLOCK_BYTES
@@ -106,14 +108,16 @@ class Rig:
         if revoked:
             assert self.table.revoke(request_id)
         flight = Flight(request_id)
-        if not revoked:
+        if revoked:
+            self._free.append(index)
+        else:
             self.flying[request_id] = flight
         self.post(request_id, place, type, fd)
         return flight
 
     def chunk(self, flight: Flight, data: bytes, nth: int, *, last: bool = False) -> None:
         """Post more of a request's body, in the `nth` block for that."""
-        place = (BLOCKS * BLOCK_BYTES + nth % CHUNKS * CHUNK_BYTES) // BLOCK_UNIT
+        place = (self._blocks * BLOCK_BYTES + nth % CHUNKS * CHUNK_BYTES) // BLOCK_UNIT
         ring.write_chunk(self.memory, 0, place, data)
         self.post(flight.request_id, place, ring.END if last else ring.CHUNK)
 
@@ -161,6 +165,7 @@ class Rig:
             flight.done = True
             del self.flying[frame.request_id]
             self.table.free(frame.request_id)
+            self._free.append(ring.index_of(frame.request_id))
         return flight
 
     def finish(self, *flights: Flight) -> None:
@@ -193,11 +198,12 @@ class Rig:
 
 @contextlib.contextmanager
 def working(app: str, interface: str, *, threads: int = 1, before: Callable[[], None] = lambda: None,
-            tmp_dir: str | None = None, spool_max: int = 0, **sizes: Any) -> Iterator[Rig]:
-    """A worker in slot 0, and us as its reactor. `before`: called in the worker; `sizes`: of the shared memory."""
+            tmp_dir: str | None = None, spool_max: int = 0, blocks: int = BLOCKS, **sizes: Any) -> Iterator[Rig]:
+    """A worker in slot 0, and us as its reactor. `before`: called in the worker; `blocks`: requests at
+    once; `sizes`: of the shared memory."""
     geometry: dict[str, Any] = {
-        "reactors": 1, "slots": 1, "request_ring_bytes": 8192, "response_ring_bytes": 65536, "table_entries": BLOCKS,
-        "sessions": 8, "block_classes": ((BLOCK_BYTES, BLOCKS), (CHUNK_BYTES, CHUNKS)),
+        "reactors": 1, "slots": 1, "request_ring_bytes": 8192, "response_ring_bytes": 65536, "table_entries": blocks,
+        "sessions": 8, "block_classes": ((BLOCK_BYTES, blocks), (CHUNK_BYTES, CHUNKS)),
     }
     memory = SharedMemory(Geometry(**geometry | sizes))
     memory.reset_slot(0)
@@ -222,7 +228,7 @@ def working(app: str, interface: str, *, threads: int = 1, before: Callable[[], 
             sys.stderr.flush()
             os._exit(status)
     theirs.close()
-    rig = Rig(memory, pid, log)
+    rig = Rig(memory, pid, log, blocks)
     try:
         ours.settimeout(LOST_S)
         assert b"ready" in ours.recv(4096)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from swhttp.ipc import ring
-from tests.adapters.rig import BLOCKS, Flight, Rig, working
+from tests.adapters.rig import Flight, Rig, working
+from tests.support.processes import wait_until
 
 START = "{'type': 'http.response.start', 'status': 200, 'trailers': True, 'headers': %s}"
 PLAIN = "{'type': 'http.response.start', 'status': 200, 'headers': %s}"
@@ -25,7 +26,8 @@ def send(rig: Rig, *messages: str, **request: object) -> Flight:
 def test_trailers_follow_the_body() -> None:
     with working("asgi_probes:raw", "asgi") as rig:
         for pieces in ([BODY % (b"12", False)], [BODY % (b"1", True), BODY % (b"2", False)], [BODY % (b"", False)]):
-            flight = send(rig, START % [], *pieces, TRAILERS % ([(b"x-a", b"1")], True), TRAILERS % ([(b"B", b"2")], False))
+            flight = send(rig, START % [], *pieces, TRAILERS % ([(b"x-a", b"1")], True),
+                          TRAILERS % ([(b"B", b"2")], False))
             assert flight.head.content_length == ring.NO_LENGTH
             assert flight.last.flags == ring.LAST | ring.TRAILERS
             assert flight.last.head == b"x-a: 1\r\nB: 2\r\n"
@@ -166,10 +168,12 @@ def test_what_is_no_file_is_a_500(tmp_path: Path) -> None:
 
 
 def test_more_files_than_the_channel_holds(file: Path) -> None:
-    with working("asgi_probes:raw", "asgi", table_entries=4 * BLOCKS) as rig:
+    many = 1000  # of the size of ours a kernel takes a few hundred
+    with working("asgi_probes:raw", "asgi", blocks=many, request_ring_bytes=32768, response_ring_bytes=262144) as rig:
         body = f"[{PLAIN % [(b'content-length', b'5')]}, {PATH % str(file)}]".encode()
-        for _ in range(4):
-            flights = [rig.begin(body=body, method=b"POST") for _ in range(BLOCKS)]
-            rig.finish(*flights)
-            assert all(flight.body == bytes(range(5)) for flight in flights)
+        flights = [rig.begin(body=body, method=b"POST") for _ in range(many)]
+        wait_until(lambda: rig.counters()["taken"] == many, "the worker to take all")
+        assert rig.counters()["file_frames"] < many
+        rig.finish(*flights)
+        assert all(flight.body == bytes(range(5)) for flight in flights)
         rig.wait_closed(file)

@@ -10,6 +10,7 @@ import pytest
 from swhttp import limits
 from swhttp.ipc import ring
 from tests.adapters.rig import Flight, working
+from tests.support.processes import wait_until
 
 MIB = 1024 * 1024
 BOTH = [("asgi", b"/size?%d"), ("wsgi", b"/sized?%d")]
@@ -22,7 +23,8 @@ def is_whole(flight: Flight, size: int) -> bool:
 
 @pytest.mark.parametrize(("interface", "target"), BOTH)
 def test_a_body_goes_inline_as_long_as_it_fits_one_frame(interface: str, target: bytes) -> None:
-    with working(f"flows:{interface}", interface, response_ring_bytes=4096, arena_classes=((4096, 8), (8192, 8))) as rig:
+    arena = ((4096, 8), (8192, 8))
+    with working(f"flows:{interface}", interface, response_ring_bytes=4096, arena_classes=arena) as rig:
         room = 4096 // 2 - ring.FRAME_BYTES
         head = len(rig.answer(target % 1000).head.head)
         fits = room - head
@@ -93,7 +95,10 @@ def test_a_thread_waits_for_a_slow_client_without_a_spool() -> None:
 def test_the_spool_of_a_response_has_its_limit(tmp_path: Path, target: bytes) -> None:
     most = 400_000
     with working("flows:wsgi", "wsgi", tmp_dir=str(tmp_path), spool_max=most) as rig:
+        rig.acks = False
         flight = rig.begin(target, full=True)
+        wait_until(lambda: any(str(tmp_path) in name for name in rig.fds()), "the spool")
+        rig.acks = True
         while not flight.done:
             rig.frame()
             if flight.types and flight.types[-1] == ring.TMPFILE:
@@ -110,7 +115,9 @@ def limit_files() -> None:
 @pytest.mark.parametrize("target", [b"/sized?5000000", b"/pieces?5000000&30000"])
 def test_a_disk_that_is_full_costs_a_response_nothing_but_time(tmp_path: Path, target: bytes) -> None:
     with working("flows:wsgi", "wsgi", tmp_dir=str(tmp_path), spool_max=16 * MIB, before=limit_files) as rig:
-        flight = rig.answer(target, full=True)
+        flight = rig.begin(target, full=True)
+        wait_until(lambda: "spool-failed" in rig.log(), "the disk to be full")
+        rig.finish(flight)
         assert is_whole(flight, 5_000_000)
         assert rig.counters()["spilled_bytes"] == 300_000
         assert is_whole(rig.answer(b"/sized?10"), 10)
@@ -119,7 +126,10 @@ def test_a_disk_that_is_full_costs_a_response_nothing_but_time(tmp_path: Path, t
 
 def test_no_place_for_a_spool_costs_a_response_nothing_but_time(tmp_path: Path) -> None:
     with working("flows:wsgi", "wsgi", tmp_dir=str(tmp_path / "none"), spool_max=16 * MIB) as rig:
-        assert is_whole(rig.answer(b"/sized?5000000", full=True), 5_000_000)
+        flight = rig.begin(b"/sized?5000000", full=True)
+        wait_until(lambda: "spool-failed" in rig.log(), "the worker to look for a place")
+        rig.finish(flight)
+        assert is_whole(flight, 5_000_000)
         assert rig.log().count("reason=spool-failed") == 1
 
 

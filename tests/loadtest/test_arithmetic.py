@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+from pathlib import Path
+
 import pytest
 
-from loadtest import gate, proctree, scenario, wrk
-from loadtest.lines import LINES, Line, decide
+from loadtest import bench, gate, proctree, report, rounds, scenario, servers, wrk
+from loadtest.lines import BULK, LINES, Line, decide
 from loadtest.peers import PEERS
 from loadtest.rounds import Sample
 from loadtest.stats import rows
@@ -49,6 +52,38 @@ def test_a_report_that_lacks_a_figure_is_refused() -> None:
         wrk.parse(REPORT.replace("99%", "98%"))
 
 
+def test_a_scenario_that_posts_hands_wrk_the_file_and_one_that_does_not_no_script() -> None:
+    assert wrk.command(20_000, 64, 2, 1)[-1] == "http://127.0.0.1:20000/"
+    script = ["-s", str(wrk.POST_SCRIPT), "http://127.0.0.1:20000/", "--", "/x/post"]
+    assert wrk.command(20_000, 64, 2, 1, post=Path("/x/post"))[-5:] == script
+    assert wrk.POST_SCRIPT.is_file()
+
+
+def test_numbered_content_is_as_long_as_asked_and_repeats_no_word() -> None:
+    content = scenario.numbered(64 * scenario.KIB)
+    words = {content[at : at + 8] for at in range(0, len(content), 8)}
+    assert (len(content), len(words)) == (65_536, 8_192)
+
+
+@pytest.mark.parametrize(
+    ("wire", "status", "body"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n0\r\n\r", "HTTP/1.1 200 OK", b"0\r\n\r"),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n\r\n\r\nA;x=y\r\n0123456789\r\n0\r\n\r\n",
+         "HTTP/1.1 200 OK", b"\r\n0123456789"),
+        (b"HTTP/1.0 200 OK\r\n\r\nto the end", "HTTP/1.0 200 OK", b"to the end"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut", "HTTP/1.1 200 OK", b"cut"),
+        (b"HTTP/1.1 2", "HTTP/1.1 2", b""),
+    ],
+)  # fmt: skip
+def test_an_answer_is_read_by_its_own_framing(wire: bytes, status: str, body: bytes) -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        there.sendall(wire)
+        there.shutdown(socket.SHUT_WR)
+        assert servers.read_answer(here) == (status, body)
+
+
 def stat(pid: int, parent: int, session: int) -> proctree.Stat:
     return proctree.Stat(pid, "S", parent, session, 0, 0)
 
@@ -68,7 +103,7 @@ def sample(server: str, connections: int, cpu_us: float, *faults: str) -> Sample
     return Sample("raw-asgi", server, connections, cpu_us=cpu_us, per_second=100 / cpu_us, faults=faults)
 
 
-RATIO = Line("ratio", "raw-asgi", "cpu_us", 0.5, "granian")
+RATIO = Line("ratio", "raw-asgi", "cpu_us", 0.5, ("granian",))
 
 
 @pytest.mark.parametrize(("cpu_us", "passed"), [(5.0, True), (5.1, False)])
@@ -85,14 +120,91 @@ def test_medians_decide_not_means() -> None:
 
 @pytest.mark.parametrize(("cpu_us", "passed"), [(66.0, True), (67.0, False)])
 def test_a_throughput_line_is_a_lower_bound(cpu_us: float, passed: bool) -> None:
-    line = Line("rate", "raw-asgi", "per_second", 1.5, "granian", at_most=False)
+    line = Line("rate", "raw-asgi", "per_second", 1.5, ("granian",), at_most=False)
     found = rows([sample("swhttp", 64, cpu_us), sample("granian", 64, 100.0)])
     assert decide(line, found, "swhttp").passed is passed
 
 
+def moved(server: str, *mib_per_cpu_s: float, faults: tuple[str, ...] = ()) -> list[Sample]:
+    return [Sample("asgi-64k", server, 64, cpu_us=1.0, mib_per_cpu_s=mib, faults=faults) for mib in mib_per_cpu_s]
+
+
+BEST = Line("best", "asgi-64k", "mib_per_cpu_s", 0.9, ("uvicorn", "granian"), at_most=False)
+
+
+@pytest.mark.parametrize(("mib_per_cpu_s", "passed"), [(1_800.0, True), (1_799.0, False)])
+def test_the_best_of_several_peers_sets_the_measure(mib_per_cpu_s: float, passed: bool) -> None:
+    found = rows([*moved("swhttp", mib_per_cpu_s), *moved("uvicorn", 1_500.0), *moved("granian", 2_000.0)])
+    verdict = decide(BEST, found, "swhttp")
+    assert verdict.passed is passed
+    assert "granian" in verdict.detail
+
+
+def test_the_best_peer_is_the_one_with_the_least_where_less_is_better() -> None:
+    line = Line("best", "raw-asgi", "cpu_us", 0.5, ("granian", "uvicorn"))
+    found = rows([sample("swhttp", 64, 5.0), sample("granian", 64, 10.0), sample("uvicorn", 64, 9.0)])
+    verdict = decide(line, found, "swhttp")
+    assert (verdict.passed, verdict.value) == (False, pytest.approx(5 / 9))
+
+
+def test_the_best_peer_is_chosen_by_its_median_and_the_range_by_each_round() -> None:
+    ours, uvicorn, granian = (
+        moved("swhttp", *[1.0] * 3),
+        moved("uvicorn", 1.0, 2.0, 8.0),
+        moved("granian", 4.0, 1.0, 1.0),
+    )
+    verdict = decide(BEST, rows([*ours, *uvicorn, *granian]), "swhttp")
+    assert (verdict.value, verdict.per_round) == (0.5, (0.125, 0.5))
+
+
+def test_a_fault_of_any_of_several_peers_fails_the_line() -> None:
+    found = rows([*moved("swhttp", 9.0), *moved("uvicorn", 1.0), *moved("granian", 1.0, faults=("read 1",))])
+    verdict = decide(BEST, found, "swhttp")
+    assert not verdict.passed
+    assert "granian" in verdict.detail
+
+
+def test_bytes_per_cpu_second_count_both_ways() -> None:
+    echo, upload = scenario.load("asgi-echo"), scenario.load("wsgi-upload")
+    assert echo.payload_bytes == 2 * 64 * scenario.KIB
+    assert upload.payload_bytes == 10 * scenario.MIB + len("10485760")
+    assert rounds.mib_per_cpu_s(echo.payload_bytes, 100.0) == pytest.approx(1_250.0)
+    assert rounds.mib_per_cpu_s(echo.payload_bytes, 0.0) == 0.0
+
+
+def test_a_file_is_answered_whole_though_the_scenario_holds_none_of_it() -> None:
+    what = scenario.load("wsgi-file")
+    assert what.body == b""
+    assert what.answer == scenario.numbered(10 * scenario.MIB)
+    assert what.payload_bytes == 10 * scenario.MIB
+
+
+def test_only_scenarios_about_bytes_show_them() -> None:
+    assert [name for name in scenario.NAMES if not scenario.load(name).bulk] == list(scenario.NAMES[:8])
+    shown = report.scenario_tables("asgi-64k", list(rows(moved("swhttp", 1_234.5)).values()), "swhttp")
+    assert "| MiB/CPU s |" in shown
+    assert "1,234" in shown
+    small = report.scenario_tables("raw-asgi", list(rows([sample("swhttp", 64, 5.0)]).values()), "swhttp")
+    assert "MiB/CPU s" not in small
+
+
+def test_a_row_has_a_cell_for_each_head() -> None:
+    good, bad = rows([*moved("swhttp", 1.0), *moved("uvicorn", 1.0, faults=("read 1",))]).values()
+    for bulk in (False, True):
+        heads = report.load_head("swhttp", bulk)
+        assert len(report.load_cells(good, good, bulk)) == len(report.load_cells(bad, good, bulk)) == len(heads)
+
+
+def test_the_bench_loads_a_scenario_with_its_own_connections_unless_told_otherwise() -> None:
+    small, large = scenario.load("flask"), scenario.load("wsgi-10m")
+    assert {visit.connections for visit in bench.visits(small, ["swhttp"])} == {bench.CONNECTIONS}
+    assert {visit.connections for visit in bench.visits(large, ["swhttp"])} == {(8,)}
+    assert {visit.connections for visit in bench.visits(large, ["swhttp"], (2, 3))} == {(2, 3)}
+
+
 @pytest.mark.parametrize(("many", "passed"), [(13.4, True), (13.6, False)])
 def test_growth_is_measured_against_the_growth_of_the_peer(many: float, passed: bool) -> None:
-    line = Line("growth", "raw-asgi", "cpu_us", 0.15, "nginx", kind="growth")
+    line = Line("growth", "raw-asgi", "cpu_us", 0.15, ("nginx",), kind="growth")
     ours = [sample("swhttp", 64, 10.0), sample("swhttp", 5_000, many)]
     verdict = decide(line, rows([*ours, sample("nginx", 64, 4.0), sample("nginx", 5_000, 4.8)]), "swhttp")
     assert verdict.passed is passed
@@ -115,6 +227,18 @@ def test_the_gate_visits_every_row_that_its_lines_need_once() -> None:
     planned = [(v.scenario, v.server, n) for v in gate.visits(LINES, "swhttp") for n in v.connections]
     assert len(planned) == len(set(planned))
     assert set(planned) == {key for line in LINES for key in line.needs("swhttp")}
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line.name)
+def test_a_line_asks_for_servers_that_take_part_and_bytes_at_the_scenarios_own_connections(line: Line) -> None:
+    what = scenario.load(line.scenario)
+    assert {"swhttp", *line.peers} <= set(what.servers)
+    assert line.bulk is what.bulk
+    assert not line.bulk or line.connections in what.connections
+
+
+def test_no_peer_in_a_line_about_bytes_is_the_floor() -> None:
+    assert not {peer for line in BULK for peer in line.peers} & set(scenario.FLOOR)
 
 
 @pytest.mark.parametrize("name", scenario.NAMES)

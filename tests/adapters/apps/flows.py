@@ -98,19 +98,19 @@ class Wrapping:
 
 def opened(path: str, how: str) -> Any:
     if how == "raw":
-        return open(path, "rb", buffering=0)  # noqa: SIM115 - the server closes it
+        return open(path, "rb", buffering=0)
     if how == "half":
         file = open(path, "rb")  # noqa: SIM115
         assert len(file.read(1000)) == 1000
         return file
     if how == "wrapping":
-        return Wrapping(open(path, "rb"))  # noqa: SIM115
+        return Wrapping(open(path, "rb"))
     if how == "secret":
         return Secret(io.FileIO(path))
     if how == "bytes":
         with open(path, "rb") as file:
             return io.BytesIO(file.read())
-    return open(path, "rb")  # noqa: SIM115
+    return open(path, "rb")
 
 
 def wraps(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
