@@ -46,14 +46,14 @@ from swhttp.reactor.response cimport (response_clock, response_continue, respons
                                       response_refuse)
 from swhttp.reactor.settle cimport settle_anything_published, settle_dead, settle_responses
 from swhttp.reactor.slow cimport slow_look, slow_next_ns
-from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_EXPECT, CONN_HUNG_UP,
-                                   CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_PIECE, CONN_READABLE, CONN_READY,
-                                   CONN_UNREAD, CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED,
+from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_EXPECT, CONN_HUNG_UP, CONN_KEEP_ALIVE,
+                                   CONN_LEFTOVER, CONN_PIECE, CONN_READABLE, CONN_READY, CONN_UNREAD,
+                                   CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED,
                                    MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STOP, MAIL_SLOT_UP, MAIL_STOP, MAX_EVENTS,
-                                   MAX_RECV_BYTES, SCRATCH_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED,
-                                   STAGE_DISCARD,                                   STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER,
-                                   STAGE_READY, STAGE_WAITING, WHEEL_TICK_NS, Conn, SlotLink, State, sw_mail,
-                                   sw_mailbox_pending, sw_mailbox_send, sw_mailbox_take)
+                                   MAX_RECV_BYTES, SCRATCH_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD,
+                                   STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_READY,
+                                   STAGE_WAITING, WHEEL_TICK_NS, Conn, SlotLink, State, sw_mail, sw_mailbox_pending,
+                                   sw_mailbox_send, sw_mailbox_take)
 from swhttp.reactor.system cimport (EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT,
                                     EPOLLRDHUP, epoll_create1, epoll_ctl, epoll_event, ssize_t, sw_epoll_wait,
                                     sw_recv)
