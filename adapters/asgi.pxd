@@ -1,12 +1,11 @@
 from libc.stdint cimport uint64_t
 
+from swhttp.adapters.call cimport Call
 from swhttp.adapters.exchange cimport Exchange
-from swhttp.adapters.fields cimport AsgiFields
 from swhttp.adapters.outlet cimport Outlet
-from swhttp.adapters.peers cimport Peers
+from swhttp.adapters.scope cimport Scopes
 from swhttp.adapters.spool cimport OpenFile
 from swhttp.adapters.stream cimport Stream
-from swhttp.adapters.targets cimport AsgiTargets
 from swhttp.ipc.frame cimport sw_descriptor
 
 
@@ -14,18 +13,13 @@ cdef class AsgiAdapter:
     cdef Outlet outlet
     cdef object app
     cdef object loop
-    cdef dict template
-    cdef dict state
-    cdef AsgiFields fields
-    cdef Peers peers
-    cdef AsgiTargets targets
+    cdef Scopes scopes
     cdef list waiting           # per reactor: request_id -> exchange that waits for news of its client
     cdef list streams           # per reactor: request_id -> exchange whose request body is still to come
     cdef list crowded           # exchanges that wait for room in a ring
     cdef list spare             # exchanges to use again
     cdef readonly Py_ssize_t active
     cdef AsgiExchange take(self, int reactor, const sw_descriptor *descriptor)
-    cdef int _fill(self, AsgiExchange exchange) except -1
     cdef object call(self, AsgiExchange exchange)
     cdef int ended(self, AsgiExchange exchange, object error) except -1
     cdef int chunk(self, int reactor, const sw_descriptor *descriptor) except -1
@@ -58,16 +52,8 @@ cdef class AsgiExchange(Exchange):
     cdef int wake(self) except -1
 
 
-cdef class Call:
-    cdef AsgiExchange exchange
-    cdef object value           # the result, or what is yielded
-    cdef bint begun
-    cdef bint done
-    cdef bint advance(self) except -1
-    cdef bint step(self) except -1
-
-
 cdef class ReceiveCall(Call):
+    cdef AsgiExchange exchange
     cdef bint _from_stream(self) except -1
 
 
@@ -79,6 +65,7 @@ cdef enum What:
 
 
 cdef class SendCall(Call):
+    cdef AsgiExchange exchange
     cdef object message
     cdef What what
     cdef bytes body             # or lines

@@ -3,54 +3,34 @@
 It owns the exchanges of one worker. It never runs the app's coroutine (the loop's runners do) and never touches a
 ring except through its outlet. Of the extensions there are trailers, early hints and pathsend.
 
-`receive()` and `send()` return objects that are real coroutines (collections.abc.Coroutine; a Task can be made of
-them) and nearly always complete within the `await` itself: their type has an `am_send` slot, so the interpreter's
-SEND instruction gets the result by one C call, without a StopIteration and without a trip through the loop. They
-wait, on a future, only when the client is slow, the ring is full, or for the client to go away; and `send()` gives
-others a turn every TURN_BYTES or TURN_CALLS although it could go on.
+`receive()` and `send()` return coroutines in C (swhttp.adapters.call), which nearly always complete within the `await`
+itself. They wait, on a future, only when the client is slow, the ring is full, for more of a request's body, or for the
+client to go away; and `send()` gives others a turn every TURN_BYTES or TURN_CALLS although it could go on.
 """
 
 import logging
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_Copy, PyDict_GetItem, PyDict_SetItem
-from cpython.ref cimport Py_INCREF, PyObject
+from cpython.dict cimport PyDict_GetItem
+from cpython.ref cimport PyObject
 
 from libc.stdint cimport uint64_t
-from libc.string cimport memcmp
 
-from swhttp.adapters.cache cimport CacheRow
+from swhttp.adapters.call cimport Call
 from swhttp.adapters.exchange cimport WAIT_NONE, WAIT_SPACE, WAIT_TURN, Exchange, Wait
-from swhttp.adapters.fields cimport AsgiFields
 from swhttp.adapters.lines cimport hint_lines, octets, trailer_lines
 from swhttp.adapters.outlet cimport Outlet
-from swhttp.adapters.peers cimport PeerRow, Peers
+from swhttp.adapters.scope cimport Scopes
 from swhttp.adapters.sharing cimport SW_KEPT_REFERENCES, sw_references, sw_unshared
 from swhttp.adapters.spool cimport OpenFile
 from swhttp.adapters.stream cimport Stream
-from swhttp.adapters.targets cimport AsgiTargets
-from swhttp.ipc.frame cimport (EVENT_PACKAGE_END, EVENT_PACKAGE_START, SW_BLOCK_EXPECTS, SW_BLOCK_TLS, SW_FRAME_INTERIM,
-                               SW_FRAME_LAST, SW_FRAME_TRAILERS, sw_block, sw_descriptor)
+from swhttp.ipc.frame cimport (EVENT_PACKAGE_END, EVENT_PACKAGE_START, SW_BLOCK_EXPECTS, SW_FRAME_INTERIM,
+                               SW_FRAME_LAST, SW_FRAME_TRAILERS, sw_descriptor)
 from swhttp.ipc.request_table cimport sw_request_want_ack
 from swhttp.ipc.scoreboard cimport SLOT_APP_ERRORS
 
 from swhttp.adapters.errors import ClientDisconnected, InvalidResponse
 from swhttp.adapters.files import open_file
-
-cdef extern from "Python.h":
-    ctypedef enum PySendResult:
-        PYGEN_RETURN
-        PYGEN_ERROR
-        PYGEN_NEXT
-    ctypedef PySendResult (*sendfunc)(PyObject *, PyObject *, PyObject **) except PYGEN_ERROR
-    ctypedef struct PyAsyncMethods:
-        sendfunc am_send
-
-cdef extern from *:
-    """
-    static PyAsyncMethods *sw_async_methods(PyObject *type) { return ((PyTypeObject *)type)->tp_as_async; }
-    """
-    PyAsyncMethods *sw_async_methods(object type)
 
 cdef enum:
     TURN_BYTES = 65536   # send() gives others a turn after so many body bytes
@@ -58,25 +38,8 @@ cdef enum:
     MAX_SPARE = 256      # exchanges kept for the next request
 
 cdef object logger = logging.getLogger("swhttp.worker")
-cdef str GET = "GET"
-cdef dict METHODS = {method.encode(): method for method in
-                     ("HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")}
-cdef str HTTP_1_0 = "1.0"
-cdef str ASGI = "asgi"
-cdef dict VERSIONS = {"version": "3.0", "spec_version": "2.5"}
-# The inner dicts are everybody's: a fresh copy of each for each request would cost more than all else in its scope.
-cdef dict EXTENSIONS_1_1 = {"http.response.trailers": {}, "http.response.early_hint": {}, "http.response.pathsend": {}}
-cdef dict EXTENSIONS_1_0 = {"http.response.pathsend": {}}
 cdef str TYPE = "type"
-cdef str METHOD = "method"
-cdef str PATH = "path"
-cdef str RAW_PATH = "raw_path"
-cdef str QUERY_STRING = "query_string"
 cdef str HEADERS = "headers"
-cdef str CLIENT = "client"
-cdef str SERVER = "server"
-cdef str STATE = "state"
-cdef str EXTENSIONS = "extensions"
 cdef str STATUS = "status"
 cdef str BODY = "body"
 cdef str MORE_BODY = "more_body"
@@ -100,20 +63,11 @@ cdef class AsgiAdapter:
         self.outlet = outlet
         self.app = app
         self.loop = loop
-        self.state = state
-        self.fields = AsgiFields()
-        self.peers = Peers(outlet, binds)
-        self.targets = AsgiTargets()
+        self.scopes = Scopes(outlet, state, binds)
         self.waiting = [{} for _ in range(reactors)]
         self.streams = [{} for _ in range(reactors)]
         self.crowded = []
         self.spare = []
-        # Every key that a scope has, so that filling it in never makes the copy grow.
-        self.template = {
-            TYPE: "http", ASGI: None, "http_version": "1.1", METHOD: GET, "scheme": "http", PATH: "/",
-            RAW_PATH: b"/", QUERY_STRING: b"", "root_path": "", HEADERS: None, CLIENT: None, SERVER: None,
-            STATE: None, EXTENSIONS: None,
-        }
 
     cdef AsgiExchange take(self, int reactor, const sw_descriptor *descriptor):
         """The exchange of a request that has just been taken; None when it has ended here."""
@@ -132,44 +86,13 @@ cdef class AsgiAdapter:
             if descriptor.type == EVENT_PACKAGE_START:
                 exchange.stream = Stream()
                 (<dict>self.streams[reactor])[exchange.request_id] = exchange
-            self._fill(exchange)
+            exchange.body = PyBytes_FromStringAndSize(
+                <const char *>exchange.block + exchange.block.body_off, exchange.block.body_len)
+            exchange.scope = self.scopes.make(reactor, exchange.block)
         except BaseException as error:  # out of memory, say: this request fails, the others do not
             self.ended(exchange, error)
             return None
         return exchange
-
-    cdef int _fill(self, AsgiExchange exchange) except -1:
-        """Make body and scope of what is in the request block."""
-        cdef const sw_block *block = exchange.block
-        cdef const unsigned char *base = <const unsigned char *>block
-        cdef CacheRow *target
-        cdef PeerRow *peer
-        cdef dict scope
-        exchange.body = PyBytes_FromStringAndSize(<const char *>base + block.body_off, block.body_len)
-        scope = PyDict_Copy(self.template)
-        if block.method_len != 3 or memcmp(base + sizeof(sw_block), b"GET", 3) != 0:
-            method = base[sizeof(sw_block):sizeof(sw_block) + block.method_len]
-            scope[METHOD] = METHODS.get(method) or method.decode("latin-1")
-        if block.http_minor == 0:
-            scope["http_version"] = HTTP_1_0
-            PyDict_SetItem(scope, EXTENSIONS, PyDict_Copy(EXTENSIONS_1_0))
-        else:
-            PyDict_SetItem(scope, EXTENSIONS, PyDict_Copy(EXTENSIONS_1_1))
-        if block.flags & SW_BLOCK_TLS:
-            scope["scheme"] = "https"
-        target = self.targets.read(block)
-        if target != NULL:  # else "/", as in the template
-            PyDict_SetItem(scope, PATH, <object>target.first)
-            PyDict_SetItem(scope, RAW_PATH, <object>target.second)
-            PyDict_SetItem(scope, QUERY_STRING, <object>target.third)
-        PyDict_SetItem(scope, HEADERS, self.fields.read(base + block.headers_off, block.headers_count))
-        peer = self.peers.find(exchange.reactor, block.session, block.session_generation)
-        PyDict_SetItem(scope, CLIENT, <object>peer.client)
-        PyDict_SetItem(scope, SERVER, <object>peer.server)
-        PyDict_SetItem(scope, ASGI, PyDict_Copy(VERSIONS))
-        PyDict_SetItem(scope, STATE, PyDict_Copy(self.state))
-        exchange.scope = scope
-        return 0
 
     cdef object call(self, AsgiExchange exchange):
         """Call the app: what it returns is to be awaited."""
@@ -341,92 +264,12 @@ cdef class AsgiExchange(Exchange):
         return 0
 
 
-cdef class Call:
-    """What receive() and send() return. It does its work when it is awaited, once."""
-
-    cdef bint advance(self) except -1:
-        """Go on: True when done, with the result in `value`; False to wait for the future (or None) in `value`.
-
-        Each kind of call has its own.
-        """
-        raise NotImplementedError
-
-    cdef bint step(self) except -1:
-        cdef bint done
-        if self.done:
-            raise RuntimeError("cannot reuse already awaited coroutine")
-        self.begun = True
-        self.done = True  # an exception ends it
-        done = self.advance()
-        self.done = done
-        return done
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        if self.step():
-            if self.value is None:
-                raise StopIteration
-            raise StopIteration(self.value)
-        return self.value
-
-    def send(self, value):
-        """Run to the next suspension."""
-        if self.step():
-            raise StopIteration(self.value)
-        return self.value
-
-    def throw(self, kind, value=None, traceback=None):
-        """Raise inside: it does not go on."""
-        self.done = True
-        self.exchange = None
-        if value is None:
-            value = kind() if isinstance(kind, type) else kind
-        elif not isinstance(value, BaseException):
-            value = kind(value)
-        raise value if traceback is None else value.with_traceback(traceback)
-
-    def close(self):
-        """Give up."""
-        self.done = True
-        self.exchange = None
-
-    @property
-    def cr_running(self):
-        return False
-
-    @property
-    def cr_suspended(self):
-        return self.begun and not self.done
-
-    @property
-    def cr_await(self):
-        return self.value if self.begun and not self.done else None
-
-    @property
-    def cr_frame(self):
-        return None
-
-    @property
-    def cr_code(self):
-        return None
-
-
-cdef PySendResult _call_send(PyObject *call, PyObject *argument, PyObject **result) except PYGEN_ERROR:
-    """`am_send` of calls: a result without StopIteration."""
-    cdef bint done = (<Call>call).step()
-    value = (<Call>call).value
-    Py_INCREF(value)
-    result[0] = <PyObject *>value
-    return PYGEN_RETURN if done else PYGEN_NEXT
-
-
 cdef class ReceiveCall(Call):
     """One receive()."""
+
+    cdef int drop(self) except -1:
+        self.exchange = None
+        return 0
 
     cdef bint advance(self) except -1:
         cdef AsgiExchange exchange = self.exchange
@@ -476,6 +319,10 @@ cdef int _check_size(AsgiExchange exchange, bytes lines) except -1:
 
 cdef class SendCall(Call):
     """One send()."""
+
+    cdef int drop(self) except -1:
+        self.exchange = None
+        return 0
 
     cdef bint advance(self) except -1:
         cdef AsgiExchange exchange = self.exchange
@@ -606,7 +453,7 @@ cdef class SendCall(Call):
     cdef int _take_file(self) except -1:
         cdef AsgiExchange exchange = self.exchange
         self._begin_body()
-        fd, self.file_bytes = open_file(self._get(PATH))
+        fd, self.file_bytes = open_file(self._get("path"))
         self.file = OpenFile(fd)
         self.what = FILE
         self.body = b""
@@ -667,7 +514,3 @@ cdef class SendCall(Call):
                 exchange.adapter.outlet.want_space(exchange.reactor)
             else:
                 exchange.watch()
-
-
-sw_async_methods(ReceiveCall).am_send = _call_send
-sw_async_methods(SendCall).am_send = _call_send

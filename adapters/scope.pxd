@@ -1,0 +1,13 @@
+from swhttp.adapters.fields cimport AsgiFields
+from swhttp.adapters.peers cimport Peers
+from swhttp.adapters.targets cimport AsgiTargets
+from swhttp.ipc.frame cimport sw_block
+
+
+cdef class Scopes:
+    cdef dict template
+    cdef dict state
+    cdef AsgiFields fields
+    cdef Peers peers
+    cdef AsgiTargets targets
+    cdef dict make(self, int reactor, const sw_block *block)

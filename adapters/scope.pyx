@@ -1,0 +1,79 @@
+"""The ASGI connection scope of a request (ASGI HTTP specification, "HTTP connection scope").
+
+It owns what scopes are made of and what is remembered from one to the next. Each request gets dictionaries of its own,
+which an app may change.
+"""
+
+from cpython.dict cimport PyDict_Copy, PyDict_SetItem
+
+from libc.string cimport memcmp
+
+from swhttp.adapters.cache cimport CacheRow
+from swhttp.adapters.outlet cimport Outlet
+from swhttp.adapters.peers cimport PeerRow
+from swhttp.ipc.frame cimport SW_BLOCK_TLS
+
+cdef str GET = "GET"
+cdef dict METHODS = {method.encode(): method for method in
+                     ("HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")}
+cdef str HTTP_1_0 = "1.0"
+cdef str ASGI = "asgi"
+cdef dict VERSIONS = {"version": "3.0", "spec_version": "2.5"}
+# The inner dicts are everybody's: a fresh copy of each for each request would cost more than all else in its scope.
+cdef dict EXTENSIONS_1_1 = {"http.response.trailers": {}, "http.response.early_hint": {}, "http.response.pathsend": {}}
+cdef dict EXTENSIONS_1_0 = {"http.response.pathsend": {}}
+cdef str METHOD = "method"
+cdef str PATH = "path"
+cdef str RAW_PATH = "raw_path"
+cdef str QUERY_STRING = "query_string"
+cdef str HEADERS = "headers"
+cdef str CLIENT = "client"
+cdef str SERVER = "server"
+cdef str STATE = "state"
+cdef str EXTENSIONS = "extensions"
+
+
+cdef class Scopes:
+    """Makes scopes. outlet: where addresses are read; state: of the lifespan, copied for each request; binds: texts of
+    the listeners."""
+
+    def __init__(self, Outlet outlet, dict state, tuple binds):
+        self.state = state
+        self.fields = AsgiFields()
+        self.peers = Peers(outlet, binds)
+        self.targets = AsgiTargets()
+        # Every key that a scope has, so that filling it in never makes the copy grow.
+        self.template = {
+            "type": "http", ASGI: None, "http_version": "1.1", METHOD: GET, "scheme": "http", PATH: "/",
+            RAW_PATH: b"/", QUERY_STRING: b"", "root_path": "", HEADERS: None, CLIENT: None, SERVER: None,
+            STATE: None, EXTENSIONS: None,
+        }
+
+    cdef dict make(self, int reactor, const sw_block *block):
+        """The scope of the request in `block`."""
+        cdef const unsigned char *base = <const unsigned char *>block
+        cdef CacheRow *target
+        cdef PeerRow *peer
+        cdef dict scope = PyDict_Copy(self.template)
+        if block.method_len != 3 or memcmp(base + sizeof(sw_block), b"GET", 3) != 0:
+            method = base[sizeof(sw_block):sizeof(sw_block) + block.method_len]
+            scope[METHOD] = METHODS.get(method) or method.decode("latin-1")
+        if block.http_minor == 0:
+            scope["http_version"] = HTTP_1_0
+            PyDict_SetItem(scope, EXTENSIONS, PyDict_Copy(EXTENSIONS_1_0))
+        else:
+            PyDict_SetItem(scope, EXTENSIONS, PyDict_Copy(EXTENSIONS_1_1))
+        if block.flags & SW_BLOCK_TLS:
+            scope["scheme"] = "https"
+        target = self.targets.read(block)
+        if target != NULL:  # else "/", as in the template
+            PyDict_SetItem(scope, PATH, <object>target.first)
+            PyDict_SetItem(scope, RAW_PATH, <object>target.second)
+            PyDict_SetItem(scope, QUERY_STRING, <object>target.third)
+        PyDict_SetItem(scope, HEADERS, self.fields.read(base + block.headers_off, block.headers_count))
+        peer = self.peers.find(reactor, block.session, block.session_generation)
+        PyDict_SetItem(scope, CLIENT, <object>peer.client)
+        PyDict_SetItem(scope, SERVER, <object>peer.server)
+        PyDict_SetItem(scope, ASGI, PyDict_Copy(VERSIONS))
+        PyDict_SetItem(scope, STATE, PyDict_Copy(self.state))
+        return scope
