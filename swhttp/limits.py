@@ -12,9 +12,10 @@ REQUEST_RING_BYTES: Final = 32 * 1024  # 2,048 descriptors a reactor and slot
 RESPONSE_RING_BYTES: Final = 256 * 1024  # a reactor and slot; stays within a core's L2 cache
 REQUEST_TABLE_ENTRIES: Final = 16384  # requests with workers at once, a reactor
 MAX_SESSIONS: Final = 65536  # client connections at once, a reactor
-# (bytes, count) a reactor. 65 KiB: a chunk of a streamed body; 1,088 KiB: a body that WSGI gets in memory, and its head.
+# (bytes, count) a reactor. 65 KiB: a chunk of a streamed body; 1,088 KiB: a body for WSGI in memory, and its head.
 BLOCK_CLASSES: Final = ((1024, 20480), (8192, 2048), (32768, 512), (66560, 1024), (163840, 256), (1114112, 64))
-ARENA_CLASSES: Final = ((65536, 128), (262144, 32), (524288, 32))  # (bytes, count) a slot: response bodies; 512 KiB beat 1 MiB
+# (bytes, count) a slot, of response bodies. 10 MiB in blocks of 512 KiB cost a quarter less CPU than in 1 MiB.
+ARENA_CLASSES: Final = ((65536, 128), (262144, 32), (524288, 32))
 MAX_SMALL_FRAME_BYTES: Final = 16 * 1024  # payload of one RESPONSE_SMALL frame
 
 # Requests (RFC 9112 leaves these to us; defaults of nginx and gunicorn where they agree).

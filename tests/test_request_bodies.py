@@ -1,4 +1,4 @@
-"""Bodies of requests, by length and chunked, up to the inline limit; larger ones are refused readably."""
+"""Bodies of requests, by length and chunked, that fit in the request block; larger ones are refused readably."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ INLINE = limits.INLINE_BODY_BYTES
 
 @pytest.fixture(scope="module", params=["wsgi", "asgi"])
 def site(request: pytest.FixtureRequest, module_server: Start) -> Server:
-    """The reference app with one worker, so that its survival shows."""
-    return module_server(f"reference:{request.param}", "--workers", "1", "--reactors", "1")
+    """The reference app with one worker, so that its survival shows; no body may be larger than a block holds."""
+    return module_server(
+        f"reference:{request.param}", "--workers", "1", "--reactors", "1", "--limit-request-body", str(INLINE)
+    )
 
 
 def pattern(size: int) -> bytes:

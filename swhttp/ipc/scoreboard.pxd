@@ -60,7 +60,7 @@ cdef enum:  # words of a reactor
     REACTOR_BAD_FRAMES     # response frames that could not be right
     REACTOR_SHM_FRAMES     # RESPONSE_SHM frames received
     REACTOR_FILE_FRAMES    # RESPONSE_TMPFILE frames received
-    REACTOR_SENDFILE_BYTES # response bytes sent from files
+    REACTOR_SENDFILE_BYTES  # response bytes sent from files
     REACTOR_ARENA_HELD     # arena blocks that wait for a socket now
     REACTOR_MOVED_BYTES    # response bytes moved from the arena to a temp file, for a slow client
     REACTOR_FILES          # files held for responses and request bodies now

@@ -7,7 +7,7 @@ never answers: it returns a reason. Runs without the GIL.
 
     streamed    START was posted with what was there. The worker's first credit lets chunks follow, each in a block of
                 its own; a credit says, too, how much has been read, and so which blocks are free again. Without credit,
-                or with MAX_CHUNKS_AHEAD chunks unread, the socket is not read, and no deadline runs: we wait for the app.
+                or with MAX_CHUNKS_AHEAD chunks unread, the socket is not read, and no deadline runs: we wait for it.
     collected   in the file from its first byte on; the worker gets the file with the request.
     discarded   after the response: at most DISCARD_BYTES, so that the connection can go on.
 """
@@ -49,7 +49,7 @@ cdef Upload *_upload(Conn *c) noexcept nogil:
 # ---- streamed ----
 
 cdef bint body_open(State *s, Conn *c, uint64_t received) noexcept nogil:
-    """The body of `c` goes on when its request is with a worker; `received` bytes are in the block. False: no memory."""
+    """The body of `c` goes on when a worker has its request; `received` bytes are in the block. False: no memory."""
     cdef Upload *u = _upload(c)
     if u == NULL:
         return False

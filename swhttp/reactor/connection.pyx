@@ -21,9 +21,9 @@ from swhttp.ipc.sessions cimport sw_session_close, sw_session_open
 from swhttp.reactor.dispatch cimport dispatch_leave_queue, dispatch_revoke, dispatch_tell
 from swhttp.reactor.outbox cimport out_drop, out_file_drop
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CUT, CONN_EOF, CONN_HUNG_UP, CONN_KEEP_ALIVE, CONN_LEFTOVER,
-                                   CONN_READABLE, CONN_READY, CONN_REFUSED, CONN_STARVED, CONN_UNREAD, MAIL_LOG,
-                                   STAGE_DISCARD, STAGE_FREE, STAGE_GONE, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER,
-                                   STAGE_WAITING, Chunk, Upload, sw_gauge_add, sw_mail, sw_mailbox_send)
+                                   CONN_READABLE, CONN_READY, CONN_STARVED, CONN_UNREAD, MAIL_LOG, STAGE_DISCARD,
+                                   STAGE_FREE, STAGE_GONE, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_WAITING,
+                                   Chunk, Upload, sw_gauge_add, sw_mail, sw_mailbox_send)
 from swhttp.reactor.system cimport (EPOLL_CTL_ADD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, SHUT_WR, epoll_ctl,
                                     epoll_event, shutdown)
 from swhttp.reactor.timers cimport timer_remove, timer_set

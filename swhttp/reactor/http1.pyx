@@ -438,7 +438,7 @@ cdef class Http1:
         return reason
 
     cdef int expect(self, Conn *c, Http1Parser parser):
-        """The client waits for 100 Continue: WSGI wants the whole body, so it comes at once; an ASGI app asks for it."""
+        """The client waits for 100 Continue. WSGI wants the whole body, so it comes at once; an ASGI app asks."""
         c.flags |= CONN_EXPECT
         if self.state.asgi:
             return self.stream(c, parser)

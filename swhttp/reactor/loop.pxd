@@ -5,18 +5,9 @@ from swhttp.reactor.http1 cimport Http1
 from swhttp.reactor.state cimport Conn, State
 
 
-cdef struct Piece:
-    Conn *c
-    unsigned char *data   # NULL: what is kept with the connection
-    uint32_t length
-
-
 cdef class Reactor:
     cdef State state
     cdef Http1 http1
-    cdef Piece *pieces
-    cdef int piece_count
-    cdef uint32_t slab_at
     cdef object thread
     cdef bytes tmp_dir
     cdef void *_zeroed(self, size_t count, size_t size) except NULL
@@ -28,13 +19,8 @@ cdef class Reactor:
     cdef bint _spin(self) noexcept nogil
     cdef int64_t _sleep_ns(self, bint tick) noexcept nogil
     cdef void _do_todo(self) noexcept nogil
-    cdef void _piece(self, Conn *c, unsigned char *data, uint32_t length) noexcept nogil
     cdef void _event(self, Conn *c, uint32_t events) noexcept nogil
     cdef bint _writable(self, Conn *c) noexcept nogil
-    cdef void _body(self, Conn *c) noexcept nogil
-    cdef void _end_of_input(self, Conn *c) noexcept nogil
-    cdef void _direct(self, Conn *c, size_t length) noexcept nogil
-    cdef void _receive(self, Conn *c) noexcept nogil
     cdef void _phase3(self) noexcept nogil
     cdef void _submit_ready(self) noexcept nogil
     cdef void _owed(self) noexcept nogil

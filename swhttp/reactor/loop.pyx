@@ -1,15 +1,15 @@
 """The reactor: one thread that owns its client connections and goes round in three phases.
 
-    phase 1  no GIL   epoll_wait, accept, receive into one slab
+    phase 1  no GIL   epoll_wait, accept, receive                               (swhttp.reactor.receive)
     phase 2  GIL      httptools, request by request, into request blocks        (swhttp.reactor.http1)
     phase 3  no GIL   dispatch, responses out of the rings and onto sockets, deadlines, wake-ups
 
-It owns the epoll set, the slab and the order of things. It never runs application code, never logs (it reports) and
+It owns the epoll set and the order of things. It never runs application code, never logs (it reports) and
 never waits for anything but epoll.
 """
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
-from libc.errno cimport EAGAIN, EINTR, errno
+from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from libc.string cimport memcpy, memset
@@ -26,37 +26,33 @@ from swhttp.ipc.memory cimport Segment, SharedMemory
 from swhttp.ipc.request_table cimport sw_request_entry
 from swhttp.ipc.ring cimport SW_ASLEEP, SW_ASLEEP_WITH_TICK, sw_ring_attach, sw_sleep_begin, sw_sleep_end, sw_sleeping
 from swhttp.ipc.scoreboard cimport (REACTOR_GIL_NS, REACTOR_GIL_TURNS, REACTOR_GIL_WAIT_NS, REACTOR_IN_FLIGHT,
-                                    REACTOR_RECEIVED_BYTES, REACTOR_REQUESTS, REACTOR_TICKS, REACTOR_TIMEOUTS,
-                                    REACTOR_TURNS, Scoreboard)
+                                    REACTOR_TICKS, REACTOR_TIMEOUTS, REACTOR_TURNS, Scoreboard)
 from swhttp.ipc.sessions cimport sw_address, sw_session
 from swhttp.ipc.spin cimport SW_SPIN_LOOKS, sw_spin_pause, sw_spin_yield
 from swhttp.reactor.accept cimport (ACCEPT_PAUSE_NS, SW_DATA_CONNECTIONS, SW_DATA_LISTENERS, accept_adopt, accept_again,
                                     accept_listen, accept_new, accept_rest)
-from swhttp.reactor.body cimport (body_post, body_progress, body_received, body_target, body_untouched, body_waits,
-                                  body_whole)
-from swhttp.reactor.connection cimport (conn_close, conn_end, conn_feed_starved, conn_next, conn_release, conn_todo)
+from swhttp.reactor.connection cimport conn_close, conn_end, conn_feed_starved, conn_next, conn_release, conn_todo
 from swhttp.reactor.dispatch cimport (dispatch_could_go_on, dispatch_flush, dispatch_leave_queue, dispatch_rebalance,
                                       dispatch_submit, dispatch_untaken, dispatch_waiting, slot_say_stop, slot_stop,
                                       slot_up)
-from swhttp.reactor.http1 cimport Http1, ready
+from swhttp.reactor.http1 cimport Http1
 from swhttp.reactor.outbox cimport OUT_AGAIN, OUT_LOST, out_flush
+from swhttp.reactor.receive cimport receive_body, receive_piece, receive_some
 from swhttp.reactor.reasons cimport (REASON_BODY_TIMEOUT, REASON_HEAD_TIMEOUT, REASON_NONE, REASON_QUEUE_TIMEOUT,
                                      REASON_WORKER_LOST)
-from swhttp.reactor.response cimport (response_clock, response_continue, response_own, response_progress,
-                                      response_refuse)
+from swhttp.reactor.response cimport response_clock, response_continue, response_own, response_progress, response_refuse
 from swhttp.reactor.settle cimport settle_anything_published, settle_dead, settle_responses
 from swhttp.reactor.slow cimport slow_look, slow_next_ns
-from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_EXPECT, CONN_HUNG_UP,
-                                   CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_PIECE, CONN_READABLE, CONN_READY,
-                                   CONN_UNREAD, CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED,
+from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_EXPECT, CONN_HUNG_UP, CONN_KEEP_ALIVE,
+                                   CONN_LEFTOVER, CONN_PIECE, CONN_READABLE, CONN_READY, CONN_UNREAD,
+                                   CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED,
                                    MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STOP, MAIL_SLOT_UP, MAIL_STOP, MAX_EVENTS,
-                                   MAX_RECV_BYTES, SCRATCH_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED,
-                                   STAGE_DISCARD,                                   STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER,
-                                   STAGE_READY, STAGE_WAITING, WHEEL_TICK_NS, Conn, SlotLink, State, sw_mail,
-                                   sw_mailbox_pending, sw_mailbox_send, sw_mailbox_take)
-from swhttp.reactor.system cimport (EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT,
-                                    EPOLLRDHUP, epoll_create1, epoll_ctl, epoll_event, ssize_t, sw_epoll_wait,
-                                    sw_recv)
+                                   MAX_PIECES, SCRATCH_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD,
+                                   STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_READY, STAGE_WAITING,
+                                   WHEEL_TICK_NS, Conn, Piece, SlotLink, State, sw_mail, sw_mailbox_pending,
+                                   sw_mailbox_send, sw_mailbox_take)
+from swhttp.reactor.system cimport (EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CLOEXEC,
+                                    EPOLL_CTL_ADD, epoll_create1, epoll_ctl, epoll_event, sw_epoll_wait)
 from swhttp.reactor.timers cimport timer_expired, timer_next_ns, timer_set
 
 from swhttp import cpus, limits
@@ -85,7 +81,6 @@ cdef class Reactor:
 
     def __cinit__(self):
         memset(&self.state, 0, sizeof(State))
-        self.pieces = NULL
 
     def __dealloc__(self):
         cdef State *s = &self.state
@@ -94,7 +89,7 @@ cdef class Reactor:
         sw_blocks_destroy(&s.blocks)
         for memory in (<size_t>s.conns, <size_t>s.free_rows, <size_t>s.in_flight, <size_t>s.free_entries,
                        <size_t>s.links, <size_t>s.scratch, <size_t>s.slab, <size_t>s.through, <size_t>s.events,
-                       <size_t>s.listener_fds, <size_t>self.pieces):
+                       <size_t>s.listener_fds, <size_t>s.pieces):
             PyMem_RawFree(<void *><size_t>memory)
 
     cdef void *_zeroed(self, size_t count, size_t size) except NULL:
@@ -148,7 +143,7 @@ cdef class Reactor:
         s.slab = <unsigned char *>self._zeroed(1, SLAB_BYTES)
         s.through = <unsigned char *>self._zeroed(1, CHUNK_BYTES)
         s.events = <epoll_event *>self._zeroed(MAX_EVENTS, sizeof(epoll_event))
-        self.pieces = <Piece *>self._zeroed(2 * MAX_EVENTS, sizeof(Piece))
+        s.pieces = <Piece *>self._zeroed(MAX_PIECES + 1, sizeof(Piece))
         s.listener_count = len(listeners)
         s.listener_fds = <int *>self._zeroed(s.listener_count, sizeof(int))
         for i in range(s.listener_count):
@@ -209,9 +204,9 @@ cdef class Reactor:
             s.line[REACTOR_GIL_WAIT_NS] += <int64_t>(held_ns - wanted_ns)
             s.line[REACTOR_GIL_TURNS] += 1
             self.http1.bury()
-            for i in range(self.piece_count):
-                self.pieces[i].c.flags &= ~CONN_PIECE
-                self.http1.input(self.pieces[i].c, self.pieces[i].data, self.pieces[i].length)
+            for i in range(s.piece_count):
+                s.pieces[i].c.flags &= ~CONN_PIECE
+                self.http1.input(s.pieces[i].c, s.pieces[i].data, s.pieces[i].length)
             s.line[REACTOR_GIL_NS] += <int64_t>(sw_monotonic_ns() - held_ns)
         self._close_all()
         self.http1.bury()
@@ -219,15 +214,15 @@ cdef class Reactor:
     cdef void _without_gil(self) noexcept nogil:
         """Phases 3 and 1, over and over, until something needs parsing."""
         cdef State *s = &self.state
-        self.piece_count = 0
-        self.slab_at = 0
+        s.piece_count = 0
+        s.slab_at = 0
         while True:
             s.line[REACTOR_TURNS] += 1
             self._phase3()
             if s.stopping:
                 return
             self._phase1()
-            if self.piece_count > 0 or s.graves != NULL:
+            if s.piece_count > 0 or s.graves != NULL:
                 return
 
     # ---- phase 1 ----
@@ -328,32 +323,14 @@ cdef class Reactor:
                 conn_close(s, c)
             elif c.flags & CONN_WRITABLE_WAIT and not self._writable(c):
                 pass
-            elif self.piece_count >= 2 * MAX_EVENTS - 1:
+            elif s.piece_count >= MAX_PIECES:
                 conn_todo(s, c)
             elif c.flags & CONN_BODY_OPEN:
-                self._body(c)
+                receive_body(s, c)
             elif c.input_to > c.input_from and c.stage == STAGE_IDLE:  # in STAGE_HEAD it has been looked at
-                self._piece(c, NULL, 0)
+                receive_piece(s, c, NULL, 0)
             elif c.flags & CONN_READABLE:
-                self._receive(c)
-
-    cdef void _body(self, Conn *c) noexcept nogil:
-        """Go on with a body that is streamed to a worker, or read to its end because nobody wants it."""
-        cdef State *s = &self.state
-        if c.stage == STAGE_READY or not body_post(s, c) or not c.flags & CONN_BODY_OPEN:
-            return
-        if c.input_to > c.input_from:
-            if not body_waits(s, c) and not c.flags & CONN_PIECE:
-                self._piece(c, NULL, 0)
-        elif c.flags & CONN_READABLE:
-            self._receive(c)
-
-    cdef void _piece(self, Conn *c, unsigned char *data, uint32_t length) noexcept nogil:
-        self.pieces[self.piece_count].c = c
-        self.pieces[self.piece_count].data = data
-        self.pieces[self.piece_count].length = length
-        self.piece_count += 1
-        c.flags |= CONN_PIECE
+                receive_some(s, c)
 
     cdef void _event(self, Conn *c, uint32_t events) noexcept nogil:
         cdef State *s = &self.state
@@ -386,9 +363,9 @@ cdef class Reactor:
         if events & (EPOLLIN | EPOLLRDHUP):
             c.flags |= CONN_READABLE
             if c.flags & CONN_BODY_OPEN:
-                self._body(c)
+                receive_body(s, c)
             else:
-                self._receive(c)
+                receive_some(s, c)
 
     cdef bint _writable(self, Conn *c) noexcept nogil:
         """The socket takes bytes again. False: the connection has ended."""
@@ -407,88 +384,6 @@ cdef class Reactor:
                 timer_set(s, c, c.upload.deadline_ns)
             response_progress(s, c)
         return c.fd >= 0
-
-    cdef void _receive(self, Conn *c) noexcept nogil:
-        """Read from a socket that has, or may have, something to read, as its stage allows."""
-        cdef State *s = &self.state
-        cdef ssize_t n
-        cdef unsigned char *to
-        cdef size_t room = 0
-        cdef bint direct = c.stage == STAGE_BODY or (c.flags & CONN_BODY_OPEN and c.parser == NULL)
-        if direct:  # a body of known length: to where it is wanted
-            if c.stage == STAGE_READY:
-                return
-            to = body_target(s, c, &room)
-            if to == NULL or room == 0:
-                return
-        elif (c.stage == STAGE_IDLE or c.stage == STAGE_HEAD or c.stage == STAGE_CHUNKED or c.stage == STAGE_LINGER
-                or (c.flags & CONN_BODY_OPEN and c.stage != STAGE_READY and not body_waits(s, c))):
-            room = CHUNK_BYTES if c.parser != NULL else MAX_RECV_BYTES
-            if SLAB_BYTES - self.slab_at < room or self.piece_count >= 2 * MAX_EVENTS - 1:
-                conn_todo(s, c)
-                return
-            to = s.slab + self.slab_at
-        else:
-            return  # one request at a time: no recv while anything of this connection is queued
-        n = sw_recv(c.fd, to, room)
-        if n <= 0:
-            if direct:
-                body_untouched(s, c)
-            if n == 0:
-                self._end_of_input(c)
-            elif errno == EINTR:
-                conn_todo(s, c)
-            elif errno != EAGAIN:
-                conn_close(s, c)
-            else:
-                c.flags &= ~CONN_READABLE
-                if s.draining and c.stage == STAGE_IDLE:
-                    conn_close(s, c)
-            return
-        s.line[REACTOR_RECEIVED_BYTES] += n
-        if <size_t>n < room and not c.flags & CONN_EOF:
-            c.flags &= ~CONN_READABLE
-        if direct:
-            self._direct(c, <size_t>n)
-        elif c.stage == STAGE_LINGER:
-            if c.flags & CONN_READABLE:
-                conn_todo(s, c)
-        else:
-            self._piece(c, to, <uint32_t>n)
-            self.slab_at += (<uint32_t>n + 63) & ~<uint32_t>63
-
-    cdef void _end_of_input(self, Conn *c) noexcept nogil:
-        """The client sends nothing more: gone, unless an answer to a body that nobody wanted is on its way to it."""
-        c.flags |= CONN_EOF
-        if c.stage == STAGE_FINISHING:
-            c.flags &= ~(CONN_BODY_OPEN | CONN_KEEP_ALIVE | CONN_READABLE)
-        else:
-            conn_close(&self.state, c)
-
-    cdef void _direct(self, Conn *c, size_t length) noexcept nogil:
-        """`length` bytes of a body have come to where they are wanted."""
-        cdef State *s = &self.state
-        c.reason = body_received(s, c, length)
-        body_progress(s, c, length)
-        if c.stage == STAGE_BODY:
-            if c.body_left == 0 or c.reason != REASON_NONE:
-                if c.reason == REASON_NONE:
-                    s.line[REACTOR_REQUESTS] += 1
-                else:
-                    c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE
-                c.stage = STAGE_READY
-                c.deadline_ns = 0
-                ready(s, c)
-                return
-        else:
-            if c.body_left == 0:
-                body_whole(s, c)
-            body_post(s, c)
-            if c.stage == STAGE_DISCARD and not c.flags & CONN_BODY_OPEN:
-                conn_next(s, c)
-                return
-        if c.flags & CONN_READABLE:
-            conn_todo(s, c)
 
     # ---- phase 3 ----
 

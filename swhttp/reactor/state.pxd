@@ -119,6 +119,7 @@ cdef enum:
     MAX_RECV_BYTES = 16384   # one recv; a pipelining client gets no more ahead than this
     CHUNK_BYTES = 65536      # one recv of a body, where it does not go straight into its block
     MAX_EVENTS = 256
+    MAX_PIECES = 511         # in one turn
     SCRATCH_BYTES = 24576
 
 cdef enum:
@@ -237,6 +238,12 @@ cdef struct Conn:
     int reason               # for which we answer it ourselves in the next phase 3, or REASON_NONE
 
 
+cdef struct Piece:           # bytes for phase 2
+    Conn *c
+    unsigned char *data      # NULL: what is kept with the connection
+    uint32_t length
+
+
 cdef struct SlotLink:
     sw_ring_end requests
     sw_ring_end responses
@@ -335,6 +342,9 @@ cdef struct State:
     int64_t date_s
     unsigned char *scratch
     unsigned char *slab
+    uint32_t slab_at
+    Piece *pieces
+    int piece_count
     unsigned char *through   # body bytes on their way to a file or to nowhere
     epoll_event *events
     # Listeners.

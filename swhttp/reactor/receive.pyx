@@ -1,0 +1,127 @@
+"""Bytes in: what is read from a client's socket when, and where to.
+
+    part of a head, or of a chunked body   into the slab: a piece for phase 2
+    a body of known length                 to where `body` wants it, without the GIL and without the parser
+    after an answer, until the close       to nowhere
+
+It owns the slab and the list of pieces. One `recv` a connection and turn. It never looks at what it reads. Runs without
+the GIL (phase 1).
+"""
+
+from libc.errno cimport EAGAIN, EINTR, errno
+
+from swhttp.ipc.scoreboard cimport REACTOR_RECEIVED_BYTES, REACTOR_REQUESTS
+from swhttp.reactor.body cimport (body_post, body_progress, body_received, body_target, body_untouched, body_waits,
+                                  body_whole)
+from swhttp.reactor.connection cimport conn_close, conn_next, conn_todo
+from swhttp.reactor.http1 cimport ready
+from swhttp.reactor.reasons cimport REASON_NONE
+from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_KEEP_ALIVE, CONN_PIECE, CONN_READABLE,
+                                   CONN_UNREAD, MAX_PIECES, MAX_RECV_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED,
+                                   STAGE_DISCARD, STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_LINGER, STAGE_READY)
+from swhttp.reactor.system cimport ssize_t, sw_recv
+
+
+cdef void receive_piece(State *s, Conn *c, unsigned char *data, uint32_t length) noexcept nogil:
+    """Leave these bytes of `c` (NULL: those that are kept with it) to phase 2. The caller has looked for room."""
+    s.pieces[s.piece_count].c = c
+    s.pieces[s.piece_count].data = data
+    s.pieces[s.piece_count].length = length
+    s.piece_count += 1
+    c.flags |= CONN_PIECE
+
+
+cdef void receive_body(State *s, Conn *c) noexcept nogil:
+    """Go on with a body that is streamed to a worker, or read to its end because nobody wants it."""
+    if c.stage == STAGE_READY or not body_post(s, c) or not c.flags & CONN_BODY_OPEN:
+        return
+    if c.input_to > c.input_from:
+        if s.piece_count >= MAX_PIECES:
+            conn_todo(s, c)
+        elif not body_waits(s, c) and not c.flags & CONN_PIECE:
+            receive_piece(s, c, NULL, 0)
+    elif c.flags & CONN_READABLE:
+        receive_some(s, c)
+
+
+cdef void receive_some(State *s, Conn *c) noexcept nogil:
+    """Read from a socket that has, or may have, something to read, as its stage allows."""
+    cdef ssize_t n
+    cdef unsigned char *to
+    cdef size_t room = 0
+    cdef bint direct = c.stage == STAGE_BODY or (c.flags & CONN_BODY_OPEN and c.parser == NULL)
+    if direct:  # a body of known length: to where it is wanted
+        if c.stage == STAGE_READY:
+            return
+        to = body_target(s, c, &room)
+        if to == NULL or room == 0:
+            return
+    elif (c.stage == STAGE_IDLE or c.stage == STAGE_HEAD or c.stage == STAGE_CHUNKED or c.stage == STAGE_LINGER
+            or (c.flags & CONN_BODY_OPEN and c.stage != STAGE_READY and not body_waits(s, c))):
+        room = CHUNK_BYTES if c.parser != NULL else MAX_RECV_BYTES
+        if SLAB_BYTES - s.slab_at < room or s.piece_count >= MAX_PIECES:
+            conn_todo(s, c)
+            return
+        to = s.slab + s.slab_at
+    else:
+        return  # one request at a time: no recv while anything of this connection is queued
+    n = sw_recv(c.fd, to, room)
+    if n <= 0:
+        if direct:
+            body_untouched(s, c)
+        if n == 0:
+            _end_of_input(s, c)
+        elif errno == EINTR:
+            conn_todo(s, c)
+        elif errno != EAGAIN:
+            conn_close(s, c)
+        else:
+            c.flags &= ~CONN_READABLE
+            if s.draining and c.stage == STAGE_IDLE:
+                conn_close(s, c)
+        return
+    s.line[REACTOR_RECEIVED_BYTES] += n
+    if <size_t>n < room and not c.flags & CONN_EOF:
+        c.flags &= ~CONN_READABLE
+    if direct:
+        _direct(s, c, <size_t>n)
+    elif c.stage == STAGE_LINGER:
+        if c.flags & CONN_READABLE:
+            conn_todo(s, c)
+    else:
+        receive_piece(s, c, to, <uint32_t>n)
+        s.slab_at += (<uint32_t>n + 63) & ~<uint32_t>63
+
+
+cdef void _end_of_input(State *s, Conn *c) noexcept nogil:
+    """The client sends nothing more: gone, unless an answer to a body that nobody wanted is on its way to it."""
+    c.flags |= CONN_EOF
+    if c.stage == STAGE_FINISHING:
+        c.flags &= ~(CONN_BODY_OPEN | CONN_KEEP_ALIVE | CONN_READABLE)
+    else:
+        conn_close(s, c)
+
+
+cdef void _direct(State *s, Conn *c, size_t length) noexcept nogil:
+    """`length` bytes of a body have come to where they are wanted."""
+    c.reason = body_received(s, c, length)
+    body_progress(s, c, length)
+    if c.stage == STAGE_BODY:
+        if c.body_left == 0 or c.reason != REASON_NONE:
+            if c.reason == REASON_NONE:
+                s.line[REACTOR_REQUESTS] += 1
+            else:
+                c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE
+            c.stage = STAGE_READY
+            c.deadline_ns = 0
+            ready(s, c)
+            return
+    else:
+        if c.body_left == 0:
+            body_whole(s, c)
+        body_post(s, c)
+        if c.stage == STAGE_DISCARD and not c.flags & CONN_BODY_OPEN:
+            conn_next(s, c)
+            return
+    if c.flags & CONN_READABLE:
+        conn_todo(s, c)
