@@ -33,6 +33,7 @@ cdef uint64_t NS_A_BYTE = 1000000000 // limits.MIN_RATE_BYTES_S
 
 cdef enum:
     USUAL_ROOM = 4096   # of a piece in memory
+    FRAMING_ROOM = 64   # of one between two parts of a file: the end of a chunk and the size of the next
     MAX_VECTOR = 8
 
 
@@ -114,6 +115,8 @@ cdef OutPiece *_piece_add(State *s, Conn *c, uint8_t kind, uint64_t left) noexce
         c.out_first = piece
     c.out_last = piece
     c.out_bytes += left
+    if kind != OUT_FILE:
+        c.out_held += left
     return piece
 
 
@@ -122,7 +125,7 @@ cdef bint _keep(State *s, Conn *c, const unsigned char *data, size_t length) noe
     cdef OutPiece *last = c.out_last
     cdef size_t part
     cdef uint32_t room
-    if c.out_bytes + length > MAX_OUTBOX_BYTES and (last == NULL or last.kind != OUT_FILE):
+    if c.out_held + length > MAX_OUTBOX_BYTES:
         return False
     if last != NULL and last.kind == OUT_HEAP:
         part = last.room - <size_t>(last.at + last.left)
@@ -131,11 +134,14 @@ cdef bint _keep(State *s, Conn *c, const unsigned char *data, size_t length) noe
         memcpy(last.memory + last.at + last.left, data, part)
         last.left += part
         c.out_bytes += part
+        c.out_held += part
         data += part
         length -= part
     if length == 0:
         return True
     room = USUAL_ROOM if length < USUAL_ROOM else <uint32_t>length
+    if last != NULL and last.kind == OUT_FILE and length < FRAMING_ROOM:
+        room = FRAMING_ROOM
     last = _piece_add(s, c, OUT_HEAP, 0)
     if last == NULL:
         return False
@@ -146,6 +152,7 @@ cdef bint _keep(State *s, Conn *c, const unsigned char *data, size_t length) noe
     memcpy(last.memory, data, length)
     last.left = length
     c.out_bytes += length
+    c.out_held += length
     return True
 
 
@@ -157,7 +164,7 @@ cdef void out_drop(State *s, Conn *c) noexcept nogil:
         c.out_first = piece.next
         _piece_free(s, piece)
     c.out_last = NULL
-    c.out_bytes = 0
+    c.out_bytes = c.out_held = 0
     c.write_by_ns = 0
     pace_set(s, c, PACE_NONE)
     out_file_drop(s, c.file)
@@ -313,6 +320,8 @@ cdef void _sent(State *s, Conn *c, uint64_t sent) noexcept nogil:
         part = sent if sent < piece.left else piece.left
         piece.left -= part
         piece.at += part
+        if piece.kind != OUT_FILE:
+            c.out_held -= part
         sent -= part
         if piece.left == 0:
             c.out_first = piece.next
@@ -374,6 +383,7 @@ cdef bint _to_file(State *s, Conn *c, OutPiece *piece) noexcept nogil:
     sw_arena_give(&s.links[piece.slot].arena, piece.block)
     s.line[REACTOR_ARENA_HELD] -= 1
     piece.kind = OUT_FILE
+    c.out_held -= piece.left
     piece.memory = NULL
     piece.file = c.spool
     c.spool.references += 1

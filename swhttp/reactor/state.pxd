@@ -222,6 +222,7 @@ cdef struct Conn:
     OutPiece *out_first
     OutPiece *out_last
     uint64_t out_bytes       # that wait for the socket
+    uint64_t out_held        # of these, bytes that are not in files
     uint64_t write_by_ns     # while some wait: the deadline for them
     OutFile *file            # that the worker has passed last
     OutFile *spool           # where pieces of the arena were moved to

@@ -298,7 +298,7 @@ class Server:
             "worker fds": sorted(len(processes.fds_of(p.pid)) for p in workers),
             **{
                 name: sum(reactor[name] for reactor in reactors)
-                for name in ("open", "in_flight", "blocks", "waiting")
+                for name in ("open", "in_flight", "blocks", "waiting", "arena_held", "files")
             },
         }
 
