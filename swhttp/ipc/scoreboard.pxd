@@ -56,7 +56,7 @@ cdef enum:  # words of a reactor
     REACTOR_WAKES          # eventfd writes to workers
     REACTOR_IN_FLIGHT      # requests with workers now
     REACTOR_BLOCKS         # request blocks in use
-    REACTOR_BLOCKS_FULL    # 503: no request block
+    REACTOR_BLOCKS_FULL    # 503: no request block, or no file for a body
     REACTOR_BAD_FRAMES     # response frames that could not be right
     REACTOR_SHM_FRAMES     # RESPONSE_SHM frames received
     REACTOR_FILE_FRAMES    # RESPONSE_TMPFILE frames received

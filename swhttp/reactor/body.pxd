@@ -5,6 +5,7 @@ from swhttp.reactor.state cimport Conn, State
 
 cdef bint body_open(State *s, Conn *c, uint64_t received) noexcept nogil
 cdef int body_to_file(State *s, Conn *c, const unsigned char *data, size_t length) noexcept nogil
+cdef bint body_discards(Conn *c) noexcept nogil
 cdef bint body_waits(State *s, Conn *c) noexcept nogil
 cdef unsigned char *body_target(State *s, Conn *c, size_t *room) noexcept nogil
 cdef void body_untouched(State *s, Conn *c) noexcept nogil

@@ -59,7 +59,8 @@ cdef bint body_open(State *s, Conn *c, uint64_t received) noexcept nogil:
     return True
 
 
-cdef bint _discards(Conn *c) noexcept nogil:
+cdef bint body_discards(Conn *c) noexcept nogil:
+    """Is the rest of the body of no use to anybody, because the response is out?"""
     return c.stage == STAGE_FINISHING or c.stage == STAGE_DISCARD
 
 
@@ -78,7 +79,7 @@ cdef bint _take_block(State *s, Conn *c) noexcept nogil:
 cdef bint body_waits(State *s, Conn *c) noexcept nogil:
     """Must a streamed body wait for its worker, so that its socket is not read?"""
     cdef Upload *u = c.upload
-    if _discards(c):
+    if body_discards(c):
         return False
     return (not c.flags & CONN_BODY_OPEN or c.stage != STAGE_IN_FLIGHT or u == NULL or u.received >= u.credit
             or (u.count >= MAX_CHUNKS_AHEAD and u.filling == SW_NO_BLOCK) or u.posted < u.count)
@@ -102,7 +103,7 @@ cdef unsigned char *body_target(State *s, Conn *c, size_t *room) noexcept nogil:
         room[0] = <size_t>c.body_left
         return <unsigned char *>sw_blocks_at(&s.blocks, c.block) + c.body_at
     room[0] = CHUNK_BYTES
-    if c.stage == STAGE_BODY or _discards(c):
+    if c.stage == STAGE_BODY or body_discards(c):
         if c.parser == NULL and c.body_left < CHUNK_BYTES:
             room[0] = <size_t>c.body_left
         return s.through
@@ -140,7 +141,7 @@ cdef void body_progress(State *s, Conn *c, size_t length) noexcept nogil:
             deadline_ns = c.deadline_ns + length * NS_A_BYTE
             timer_set(s, c, deadline_ns if deadline_ns < latest_ns else latest_ns)
         return
-    if c.upload == NULL or _discards(c):
+    if c.upload == NULL or body_discards(c):
         return
     deadline_ns = c.upload.deadline_ns + length * NS_A_BYTE if c.upload.deadline_ns != 0 else latest_ns
     c.upload.deadline_ns = deadline_ns if deadline_ns < latest_ns else latest_ns
@@ -154,7 +155,7 @@ cdef int body_received(State *s, Conn *c, size_t length) noexcept nogil:
     cdef Upload *u = c.upload
     if c.parser == NULL:
         c.body_left -= length
-    if _discards(c):
+    if body_discards(c):
         c.discarded += <uint32_t>length
         return REASON_NONE
     if c.stage == STAGE_BODY and u == NULL:
@@ -227,7 +228,7 @@ cdef bint body_post(State *s, Conn *c) noexcept nogil:
 cdef void body_whole(State *s, Conn *c) noexcept nogil:
     """The last byte of a streamed or discarded body has been received."""
     s.line[REACTOR_REQUESTS] += 1
-    if c.upload != NULL and not _discards(c):
+    if c.upload != NULL and not body_discards(c):
         c.upload.whole = True
     else:
         c.flags &= ~CONN_BODY_OPEN

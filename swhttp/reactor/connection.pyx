@@ -287,11 +287,15 @@ cdef void conn_log(State *s, Conn *c, int level, int status, const char *slug) n
     cdef sw_mail mail
     cdef sw_address *address = &s.sessions[c.row].address
     cdef int length = address.peer_len
+    cdef char number[16]
+    number[0] = 0
     mail.kind = MAIL_LOG
     mail.a = level
+    if status != 0:
+        snprintf(number, sizeof(number), "%d ", status)
     if length > 0:
-        snprintf(mail.text, sizeof(mail.text), "%d reason=%s client=%.*s:%d", status, slug, length,
+        snprintf(mail.text, sizeof(mail.text), "%sreason=%s client=%.*s:%d", number, slug, length,
                  &address.peer[0], <int>address.peer_port)
     else:
-        snprintf(mail.text, sizeof(mail.text), "%d reason=%s client=unix", status, slug)
+        snprintf(mail.text, sizeof(mail.text), "%sreason=%s client=unix", number, slug)
     sw_mailbox_send(s.reports, &mail, True)

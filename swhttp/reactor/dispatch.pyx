@@ -169,6 +169,7 @@ cdef bint _post(State *s, int slot, Conn *c) noexcept nogil:
     d.flags = 0
     if c.upload != NULL and c.upload.fd >= 0:
         if not sw_fd_send(link.channel, c.upload.fd, d.request_id):
+            link.channel_full = 1
             return False
         d.flags = SW_DESCRIPTOR_FD
     if s.free_entry_count > 0:
@@ -304,7 +305,7 @@ cdef bint dispatch_could_go_on(State *s) noexcept nogil:
     for slot in range(s.slots):
         link = &s.links[slot]
         if not link.stop_owed:
-            if s.waiting_count == 0 or not entry or link.state != SLOT_UP:
+            if s.waiting_count == 0 or not entry or link.state != SLOT_UP or link.channel_full:
                 continue
             if (_keyed(s) and link.waiting_first == NULL
                     or sw_load_in_flight(&s.loads[slot]) >= _capacity(s, link)):
@@ -329,6 +330,7 @@ cdef void _unlink(State *s, Conn *c) noexcept nogil:
     s.free_entry_count += 1
     _remove(&link.first, &link.last, c)
     link.in_flight -= 1
+    link.channel_full = 0
     s.line[REACTOR_IN_FLIGHT] -= 1
     sw_load_release(&s.loads[c.slot], link.generation)
     c.request_id = 0
@@ -451,7 +453,7 @@ cdef void slot_up(State *s, int slot, uint32_t generation, bint asgi) noexcept n
     link.responses.own = link.responses.peer = 0
     link.generation = generation
     link.asgi = s.asgi = asgi
-    link.posted = 0
+    link.posted = link.channel_full = 0
     if link.state != SLOT_UP:
         s.up += 1
     link.state = SLOT_UP

@@ -32,7 +32,7 @@ from swhttp.ipc.frame cimport (SW_BLOCK_BODY_FILE, SW_BLOCK_EXPECTS, SW_BLOCK_HE
                                SW_BLOCK_MORE_BODY, sw_header)
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_REQUESTS
 from swhttp.ipc.tempfile cimport sw_write_all
-from swhttp.reactor.body cimport (body_open, body_post, body_progress, body_received, body_so_far, body_target,
+from swhttp.reactor.body cimport (body_discards, body_open, body_post, body_progress, body_received, body_so_far, body_target,
                                   body_to_file, body_waits, body_whole)
 from swhttp.reactor.boundary cimport BOUNDARY_FULL, BOUNDARY_MORE, BOUNDARY_WHOLE, boundary_chunks, boundary_head
 from swhttp.reactor.connection cimport conn_consume_input, conn_keep_input, conn_release, conn_todo
@@ -352,7 +352,8 @@ cdef class Http1:
         parser.block.session_generation = c.generation
         parser.block.flags = ((SW_BLOCK_KEEP_ALIVE if parser.keep_alive else 0)
                               | (SW_BLOCK_HEAD_METHOD if c.flags & CONN_HEAD_METHOD else 0)
-                              | (SW_BLOCK_EXPECTS if parser.expects and not http10 else 0))
+                              | (SW_BLOCK_EXPECTS if parser.expects and not http10
+                                 and (parser.chunked or parser.content_length > 0) else 0))
         if parser.keep_alive:
             c.flags |= CONN_KEEP_ALIVE
         parser.block.body_off = c.body_at = parser.at
@@ -485,7 +486,9 @@ cdef class Http1:
             to = self.sink(c, parser, length - used[0], &room)
             if to == NULL and room > 0:
                 return REASON_BLOCKS_FULL
-            allowed = s.max_body_bytes - body_so_far(s, c) if s.max_body_bytes else MAX_LENGTH
+            allowed = MAX_LENGTH
+            if s.max_body_bytes and not body_discards(c):
+                allowed = s.max_body_bytes - body_so_far(s, c)
             found = boundary_chunks(c, data + used[0], length - used[0], &step, to, room, &copied, allowed)
             if found > 0:
                 return found
@@ -553,7 +556,7 @@ cdef class Http1:
             c.upload.received += copied
         else:
             reason = body_received(self.state, c, copied)
-            if c.discarded > DISCARD_BYTES and (c.stage == STAGE_FINISHING or c.stage == STAGE_DISCARD):
+            if c.discarded > DISCARD_BYTES and body_discards(c):
                 reason = REASON_BODY_TOO_LARGE  # nobody hears of it: the answer is out, the connection ends
         return reason
 

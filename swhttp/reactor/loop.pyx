@@ -40,15 +40,15 @@ from swhttp.reactor.outbox cimport OUT_AGAIN, OUT_LOST, out_flush
 from swhttp.reactor.receive cimport receive_body, receive_piece, receive_some
 from swhttp.reactor.reasons cimport (REASON_BODY_TIMEOUT, REASON_HEAD_TIMEOUT, REASON_NONE, REASON_QUEUE_TIMEOUT,
                                      REASON_WORKER_LOST)
-from swhttp.reactor.response cimport response_clock, response_continue, response_own, response_progress, response_refuse
+from swhttp.reactor.response cimport response_clock, response_continue, response_cut, response_own, response_progress, response_refuse
 from swhttp.reactor.settle cimport settle_anything_published, settle_dead, settle_responses
 from swhttp.reactor.slow cimport slow_look, slow_next_ns
-from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_EXPECT, CONN_HUNG_UP, CONN_KEEP_ALIVE,
+from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_EXPECT, CONN_HEAD_SENT, CONN_HUNG_UP, CONN_KEEP_ALIVE,
                                    CONN_LEFTOVER, CONN_PIECE, CONN_READABLE, CONN_READY, CONN_UNREAD,
                                    CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED,
                                    MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STOP, MAIL_SLOT_UP, MAIL_STOP, MAX_EVENTS,
                                    MAX_PIECES, SCRATCH_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD,
-                                   STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_READY, STAGE_WAITING,
+                                   STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_READY, STAGE_WAITING,
                                    WHEEL_TICK_NS, Conn, Piece, SlotLink, State, sw_mail, sw_mailbox_pending,
                                    sw_mailbox_send, sw_mailbox_take)
 from swhttp.reactor.system cimport (EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CLOEXEC,
@@ -371,7 +371,9 @@ cdef class Reactor:
         """The socket takes bytes again. False: the connection has ended."""
         cdef State *s = &self.state
         cdef int flushed = out_flush(s, c)
-        if flushed == OUT_LOST:
+        if flushed == OUT_LOST and c.flags & CONN_HEAD_SENT and c.stage != STAGE_LINGER:
+            response_cut(s, c)  # it may be our file that has an end
+        elif flushed == OUT_LOST:
             conn_close(s, c)
         elif c.stage == STAGE_FINISHING and c.out_first == NULL:
             conn_next(s, c)
@@ -460,6 +462,8 @@ cdef class Reactor:
             elif (c.flags & CONN_BODY_OPEN and c.upload != NULL and c.upload.deadline_ns != 0
                     and (c.write_by_ns == 0 or s.now_ns < c.write_by_ns)):
                 response_refuse(s, c, REASON_BODY_TIMEOUT)
+            elif c.flags & CONN_HEAD_SENT and (c.stage == STAGE_IN_FLIGHT or c.stage == STAGE_FINISHING):
+                response_cut(s, c)
             else:
                 conn_close(s, c)
         if s.waiting_count > 0:

@@ -185,6 +185,7 @@ cdef int _passed_file(State *s, Conn *c, SlotLink *link) noexcept nogil:
 
 cdef void _lost(State *s, Conn *c, bint last) noexcept nogil:
     """The socket is gone, or nothing more can be sent to it. `last`: the worker is done with the request."""
+    _show_cut(c)
     if last:
         dispatch_finish(s, c)
         c.stage = STAGE_FINISHING

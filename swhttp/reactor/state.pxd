@@ -254,6 +254,7 @@ cdef struct SlotLink:
     uint8_t asgi
     uint8_t posted           # descriptors since the last wake-up
     uint8_t stop_owed        # EVENT_STOP found no room yet
+    uint8_t channel_full     # a file for it found none; until it is through with a request
     int channel              # files come and go here
     sw_arena arena
     int64_t *line            # its page of the scoreboard
