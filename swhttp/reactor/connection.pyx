@@ -197,9 +197,10 @@ cdef void conn_next(State *s, Conn *c) noexcept nogil:
         c.flags |= CONN_READABLE
         conn_todo(s, c)
         return
-    out_file_drop(s, c.file)
-    out_file_drop(s, c.spool)
-    c.file = c.spool = NULL
+    if c.file != NULL or c.spool != NULL:
+        out_file_drop(s, c.file)
+        out_file_drop(s, c.spool)
+        c.file = c.spool = NULL
     c.flags &= LASTING_FLAGS
     c.stage = STAGE_IDLE
     c.empty_lines = 0
