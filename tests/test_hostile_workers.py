@@ -209,8 +209,9 @@ def test_what_can_be_is_delivered_whatever_the_worker_does_to_itself(site: Serve
 @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
 def test_a_file_shorter_than_its_frame_says_cuts_the_connection(site: Server, framing: str, flags: int) -> None:
     before, promised = site.workers(), len(FILE) + 1
-    length = promised if framing == "length" else NO_LENGTH
-    plan = [["send", "file", "ID", __file__], head(TMPFILE, 0, part(0, promised), flags=flags, length=length)]
+    length, line = (promised, f"{LINE}content-length: {promised}\r\n") if framing == "length" else (NO_LENGTH, LINE)
+    frame = ["frame", TMPFILE, flags, 200, "ID", length, line, 0, part(0, promised)]
+    plan = [["send", "file", "ID", __file__], frame]
     with site.connect() as client:
         wreak(client, plan, version="HTTP/1.0" if framing == "close" else "HTTP/1.1")
         cut = client.expect_cut()
