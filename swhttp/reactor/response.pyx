@@ -21,7 +21,8 @@ from swhttp.ipc.scoreboard cimport (REACTOR_BAD_REQUESTS, REACTOR_BLOCKS_FULL, R
                                     REACTOR_SMALL_FRAMES, REACTOR_WORKER_LOST)
 from swhttp.ipc.tempfile cimport sw_is_regular
 from swhttp.reactor.body cimport body_answered
-from swhttp.reactor.connection cimport conn_close, conn_log, conn_next, conn_tell_gone, conn_todo
+from swhttp.reactor.connection cimport (conn_close, conn_log, conn_next, conn_show_cut, conn_tell_gone,
+                                        conn_todo)
 from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_leave_queue, dispatch_revoke, dispatch_tell
 from swhttp.reactor.outbox cimport (OUT_AGAIN, OUT_LOST, out_file_drop, out_file_new, out_flush, out_put,
                                     out_put_block, out_put_file, pace_set)
@@ -44,13 +45,6 @@ cdef enum:
 cdef extern from * nogil:
     """
     #include <time.h>
-    #include <sys/socket.h>
-    /* A plain close would look like a complete response to a client that reads up to the end. */
-    static void sw_reset_on_close(int fd)
-    {
-        struct linger hard = {1, 0};
-        setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-    }
     static int sw_http_date(int64_t now_s, char *text)
     {
         static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
@@ -63,7 +57,6 @@ cdef extern from * nogil:
                         months[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
     }
     """
-    void sw_reset_on_close(int fd)
     int sw_http_date(int64_t now_s, char *text)
 
 
@@ -116,16 +109,10 @@ cdef void _frame_body_how(State *s, Conn *c, const sw_frame *frame) noexcept nog
             c.flags |= CONN_CHUNK_OUT
 
 
-cdef void _show_cut(Conn *c) noexcept nogil:
-    """Chunks and lengths show a truncation by themselves; a body that ends with the connection does not."""
-    if c.flags & CONN_HEAD_SENT and not c.flags & (CONN_CHUNK_OUT | CONN_NO_BODY) and c.response_left < 0:
-        sw_reset_on_close(c.fd)
-
-
 cdef void response_cut(State *s, Conn *c) noexcept nogil:
     """A response that was begun cannot be finished: close, so that the client sees it is not whole."""
     s.line[REACTOR_CUT] += 1
-    _show_cut(c)
+    conn_show_cut(c)
     if c.request_id == 0:  # else its worker still has it, and conn_close tells it
         c.stage = STAGE_FINISHING
     conn_close(s, c)
@@ -189,6 +176,7 @@ cdef void _lost(State *s, Conn *c, bint last) noexcept nogil:
     if last:
         dispatch_finish(s, c)
         c.stage = STAGE_FINISHING
+    conn_show_cut(c)
     conn_close(s, c)
 
 
@@ -266,7 +254,7 @@ cdef bint response_frame(State *s, Conn *c, SlotLink *link, const sw_frame *fram
             cut = True
     if frame.flags & SW_FRAME_ABORT:
         cut = True
-        _show_cut(c)
+        conn_show_cut(c)
     if c.flags & CONN_CHUNK_OUT and body_len > 0:
         p += snprintf(<char *>p, 24, "%llx\r\n", <unsigned long long>body_len)
     if frame.type == RESPONSE_TMPFILE and body_len > 0:
