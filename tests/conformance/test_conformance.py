@@ -1,4 +1,4 @@
-"""Every conformance case, delivered four ways, to the reference app as WSGI and as ASGI.
+"""Every conformance case, delivered four ways, to the reference app as WSGI and as ASGI, with 1 and 2 reactors.
 
 SWHTTP_CONFORMANCE_SEED repeats the random splits of an earlier run; the seed stands in every failure.
 """
@@ -19,10 +19,11 @@ DEFERRED = load_deferred()
 CASES = load_cases()
 
 
-@pytest.fixture(scope="module", params=["wsgi", "asgi"])
+@pytest.fixture(scope="module", params=["wsgi-1", "wsgi-2", "asgi-1", "asgi-2"])
 def site(request: pytest.FixtureRequest, module_server: Start) -> Server:
     """The reference app with one worker, so that "the same worker" is one pid."""
-    return module_server(f"reference:{request.param}", "--workers", "1", "--reactors", "1")
+    interface, _, reactors = request.param.partition("-")
+    return module_server(f"reference:{interface}", "--workers", "1", "--reactors", reactors)
 
 
 def broken_rules(case: Case, site: Server) -> list[str]:
