@@ -15,6 +15,7 @@ cdef class Http1Parser:
     cdef bint complete
     cdef bint pooled
     cdef bint keep_alive
+    cdef bint close
     cdef bint in_trailers
     cdef bint http10
     cdef bint chunked

@@ -73,6 +73,24 @@ cdef void ready(State *s, Conn *c) noexcept nogil:
     s.ready_last = c
 
 
+cdef bint _has_close(const unsigned char *text, uint32_t length) noexcept nogil:
+    """Is `close` an element of this comma-separated list?"""
+    cdef uint32_t start = 0, end, stop
+    while start < length:
+        end = start
+        while end < length and text[end] != 44:
+            end += 1
+        stop = end
+        while start < stop and (text[start] == 32 or text[start] == 9):
+            start += 1
+        while stop > start and (text[stop - 1] == 32 or text[stop - 1] == 9):
+            stop -= 1
+        if sw_is_word(text + start, stop - start, b"close"):
+            return True
+        start = end + 1
+    return False
+
+
 cdef class Http1Parser:
     """One httptools parser with its callbacks, which write straight into a request block.
 
@@ -93,7 +111,7 @@ cdef class Http1Parser:
         self.at = <uint32_t>sizeof(sw_block) + method_len
         self.http10 = http10
         self.reason = REASON_NONE
-        self.complete = self.keep_alive = self.in_trailers = self.chunked = self.expects = False
+        self.complete = self.keep_alive = self.in_trailers = self.chunked = self.expects = self.close = False
         self.hosts = self.encodings = 0
         self.content_length = -1
         self.authority_len = 0
@@ -179,7 +197,8 @@ cdef class Http1Parser:
             self.reason = REASON_BAD_FIELD_VALUE
         self.block.headers_count += 1
         self.at += <uint32_t>sizeof(sw_header) + name_len + value_len
-        if name_len == 4 or name_len == 6 or name_len == 14 or name_len == 17:
+        if name_len == 4 or name_len == 6 or name_len == 10 or name_len == 14 or name_len == 16 \
+                or name_len == 17:
             self.special(to, name_len, to + name_len, value_len)
 
     cdef void special(self, const unsigned char *name, uint32_t name_len, const unsigned char *value,
@@ -194,6 +213,9 @@ cdef class Http1Parser:
                 self.expects = True
             else:
                 self.reason = REASON_UNKNOWN_EXPECTATION
+        elif (self.http10 and (name_len == 10 and memcmp(name, b"connection", 10) == 0
+                               or name_len == 16 and memcmp(name, b"proxy-connection", 16) == 0)):
+            self.close = self.close or _has_close(value, value_len)
         elif name_len == 14 and memcmp(name, b"content-length", 14) == 0:
             if self.content_length >= 0:
                 self.reason = REASON_BAD_CONTENT_LENGTH
@@ -210,11 +232,14 @@ cdef class Http1Parser:
                 self.reason = REASON_UNKNOWN_ENCODING
 
     def on_headers_complete(self):
-        self.keep_alive = self.should_keep_alive()
+        # RFC 9112 §9.3: close counts before keep-alive; httptools looks for it in HTTP/1.1 only.
+        self.keep_alive = self.should_keep_alive() and not self.close
         self.in_trailers = True
 
     def on_message_complete(self):
         self.complete = True
+        if self.chunked:  # httptools takes Connection and Upgrade of a trailer for those of the head
+            self.keep_alive = self.keep_alive and self.should_keep_alive()
 
     cdef int checks(self):
         """What httptools leaves to us, once the head has passed it."""
