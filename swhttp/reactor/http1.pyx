@@ -22,35 +22,33 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.buffer cimport PyBUF_READ
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint64_t, uint8_t
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 import httptools
 
-from swhttp.ipc.blocks cimport (SW_NO_BLOCK, sw_blocks_at, sw_blocks_bytes, sw_blocks_give, sw_blocks_take)
+from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_at, sw_blocks_bytes, sw_blocks_give, sw_blocks_take
 from swhttp.ipc.frame cimport (SW_BLOCK_BODY_FILE, SW_BLOCK_EXPECTS, SW_BLOCK_HEAD_METHOD, SW_BLOCK_KEEP_ALIVE,
                                SW_BLOCK_MORE_BODY, sw_header)
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_REQUESTS
 from swhttp.ipc.tempfile cimport sw_write_all
-from swhttp.reactor.body cimport (body_discards, body_open, body_post, body_progress, body_received, body_so_far, body_target,
-                                  body_to_file, body_waits, body_whole)
+from swhttp.reactor.body cimport (body_discards, body_open, body_post, body_progress, body_received, body_so_far,
+                                  body_target, body_to_file, body_waits, body_whole)
 from swhttp.reactor.boundary cimport BOUNDARY_FULL, BOUNDARY_MORE, BOUNDARY_WHOLE, boundary_chunks, boundary_head
 from swhttp.reactor.connection cimport conn_consume_input, conn_keep_input, conn_release, conn_todo
 from swhttp.reactor.grammar cimport (sw_content_length, sw_copy_lower, sw_copy_value, sw_is_host, sw_is_target,
                                      sw_is_tchar, sw_is_word)
 from swhttp.reactor.reasons cimport (REASON_BAD_CHUNK, REASON_BAD_CONTENT_LENGTH, REASON_BAD_FIELD_VALUE,
-                                     REASON_BAD_HOST, REASON_BAD_REQUEST_LINE, REASON_BAD_SYNTAX,
-                                     REASON_BAD_TARGET, REASON_BAD_TRAILER, REASON_BAD_TRANSFER_ENCODING,
-                                     REASON_BLOCKS_FULL, REASON_BODY_TOO_LARGE, REASON_CONNECT_METHOD,
-                                     REASON_ENCODING_IN_HTTP10, REASON_INTERNAL, REASON_LENGTH_AND_ENCODING,
-                                     REASON_MANY_HOSTS, REASON_MISSING_HOST, REASON_NONE,
-                                     REASON_SPOOL_FAILED,
-                                     REASON_UNKNOWN_ENCODING, REASON_UNKNOWN_EXPECTATION,
-                                     REASON_UNKNOWN_METHOD, REASON_UPGRADE_WITH_BODY)
+                                     REASON_BAD_HOST, REASON_BAD_REQUEST_LINE, REASON_BAD_SYNTAX, REASON_BAD_TARGET,
+                                     REASON_BAD_TRAILER, REASON_BAD_TRANSFER_ENCODING, REASON_BLOCKS_FULL,
+                                     REASON_BODY_TOO_LARGE, REASON_CONNECT_METHOD, REASON_ENCODING_IN_HTTP10,
+                                     REASON_INTERNAL, REASON_LENGTH_AND_ENCODING, REASON_MANY_HOSTS,
+                                     REASON_MISSING_HOST, REASON_NONE, REASON_SPOOL_FAILED, REASON_UNKNOWN_ENCODING,
+                                     REASON_UNKNOWN_EXPECTATION, REASON_UNKNOWN_METHOD, REASON_UPGRADE_WITH_BODY)
 from swhttp.reactor.state cimport (CHUNK_BYTES, CHUNK_SIZE, CHUNK_TRAILER, CONN_BODY_OPEN, CONN_EXPECT,
                                    CONN_HEAD_METHOD, CONN_HTTP10, CONN_KEEP_ALIVE, CONN_READABLE, CONN_READY,
-                                   CONN_UNREAD, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD, STAGE_FINISHING, STAGE_HEAD,
-                                   STAGE_IDLE, STAGE_READY)
+                                   CONN_UNREAD, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD, STAGE_HEAD, STAGE_IDLE,
+                                   STAGE_READY)
 from swhttp.reactor.timers cimport timer_clear, timer_set
 
 from swhttp import limits

@@ -21,13 +21,12 @@ from swhttp.ipc.scoreboard cimport (REACTOR_BAD_REQUESTS, REACTOR_BLOCKS_FULL, R
                                     REACTOR_SMALL_FRAMES, REACTOR_WORKER_LOST)
 from swhttp.ipc.tempfile cimport sw_is_regular
 from swhttp.reactor.body cimport body_answered
-from swhttp.reactor.connection cimport (conn_close, conn_log, conn_next, conn_show_cut, conn_tell_gone,
-                                        conn_todo)
+from swhttp.reactor.connection cimport conn_close, conn_log, conn_next, conn_show_cut, conn_tell_gone, conn_todo
 from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_leave_queue, dispatch_revoke, dispatch_tell
-from swhttp.reactor.outbox cimport (OUT_AGAIN, OUT_LOST, out_file_drop, out_file_new, out_flush, out_put,
-                                    out_put_block, out_put_file, pace_set)
-from swhttp.reactor.reasons cimport (REASON_BLOCKS_FULL, REASON_QUEUE_FULL, REASON_QUEUE_TIMEOUT,
-                                     REASON_SPOOL_FAILED, REASON_WORKER_LOST, SW_REASON_TABLE)
+from swhttp.reactor.outbox cimport (OUT_AGAIN, OUT_LOST, out_file_drop, out_file_new, out_flush, out_put, out_put_block,
+                                    out_put_file, pace_set)
+from swhttp.reactor.reasons cimport (REASON_BLOCKS_FULL, REASON_QUEUE_FULL, REASON_QUEUE_TIMEOUT, REASON_SPOOL_FAILED,
+                                     REASON_WORKER_LOST, SW_REASON_TABLE)
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CONN_HEAD_METHOD, CONN_HEAD_SENT,
                                    CONN_HTTP10, CONN_KEEP_ALIVE, CONN_NO_BODY, CONN_REFUSED, CONN_UNREAD,
                                    CONN_WRITABLE_WAIT, PACE_FRESH, PACE_NONE, SCRATCH_BYTES, STAGE_DISCARD,
@@ -172,7 +171,6 @@ cdef int _passed_file(State *s, Conn *c, SlotLink *link) noexcept nogil:
 
 cdef void _lost(State *s, Conn *c, bint last) noexcept nogil:
     """The socket is gone, or nothing more can be sent to it. `last`: the worker is done with the request."""
-    _show_cut(c)
     if last:
         dispatch_finish(s, c)
         c.stage = STAGE_FINISHING
