@@ -253,7 +253,7 @@ cdef bint response_frame(State *s, Conn *c, SlotLink *link, const sw_frame *fram
     if frame.flags & SW_FRAME_ABORT:
         cut = True
         conn_show_cut(c)
-    if c.flags & CONN_CHUNK_OUT and body_len > 0:
+    if c.flags & CONN_CHUNK_OUT and body_len > 0 and frame.type != RESPONSE_TMPFILE:
         p += snprintf(<char *>p, 24, "%llx\r\n", <unsigned long long>body_len)
     if frame.type == RESPONSE_TMPFILE and body_len > 0:
         if not _put_file(s, c, p, &part, body_len, last and not cut):
@@ -307,7 +307,7 @@ cdef bint response_frame(State *s, Conn *c, SlotLink *link, const sw_frame *fram
 
 cdef bint _put_file(State *s, Conn *c, unsigned char *end_of_head, const sw_file_ref *part, uint64_t length,
                     bint last) noexcept nogil:
-    """The head (in the scratch), then a part of the file, then the end of its chunk. False: the connection is lost."""
+    """The head (in the scratch), a part of the file, and after the last one the end. False: the connection is lost."""
     cdef iovec piece
     cdef int flushed
     cdef bint epoll_tells = c.flags & CONN_WRITABLE_WAIT != 0
@@ -317,11 +317,11 @@ cdef bint _put_file(State *s, Conn *c, unsigned char *end_of_head, const sw_file
         if not out_put(s, c, &piece, 1, True):
             return False
         epoll_tells = c.flags & CONN_WRITABLE_WAIT != 0
-    if not out_put_file(s, c, c.file, part.offset, length):
+    if not out_put_file(s, c, c.file, part.offset, length, c.flags & CONN_CHUNK_OUT != 0):
         return False
-    if c.flags & CONN_CHUNK_OUT:
-        piece.iov_base = <void *><const char *>b"\r\n0\r\n\r\n"
-        piece.iov_len = 7 if last else 2
+    if c.flags & CONN_CHUNK_OUT and last:
+        piece.iov_base = <void *><const char *>b"0\r\n\r\n"
+        piece.iov_len = 5
         if not out_put(s, c, &piece, 1, False):
             return False
     if epoll_tells:
