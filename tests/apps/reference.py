@@ -168,7 +168,7 @@ async def asgi(
 ) -> None:
     """The reference app as ASGI 3; lifespan is answered at once."""
     if scope["type"] == "lifespan":
-        await _lifespan(receive, send)
+        await lifespan(receive, send)
     elif scope["type"] == "websocket":
         await _websocket(receive, send)
     else:
@@ -235,7 +235,7 @@ async def _asgi_stream(path: str, plan: Plan, send: Callable[[Message], Awaitabl
         await send({"type": "http.response.body", "body": part, "more_body": number + 1 < len(parts)})
 
 
-async def _lifespan(
+async def lifespan(
     receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
 ) -> None:
     while True:

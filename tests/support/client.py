@@ -14,6 +14,7 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -37,7 +38,7 @@ class Reset(Closed):
     """The server reset the connection."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Response:
     """One final response and the interim ones before it."""
 
@@ -48,7 +49,12 @@ class Response:
     body: bytes = b""
     framing: str = "none"  # none, length, chunked or close
     interim: list[int] = field(default_factory=list)
+    interim_headers: list[list[tuple[str, str]]] = field(default_factory=list)
     trailers: list[tuple[str, str]] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        shown = self.body if len(self.body) <= 300 else self.body[:300] + b"..."
+        return f"<{self.status} {self.reason} {self.headers} {len(self.body)} bytes: {shown!r}>"
 
     def header(self, name: str) -> str | None:
         """The one value of a field, None when absent; AssertionError when it stands twice."""
@@ -74,9 +80,15 @@ class Response:
 
 
 class Connection:
-    """One client connection. address: (host, port) or a unix socket's path; source: local IP address."""
+    """One client connection. address: (host, port) or a unix socket's path; source: local IP address.
 
-    def __init__(self, address: tuple[str, int] | str, source: str | None = None) -> None:
+    buffer_bytes: for a client that is to be slow, the kernel's buffer for what it has not read (0: the kernel's choice,
+    which grows to megabytes).
+    """
+
+    def __init__(
+        self, address: tuple[str, int] | str, source: str | None = None, buffer_bytes: int = 0
+    ) -> None:
         if isinstance(address, str):
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         else:
@@ -86,6 +98,9 @@ class Connection:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if source is not None:
                 self.socket.bind((source, 0))
+        if buffer_bytes:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+        self.receive_bytes = buffer_bytes or RECEIVE_BYTES  # taken from the socket at once, at most
         self.socket.settimeout(TIMEOUT_S)
         self.buffer = b""
         self.ended = False
@@ -135,7 +150,7 @@ class Connection:
             if left_s <= 0:
                 raise TimeoutError
             self.socket.settimeout(left_s)
-            piece = self.socket.recv(RECEIVE_BYTES)
+            piece = self.socket.recv(self.receive_bytes)
         except TimeoutError:
             raise AssertionError(f"no answer in time; unread so far: {self.buffer[:300]!r}") from None
         except (ConnectionResetError, BrokenPipeError):
@@ -193,17 +208,51 @@ class Connection:
     def response(self, method: str = "GET", timeout_s: float = TIMEOUT_S) -> Response:
         """Read the next final response. Raises Closed or Reset when the stream ends before it is complete."""
         deadline = time.monotonic() + timeout_s
-        interim: list[int] = []
         taken = bytearray()
+        response = self._final_head(taken, deadline)
+        self._body(response, method, taken, deadline)
+        return response
+
+    def head(self, timeout_s: float = TIMEOUT_S) -> Response:
+        """Read the next final response's head alone; `pieces` reads its body."""
+        return self._final_head(bytearray(), time.monotonic() + timeout_s)
+
+    def pieces(self, response: Response, timeout_s: float = TIMEOUT_S) -> Iterator[bytes]:
+        """The body that belongs to a `head`, as it comes; not read any further than it is asked for.
+
+        timeout_s: for each piece. Raises Closed or Reset when the stream ends before the body does.
+        """
+        length, coding = response.header("content-length"), response.header("transfer-encoding")
+        if coding is not None:
+            assert (coding, length) == ("chunked", None), f"framed by {coding!r} and {length!r}"
+            response.framing = "chunked"
+            while size := self._chunk_size(time.monotonic() + timeout_s):
+                yield from self._exactly(size, timeout_s)
+                assert self.raw(2, timeout_s) == b"\r\n", "a chunk ends in something else than CRLF"
+            self._trailers(response, bytearray(), time.monotonic() + timeout_s)
+        else:
+            assert length is not None, "no framing"
+            response.framing = "length"
+            yield from self._exactly(int(length), timeout_s)
+
+    def _exactly(self, count: int, timeout_s: float) -> Iterator[bytes]:
+        while count:
+            if not self.buffer and not self._receive(time.monotonic() + timeout_s):
+                raise self._end(b"")
+            piece, self.buffer = self.buffer[:count], self.buffer[count:]
+            count -= len(piece)
+            yield piece
+
+    def _final_head(self, taken: bytearray, deadline: float) -> Response:
+        interim: list[Response] = []
         while True:
             response = self._head(taken, deadline)
             if response.status >= 200 or response.status == 101:
-                break
-            interim.append(response.status)
+                response.interim = [before.status for before in interim]
+                response.interim_headers = [before.headers for before in interim]
+                return response
+            interim.append(response)
             taken.clear()
-        response.interim = interim
-        self._body(response, method, taken, deadline)
-        return response
 
     def _head(self, taken: bytearray, deadline: float) -> Response:
         lines = self._take_until(b"\r\n\r\n", taken, deadline).split(b"\r\n")
@@ -243,21 +292,24 @@ class Connection:
 
     def _chunked(self, response: Response, taken: bytearray, deadline: float) -> bytes:
         pieces = []
-        while True:
-            line = self._take_until(b"\r\n", taken, deadline)
-            match = CHUNK_LINE.fullmatch(line)
-            assert match, f"not a chunk line: {line[:80]!r}"
-            size = int(match[1], 16)
-            if size == 0:
-                break
+        while size := self._chunk_size(deadline, taken):
             piece = self._take(size + 2, taken, deadline)
             assert piece.endswith(b"\r\n"), f"a chunk ends in {piece[-2:]!r}"
             pieces.append(piece[:-2])
+        self._trailers(response, taken, deadline)
+        return b"".join(pieces)
+
+    def _chunk_size(self, deadline: float, taken: bytearray | None = None) -> int:
+        line = self._take_until(b"\r\n", bytearray() if taken is None else taken, deadline)
+        match = CHUNK_LINE.fullmatch(line)
+        assert match, f"not a chunk line: {line[:80]!r}"
+        return int(match[1], 16)
+
+    def _trailers(self, response: Response, taken: bytearray, deadline: float) -> None:
         trailer_lines = []
         while line := self._take_until(b"\r\n", taken, deadline):
             trailer_lines.append(line)
         response.trailers = parse_fields(trailer_lines)
-        return b"".join(pieces)
 
     def raw(self, count: int, timeout_s: float = TIMEOUT_S) -> bytes:
         """Exactly so many bytes, unparsed."""

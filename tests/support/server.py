@@ -128,7 +128,12 @@ class Server:
         found = (TCP_ADDRESS.fullmatch(address) for address in self.addresses)
         return [(match[1].strip("[]"), int(match[2])) for match in found if match]
 
-    def connect(self, source: str | None = None, address: tuple[str, int] | str | None = None) -> Connection:
+    def connect(
+        self,
+        source: str | None = None,
+        address: tuple[str, int] | str | None = None,
+        buffer_bytes: int = 0,
+    ) -> Connection:
         """A connection to the first bind, or to `address` (str: unix path), closed after the test."""
         target: tuple[str, int] | str
         if address is not None:
@@ -137,7 +142,7 @@ class Server:
             target = self.tcp_addresses()[0]
         else:
             target = self.addresses[0].removeprefix("unix:")
-        connection = Connection(target, source)
+        connection = Connection(target, source, buffer_bytes)
         self.connections.append(connection)
         return connection
 
