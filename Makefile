@@ -8,12 +8,13 @@ BIN := $(VENV)/bin
 SOURCES := $(wildcard swhttp/*/*.pyx swhttp/*/*.pxd swhttp/*/*.pxi swhttp/*/*.h)
 CYTHON := $(filter %.pyx %.pxd,$(SOURCES))
 
-.PHONY: help serve build test differential lint model bench bench-gate clean
+.PHONY: help serve build test differential soak lint model bench bench-gate clean
 
 help:
 	@echo "make serve       serve examples/flask_app.py at http://127.0.0.1:8000"
 	@echo "make test        run the tests"
 	@echo "make differential  20,000 requests against h11 (minutes)"
+	@echo "make soak        a gibibyte each way at 1 MiB a second (17 minutes)"
 	@echo "make lint        ruff, mypy --strict, cython-lint"
 	@echo "make model       check the wake-up protocol with spin"
 	@echo "make bench       compare with other servers (long)"
@@ -31,6 +32,9 @@ test: build
 
 differential: build
 	SWHTTP_DIFFERENTIAL_EXAMPLES=20000 $(BIN)/python -m pytest tests/differential
+
+soak: build
+	$(BIN)/python -m tests.soak.flow --mib 1024 --rate-mib 1
 
 lint: $(VENV)/linters
 	$(BIN)/ruff check .

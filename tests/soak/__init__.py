@@ -1,0 +1,1 @@
+"""Long runs: what takes longer than a test may."""
