@@ -30,9 +30,11 @@ FRAME = limits.MAX_SMALL_FRAME_BYTES
 INLINE_SIZES = [0, 1, FRAME - KIBIBYTE]
 BORDER_SIZES = [FRAME - 1, FRAME, FRAME + 1]
 BLOCK_SIZES = [64 * KIBIBYTE, MEBIBYTE]
+LARGEST_BLOCK = limits.ARENA_CLASSES[-1][0]
 SIZES = [*INLINE_SIZES, *BORDER_SIZES, *BLOCK_SIZES, 10 * MEBIBYTE]
 LARGE = 10 * MEBIBYTE
 SMALL_BUFFER = 16 * KIBIBYTE
+SPOOL = 4 * MEBIBYTE
 SILENCE_S = 0.3  # how long a worker that waits is seen to wait
 
 
@@ -121,11 +123,12 @@ def test_what_fits_a_frame_goes_inline(site: Server, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [*BORDER_SIZES, *BLOCK_SIZES])
-def test_what_does_not_fit_a_frame_with_its_head_goes_through_the_arena_in_one_piece(site: Server, size: int) -> None:
+def test_what_does_not_fit_a_frame_with_its_head_goes_through_the_arena(site: Server, size: int) -> None:
+    blocks = -(-size // LARGEST_BLOCK)
     with site.connect() as client:
         since = Since(site)
         download(client, memory(size), size)
-        since.becomes(small_frames=0, shm_frames=1, file_frames=0, slot_shm_frames=1, sendfile_bytes=0)
+        since.becomes(small_frames=0, shm_frames=blocks, file_frames=0, slot_shm_frames=blocks, sendfile_bytes=0)
     gauge(site, "arena_held")
 
 
@@ -145,8 +148,8 @@ def test_10_mib_go_through_the_arena_in_large_blocks(site: Server) -> None:
         download(client, memory(LARGE), LARGE)
         since.passes("shm_frames")
         # A busy machine makes its clients slow: as WSGI the end may have gone to a file.
-        assert since["shm_frames"] * MEBIBYTE + since["slot_spilled_bytes"] >= LARGE
-        assert since["shm_frames"] < 40
+        assert since["shm_frames"] * LARGEST_BLOCK + since["slot_spilled_bytes"] >= LARGE
+        assert since["shm_frames"] <= 2 * LARGE // LARGEST_BLOCK
         assert since["slot_shm_frames"] == since["shm_frames"]
     gauge(site, "arena_held")
     gauge(site, "files")
@@ -203,14 +206,14 @@ def test_what_a_slow_client_leaves_of_a_wsgi_response_is_spilled_and_the_worker_
 
 
 def test_a_spool_that_is_full_makes_the_worker_wait(server: Start) -> None:
-    site = server("paths:wsgi", "--workers", "1", "--reactors", "1", "--response-spool-max", str(MEBIBYTE))
+    site = server("paths:wsgi", "--workers", "1", "--reactors", "1", "--response-spool-max", str(SPOOL))
     with site.connect(buffer_bytes=SMALL_BUFFER) as client, site.connect() as other:
         since, check = Since(site), Check()
         pieces = stall(client, memory(2 * LARGE), check)
-        since.passes("slot_spilled_bytes", MEBIBYTE // 2)
+        since.passes("slot_spilled_bytes", SPOOL // 4)
         other.send_request()
         assert not other.wait_readable(SILENCE_S)
-        assert since["slot_spilled_bytes"] <= 2 * MEBIBYTE
+        assert since["slot_spilled_bytes"] <= SPOOL
         resume(pieces, check, 2 * LARGE)
         assert other.response().status == 200
     gauge(site, "files")
@@ -399,12 +402,11 @@ def test_a_file_that_is_cut_while_it_is_sent_cuts_the_connection(site: Server, f
     site.expect_log(r"\[ERROR\]")
     target = file(folder, 4 * LARGE)
     with site.connect(buffer_bytes=SMALL_BUFFER) as client:
-        check = Check()
-        pieces = stall(client, target, check)
-        os.truncate(os.path.join(folder, f"file-{4 * LARGE}"), check.taken)
+        pieces = stall(client, target, Check())
+        os.truncate(os.path.join(folder, f"file-{4 * LARGE}"), 0)
+        # What the socket holds already are pages of the file, which the kernel has emptied: only the length shows.
         with pytest.raises(Closed):
-            resume(pieces, check, 4 * LARGE)
-        assert check.taken < 4 * LARGE
+            sum(map(len, pieces))
     with site.connect() as other:
         assert other.get("/").status == 200
     gauge(site, "files")

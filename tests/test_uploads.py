@@ -196,15 +196,17 @@ def test_a_body_within_the_inline_limit_is_one_message(asgi_site: Server, size: 
 
 def test_the_inline_limit_can_be_lower(server: Start) -> None:
     site = server("uploads:asgi", "--workers", "1", "--reactors", "1", "--inline-body", "1000")
-    with site.connect() as client:
-        since = Since(site)
-        assert upload(client, "/upload", 1000).json()["total"] == 1000
-        since.becomes(chunks=0)
-        assert upload(client, "/upload", 1001).json()["total"] == 1001
-        since.passes("chunks")
+    with site.connect() as client, site.connect() as other:
+        for size, chunks in ((1000, 0), (1001, 1)):
+            since = Since(site)
+            client.send(head("/upload", size))
+            assert other.get("/").status == 200  # what comes whole with its head is never streamed
+            client.send(body(size))
+            assert client.response().json()["total"] == size
+            since.becomes(chunks=chunks)
 
 
-@pytest.mark.parametrize("size", [100_000, 3 * MEBIBYTE])
+@pytest.mark.parametrize("size", [MEMORY, 3 * MEBIBYTE])
 def test_a_body_in_memory_and_one_in_a_file_are_read_alike(wsgi_site: Server, size: int) -> None:
     with wsgi_site.connect() as client:
         assert upload(client, "/input", size).json()["total"] == size
@@ -412,7 +414,8 @@ def test_a_client_that_still_sends_gets_an_early_answer_and_no_reset(asgi_site: 
             client.send_while_open(piece)
         answer = client.response()
         assert answer.status == 200
-        assert not answer.keeps_open
+        if framing == "length":  # then it is known in time that the connection cannot go on
+            assert not answer.keeps_open
         client.half_close()
         client.expect_end()
     with asgi_site.connect() as other:
@@ -422,7 +425,7 @@ def test_a_client_that_still_sends_gets_an_early_answer_and_no_reset(asgi_site: 
 def test_a_client_that_never_stops_sending_is_cut(asgi_site: Server) -> None:
     with asgi_site.connect() as client:
         endless = (b"x" * 1000 for _ in iter(int, 1))
-        with Upload(client, [head("/early", 1 << 30)]) as beginning:
+        with Upload(client, [head("/early", 64 * MEBIBYTE)]) as beginning:
             assert client.response().status == 200
             beginning.join()
         with Upload(client, endless) as sending:
@@ -566,8 +569,8 @@ def test_a_steady_upload_may_take_longer_than_the_deadline(hasty_site: Server) -
     with hasty_site.connect() as client:
         client.send(head("/upload", size))
         for at in range(0, size, 2 * KIBIBYTE):  # 20 KiB a second, for 3 s
-            client.send(body(2 * KIBIBYTE, at))
             assert not client.wait_readable(0.1)
+            client.send(body(2 * KIBIBYTE, at))
         assert client.response().json()["total"] == size
 
 

@@ -30,6 +30,7 @@ from tests.differential.differences import (
 from tests.differential.presentation import STEPS
 from tests.differential.requests import ONE, PIPELINED, deliveries
 from tests.differential.witness import Delivery, Witness
+from tests.support.counters import Since
 from tests.support.fleet import Start
 
 EXAMPLES = int(os.environ.get("SWHTTP_DIFFERENTIAL_EXAMPLES", "1500"))
@@ -53,7 +54,7 @@ def needed() -> Iterator[None]:
     """Reports what the generated requests have never needed: that says something about how they are generated."""
     yield
     idle = [entry.name for entry in (*ENTRIES, *STEPS) if not fired[entry.name]]
-    if idle:
+    if idle and fired:
         warnings.warn(f"never needed in {EXAMPLES} examples: {', '.join(idle)}", stacklevel=1)
 
 
@@ -72,6 +73,15 @@ def test_each_allowed_difference_is_one(witness: Witness, entry: Entry) -> None:
     assert fired[entry.name] == before[entry.name] + 1
     fired.clear()
     fired.update(before)
+
+
+def test_a_body_behind_its_head_is_streamed_where_that_is_wanted(
+    request: pytest.FixtureRequest, witness: Witness
+) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 40\r\n\r\n"
+    since = Since(witness.site)
+    assert witness.departures(Delivery(head + b"x" * 40, (len(head),), apart=True)) == []
+    assert (since["chunks"] > 0) == ("asgi streamed" in request.node.name)
 
 
 @thorough

@@ -38,7 +38,7 @@ class Reset(Closed):
     """The server reset the connection."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Response:
     """One final response and the interim ones before it."""
 
@@ -51,6 +51,10 @@ class Response:
     interim: list[int] = field(default_factory=list)
     interim_headers: list[list[tuple[str, str]]] = field(default_factory=list)
     trailers: list[tuple[str, str]] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        shown = self.body if len(self.body) <= 300 else self.body[:300] + b"..."
+        return f"<{self.status} {self.reason} {self.headers} {len(self.body)} bytes: {shown!r}>"
 
     def header(self, name: str) -> str | None:
         """The one value of a field, None when absent; AssertionError when it stands twice."""
