@@ -243,10 +243,10 @@ cdef class Exchange:
         if rest < <Py_ssize_t>room:
             room = <uint32_t>rest
         memcpy(at, data, room)
+        self.outlet.line[SLOT_SHM_FRAMES] += 1  # before the frame is out: who has seen that may look here
         self._put(RESPONSE_SHM,
                   self._flags(room == rest and (last or (self.measured and self.remaining == rest))),
                   &reference, sizeof(reference), room)
-        self.outlet.line[SLOT_SHM_FRAMES] += 1
         self._given(room)
         return room
 
@@ -317,8 +317,8 @@ cdef class Exchange:
             if error != 0:
                 raise OSError(error, f"a file cannot be passed on: {os.strerror(error)}")
         reference.offset, reference.length, reference.passed, reference.zero = offset, length, passed, 0
-        self._put(RESPONSE_TMPFILE, flags, &reference, sizeof(reference), 0)
         self.outlet.line[SLOT_FILE_FRAMES] += 1
+        self._put(RESPONSE_TMPFILE, flags, &reference, sizeof(reference), 0)
         return 1
 
     # ---- frames
