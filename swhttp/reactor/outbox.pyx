@@ -30,6 +30,7 @@ from swhttp import limits
 
 cdef uint64_t MAX_OUTBOX_BYTES = 16 * limits.HIGH_WATER_BYTES  # in memory; no honest worker gets near it
 cdef uint64_t SEND_PER_TURN_BYTES = limits.SEND_PER_TURN_BYTES
+cdef uint64_t SPOOL_RENEW_BYTES = 4 * limits.HIGH_WATER_BYTES
 cdef uint64_t NS_A_BYTE = 1000000000 // limits.MIN_RATE_BYTES_S
 
 cdef enum:
@@ -404,6 +405,10 @@ cdef int out_flush(State *s, Conn *c) noexcept nogil:
 
 cdef bint _to_file(State *s, Conn *c, OutPiece *piece) noexcept nogil:
     cdef int fd
+    if c.spool != NULL and c.spool.references == 1 and c.spool_at >= SPOOL_RENEW_BYTES:
+        # All of it has been sent, yet it must not be written over: the socket may still refer to its pages.
+        out_file_drop(s, c.spool)
+        c.spool = NULL
     if c.spool == NULL:
         fd = sw_temp_file(s.tmp_dir)
         if fd < 0:
@@ -411,8 +416,6 @@ cdef bint _to_file(State *s, Conn *c, OutPiece *piece) noexcept nogil:
         c.spool = out_file_new(s, fd)
         if c.spool == NULL:
             return False
-        c.spool_at = 0
-    elif c.spool.references == 1:  # what was moved before has been sent
         c.spool_at = 0
     if not sw_write_all(c.spool.fd, piece.memory + piece.at, <size_t>piece.left, c.spool_at):
         return False
