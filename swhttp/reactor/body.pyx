@@ -18,22 +18,22 @@ from libc.stdlib cimport calloc
 
 from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_at, sw_blocks_give, sw_blocks_take
 from swhttp.ipc.frame cimport EVENT_PACKAGE_CHUNK, EVENT_PACKAGE_END, sw_block, sw_chunk
-from swhttp.ipc.scoreboard cimport (REACTOR_BLOCKS, REACTOR_BODY_FILES, REACTOR_CHUNKS, REACTOR_FILES,
-                                    REACTOR_REQUESTS)
+from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_BODY_FILES, REACTOR_CHUNKS, REACTOR_FILES, REACTOR_REQUESTS
 from swhttp.ipc.tempfile cimport sw_temp_file, sw_write_all
 from swhttp.reactor.connection cimport conn_drop_chunks, conn_starve, conn_todo
 from swhttp.reactor.dispatch cimport dispatch_chunk
 from swhttp.reactor.reasons cimport REASON_INTERNAL, REASON_NONE, REASON_SPOOL_FAILED
-from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EXPECT, CONN_KEEP_ALIVE, CONN_READABLE,
+from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_EXPECT, CONN_KEEP_ALIVE, CONN_READABLE,
                                    CONN_UNREAD, STAGE_BODY, STAGE_DISCARD, STAGE_FINISHING, STAGE_IN_FLIGHT, Chunk,
                                    Upload)
-from swhttp.reactor.timers cimport timer_set
+from swhttp.reactor.timers cimport timer_arm, timer_set
 
 from swhttp import limits
 
 cdef int MAX_CHUNKS_AHEAD = limits.MAX_CHUNKS_AHEAD
 cdef uint64_t CREDIT_WINDOW_BYTES = limits.CREDIT_WINDOW_BYTES
 cdef uint64_t DISCARD_BYTES = limits.DISCARD_BYTES
+cdef uint64_t GONE_AFTER_NS = <uint64_t>(limits.GONE_AFTER_S * 1e9)
 cdef uint64_t NS_A_BYTE = 1000000000 // limits.MIN_RATE_BYTES_S
 
 
@@ -55,7 +55,7 @@ cdef bint body_open(State *s, Conn *c, uint64_t received) noexcept nogil:
         return False
     u.received = received
     c.flags |= CONN_BODY_OPEN
-    c.deadline_ns = 0
+    timer_arm(s, c)
     return True
 
 
@@ -85,12 +85,11 @@ cdef bint body_waits(State *s, Conn *c) noexcept nogil:
             or (u.count >= MAX_CHUNKS_AHEAD and u.filling == SW_NO_BLOCK) or u.posted < u.count)
 
 
-cdef void _pause(Conn *c) noexcept nogil:
+cdef void _pause(State *s, Conn *c) noexcept nogil:
     """No deadline for the body while it waits for the worker, or when it is whole."""
     if c.upload != NULL:
         c.upload.deadline_ns = 0
-        if c.write_by_ns == 0:
-            c.deadline_ns = 0
+        timer_arm(s, c)
 
 
 cdef unsigned char *body_target(State *s, Conn *c, size_t *room) noexcept nogil:
@@ -108,7 +107,7 @@ cdef unsigned char *body_target(State *s, Conn *c, size_t *room) noexcept nogil:
             room[0] = <size_t>c.body_left
         return s.through
     if body_waits(s, c):
-        _pause(c)
+        _pause(s, c)
         return NULL
     if not _take_block(s, c):
         conn_starve(s, c)
@@ -145,8 +144,7 @@ cdef void body_progress(State *s, Conn *c, size_t length) noexcept nogil:
         return
     deadline_ns = c.upload.deadline_ns + length * NS_A_BYTE if c.upload.deadline_ns != 0 else latest_ns
     c.upload.deadline_ns = deadline_ns if deadline_ns < latest_ns else latest_ns
-    if c.write_by_ns == 0 or c.upload.deadline_ns < c.write_by_ns:
-        timer_set(s, c, c.upload.deadline_ns)
+    timer_arm(s, c)
 
 
 cdef int body_received(State *s, Conn *c, size_t length) noexcept nogil:
@@ -223,8 +221,10 @@ cdef bint body_post(State *s, Conn *c) noexcept nogil:
         s.line[REACTOR_CHUNKS] += 1
         if last:
             c.flags &= ~CONN_BODY_OPEN
+            if c.flags & CONN_EOF:
+                c.gone_by_ns = s.now_ns + GONE_AFTER_NS
     if body_waits(s, c):
-        _pause(c)
+        _pause(s, c)
     return True
 
 
@@ -258,9 +258,12 @@ cdef bint body_credit(State *s, Conn *c, uint64_t credit) noexcept nogil:
 
 cdef void body_answered(State *s, Conn *c) noexcept nogil:
     """The response is complete and the body is not. If what is left is little, or may be, the connection goes on."""
-    if c.upload != NULL and c.upload.whole:  # only the worker has not heard of the end
-        c.flags &= ~CONN_BODY_OPEN
-        return
+    if c.upload != NULL:
+        c.upload.deadline_ns = 0
+        timer_arm(s, c)
+        if c.upload.whole:  # only the worker has not heard of the end
+            c.flags &= ~CONN_BODY_OPEN
+            return
     if c.flags & CONN_EXPECT or (c.parser == NULL and c.body_left > DISCARD_BYTES):
         # Without its 100 Continue the client may send the body or not: nobody knows where the next request begins.
         c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE

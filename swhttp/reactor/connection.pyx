@@ -80,6 +80,7 @@ cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil
     c.listener = address.listener
     c.empty_lines = 0
     c.response_bytes = 0
+    c.gone_by_ns = 0
     for i in range(address.peer_len):  # FNV-1a, for --dispatch ip
         hashed = (hashed ^ <unsigned char>address.peer[i]) * 16777619
     c.ip_hash = hashed
@@ -210,6 +211,7 @@ cdef void conn_end(State *s, Conn *c) noexcept nogil:
 
 cdef void conn_next(State *s, Conn *c) noexcept nogil:
     """The response has left. On to the next request of this connection, or to its end."""
+    c.gone_by_ns = 0
     conn_drop_block(s, c)
     if not c.flags & CONN_KEEP_ALIVE or c.flags & CONN_CUT:
         conn_end(s, c)

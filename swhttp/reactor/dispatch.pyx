@@ -452,7 +452,7 @@ cdef void slot_up(State *s, int slot, uint32_t generation, bint asgi) noexcept n
     link.requests.own = link.requests.peer = 0
     link.responses.own = link.responses.peer = 0
     link.generation = generation
-    link.asgi = s.asgi = asgi
+    link.asgi = asgi
     link.posted = link.channel_full = 0
     if link.state != SLOT_UP:
         s.up += 1

@@ -32,7 +32,7 @@ from swhttp.ipc.frame cimport (SW_BLOCK_BODY_FILE, SW_BLOCK_EXPECTS, SW_BLOCK_HE
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_REQUESTS
 from swhttp.ipc.tempfile cimport sw_write_all
 from swhttp.reactor.body cimport (body_discards, body_open, body_post, body_progress, body_received, body_so_far,
-                                  body_target, body_to_file, body_waits, body_whole)
+                                  body_target, body_to_file, body_untouched, body_waits, body_whole)
 from swhttp.reactor.boundary cimport BOUNDARY_FULL, BOUNDARY_MORE, BOUNDARY_WHOLE, boundary_chunks, boundary_head
 from swhttp.reactor.connection cimport conn_consume_input, conn_keep_input, conn_release, conn_todo
 from swhttp.reactor.grammar cimport sw_is_tchar
@@ -355,6 +355,7 @@ cdef class Http1:
             self.chunks_end(c, parser, upgraded)
         if c.flags & CONN_BODY_OPEN:
             body_post(s, c)
+            body_untouched(s, c)
         return REASON_NONE
 
     cdef unsigned char *sink(self, Conn *c, Http1Parser parser, uint32_t more, uint32_t *room):

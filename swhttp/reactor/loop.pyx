@@ -37,7 +37,7 @@ from swhttp.reactor.dispatch cimport (dispatch_could_go_on, dispatch_flush, disp
                                       slot_up)
 from swhttp.reactor.http1 cimport Http1
 from swhttp.reactor.outbox cimport OUT_AGAIN, OUT_LOST, out_flush
-from swhttp.reactor.receive cimport receive_body, receive_piece, receive_some
+from swhttp.reactor.receive cimport receive_body, receive_is_over, receive_piece, receive_some
 from swhttp.reactor.reasons cimport (REASON_BODY_TIMEOUT, REASON_HEAD_TIMEOUT, REASON_NONE, REASON_QUEUE_TIMEOUT,
                                      REASON_WORKER_LOST)
 from swhttp.reactor.response cimport (response_clock, response_continue, response_cut, response_own, response_progress,
@@ -49,22 +49,18 @@ from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_E
                                    CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED,
                                    MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STOP, MAIL_SLOT_UP, MAIL_STOP, MAX_EVENTS,
                                    MAX_PIECES, SCRATCH_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD,
-                                   STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_READY,
-                                   STAGE_WAITING, WHEEL_TICK_NS, Conn, Piece, SlotLink, State, sw_mail,
-                                   sw_mailbox_pending, sw_mailbox_send, sw_mailbox_take)
+                                   STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_LINGER, STAGE_READY, WHEEL_TICK_NS,
+                                   Conn, Piece, SlotLink, State, sw_mail, sw_mailbox_pending, sw_mailbox_send,
+                                   sw_mailbox_take)
 from swhttp.reactor.system cimport (EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CLOEXEC,
                                     EPOLL_CTL_ADD, epoll_create1, epoll_ctl, epoll_event, sw_epoll_wait)
-from swhttp.reactor.timers cimport timer_expired, timer_next_ns, timer_set
+from swhttp.reactor.timers cimport timer_arm, timer_expired, timer_next_ns, timer_set
 
 from swhttp import cpus, limits
 from swhttp.reactor.settings import DISPATCH_MODES
 
-cdef extern from "<sys/ioctl.h>" nogil:
-    enum:
-        FIONREAD
-    int ioctl(int fd, unsigned long request, ...)
-
 cdef int64_t TICK_NS = <int64_t>(limits.TICK_S * 1e9)
+cdef uint64_t GONE_AFTER_NS = <uint64_t>(limits.GONE_AFTER_S * 1e9)
 cdef int64_t SPIN_IN_FLIGHT = limits.SPIN_IN_FLIGHT
 cdef int64_t SECOND_NS = 1000000000
 
@@ -335,7 +331,6 @@ cdef class Reactor:
 
     cdef void _event(self, Conn *c, uint32_t events) noexcept nogil:
         cdef State *s = &self.state
-        cdef int unread = 0
         if c.fd < 0:
             return
         if c.flags & CONN_PIECE or c.stage == STAGE_READY:
@@ -354,13 +349,8 @@ cdef class Reactor:
             return
         if events & EPOLLRDHUP:
             c.flags |= CONN_EOF
-            if c.stage == STAGE_IN_FLIGHT or c.stage == STAGE_WAITING:
-                # Gone, unless another request was sent before the end (then serve, and close at the end).
-                ioctl(c.fd, FIONREAD, &unread)
-                if c.input_to == c.input_from and (unread == 0 or (
-                        c.flags & CONN_BODY_OPEN and c.parser == NULL and <uint64_t>unread < c.body_left)):
-                    conn_close(s, c)
-                    return
+            if receive_is_over(s, c):
+                return
         if events & (EPOLLIN | EPOLLRDHUP):
             c.flags |= CONN_READABLE
             if c.flags & CONN_BODY_OPEN:
@@ -383,8 +373,6 @@ cdef class Reactor:
                 conn_todo(s, c)
             elif c.out_first == NULL and (c.stage == STAGE_BODY or c.stage == STAGE_CHUNKED):
                 timer_set(s, c, s.now_ns + s.body_timeout_ns)  # 100 Continue waited, and took the body's deadline away
-            elif c.out_first == NULL and c.upload != NULL and c.upload.deadline_ns != 0:
-                timer_set(s, c, c.upload.deadline_ns)
             response_progress(s, c)
         return c.fd >= 0
 
@@ -434,6 +422,9 @@ cdef class Reactor:
                     reason = dispatch_submit(s, c, False)
                 if reason != REASON_NONE:
                     response_own(s, c, reason)
+                elif c.flags & CONN_EOF and not c.flags & CONN_BODY_OPEN:
+                    c.gone_by_ns = s.now_ns + GONE_AFTER_NS
+                    timer_arm(s, c)
             c = following
 
     cdef void _owed(self) noexcept nogil:
@@ -460,11 +451,18 @@ cdef class Reactor:
             elif c.stage == STAGE_DISCARD:
                 c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE
                 conn_end(s, c)
-            elif (c.flags & CONN_BODY_OPEN and c.upload != NULL and c.upload.deadline_ns != 0
-                    and (c.write_by_ns == 0 or s.now_ns < c.write_by_ns)):
+            elif c.write_by_ns != 0 and s.now_ns >= c.write_by_ns:
+                if c.flags & CONN_HEAD_SENT:
+                    response_cut(s, c)
+                else:
+                    conn_close(s, c)
+            elif c.upload != NULL and c.upload.deadline_ns != 0 and s.now_ns >= c.upload.deadline_ns:
+                c.upload.deadline_ns = 0
                 response_refuse(s, c, REASON_BODY_TIMEOUT)
-            elif c.flags & CONN_HEAD_SENT and (c.stage == STAGE_IN_FLIGHT or c.stage == STAGE_FINISHING):
-                response_cut(s, c)
+            elif c.gone_by_ns != 0 and s.now_ns >= c.gone_by_ns:
+                c.gone_by_ns = 0
+                if not receive_is_over(s, c):
+                    timer_arm(s, c)
             else:
                 conn_close(s, c)
         if s.waiting_count > 0:

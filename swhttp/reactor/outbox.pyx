@@ -11,7 +11,7 @@ took none.
 """
 
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -21,10 +21,9 @@ from swhttp.ipc.arena cimport sw_arena_give
 from swhttp.ipc.scoreboard cimport (REACTOR_ARENA_HELD, REACTOR_FILES, REACTOR_MOVED_BYTES, REACTOR_SENDFILE_BYTES,
                                     REACTOR_SENT_BYTES)
 from swhttp.ipc.tempfile cimport sw_temp_file, sw_write_all
-from swhttp.reactor.state cimport (CONN_WRITABLE_WAIT, OUT_ARENA, OUT_FILE, OUT_HEAP, PACE_FRESH, PACE_NONE,
-                                   OutPiece)
+from swhttp.reactor.state cimport CONN_WRITABLE_WAIT, OUT_ARENA, OUT_FILE, OUT_HEAP, PACE_FRESH, PACE_NONE, OutPiece
 from swhttp.reactor.system cimport MSG_MORE, MSG_NOSIGNAL, msghdr, sendmsg, ssize_t, sw_send, sw_sendfile
-from swhttp.reactor.timers cimport timer_set
+from swhttp.reactor.timers cimport timer_arm
 
 from swhttp import limits
 
@@ -178,7 +177,7 @@ cdef void _wait(State *s, Conn *c) noexcept nogil:
     if not c.flags & CONN_WRITABLE_WAIT:
         c.flags |= CONN_WRITABLE_WAIT
         c.write_by_ns = s.now_ns + s.write_timeout_ns
-        timer_set(s, c, c.write_by_ns)
+        timer_arm(s, c)
     if c.pace == PACE_NONE:
         pace_set(s, c, PACE_FRESH)
 
@@ -390,14 +389,14 @@ cdef int out_flush(State *s, Conn *c) noexcept nogil:
             c.write_by_ns += <uint64_t>sent * NS_A_BYTE
             if c.write_by_ns > s.now_ns + s.write_timeout_ns:
                 c.write_by_ns = s.now_ns + s.write_timeout_ns
-            timer_set(s, c, c.write_by_ns)
+            timer_arm(s, c)
         if <uint64_t>sent >= budget and c.out_first != NULL:
             _wait(s, c)
             return OUT_AGAIN
         budget -= <uint64_t>sent if <uint64_t>sent < budget else budget
     c.flags &= ~CONN_WRITABLE_WAIT
     c.write_by_ns = 0
-    c.deadline_ns = 0
+    timer_arm(s, c)
     return OUT_DONE
 
 

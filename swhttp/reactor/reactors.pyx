@@ -94,6 +94,10 @@ cdef class Reactors:
 
     def slot_up(self, int slot, int generation, str interface):
         """A worker of `interface` ("asgi" or "wsgi") is READY in `slot`: send it requests."""
+        cdef Reactor reactor
+        # Before any of them accepts: a connection that one hands to another may be there before this news is.
+        for reactor in self.reactors:
+            reactor.state.asgi = interface == "asgi"
         sw_load_reset(&self.loads[slot], <uint32_t>generation)
         self._tell(MAIL_SLOT_UP, slot, generation, interface == "asgi")
 

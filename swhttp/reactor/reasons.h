@@ -40,6 +40,7 @@
     X(QUEUE_FULL, 503, "Service Unavailable", "queue-full")                                       \
     X(QUEUE_TIMEOUT, 503, "Service Unavailable", "queue-timeout")                                 \
     X(BLOCKS_FULL, 503, "Service Unavailable", "request-blocks-full")                             \
+    X(FILE_LOST, 503, "Service Unavailable", "response-file-lost")                                \
     X(SPOOL_FAILED, 503, "Service Unavailable", "body-spool-failed")                              \
     X(BAD_VERSION, 505, "HTTP Version Not Supported", "unsupported-version")
 

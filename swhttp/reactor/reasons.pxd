@@ -41,6 +41,7 @@ cdef extern from "swhttp/reactor/reasons.h" nogil:
         REASON_QUEUE_FULL
         REASON_QUEUE_TIMEOUT
         REASON_BLOCKS_FULL
+        REASON_FILE_LOST
         REASON_SPOOL_FAILED
         REASON_BAD_VERSION
         REASON_COUNT

@@ -9,6 +9,7 @@ the GIL (phase 1).
 """
 
 from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport uint64_t
 
 from swhttp.ipc.scoreboard cimport REACTOR_RECEIVED_BYTES, REACTOR_REQUESTS
 from swhttp.reactor.body cimport (body_post, body_progress, body_received, body_target, body_untouched, body_waits,
@@ -18,8 +19,15 @@ from swhttp.reactor.http1 cimport ready
 from swhttp.reactor.reasons cimport REASON_NONE
 from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_KEEP_ALIVE, CONN_PIECE, CONN_READABLE,
                                    CONN_UNREAD, MAX_PIECES, MAX_RECV_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED,
-                                   STAGE_DISCARD, STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_LINGER, STAGE_READY)
+                                   STAGE_DISCARD, STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT,
+                                   STAGE_LINGER, STAGE_READY, STAGE_WAITING)
 from swhttp.reactor.system cimport ssize_t, sw_recv
+
+
+cdef extern from "<sys/ioctl.h>" nogil:
+    enum:
+        FIONREAD
+    int ioctl(int fd, unsigned long request, ...)
 
 
 cdef void receive_piece(State *s, Conn *c, unsigned char *data, uint32_t length) noexcept nogil:
@@ -91,6 +99,20 @@ cdef void receive_some(State *s, Conn *c) noexcept nogil:
     else:
         receive_piece(s, c, to, <uint32_t>n)
         s.slab_at += (<uint32_t>n + 63) & ~<uint32_t>63
+
+
+cdef bint receive_is_over(State *s, Conn *c) noexcept nogil:
+    """The client has ended its input: is it gone? Unless another request was sent before the end, or the rest of this
+    one (then serve, and close at the end). True: it is, and closed."""
+    cdef int unread = 0
+    if c.stage != STAGE_IN_FLIGHT and c.stage != STAGE_WAITING:
+        return False
+    ioctl(c.fd, FIONREAD, &unread)
+    if c.input_to > c.input_from or (unread > 0 and not (
+            c.flags & CONN_BODY_OPEN and c.parser == NULL and <uint64_t>unread < c.body_left)):
+        return False
+    conn_close(s, c)
+    return True
 
 
 cdef void _end_of_input(State *s, Conn *c) noexcept nogil:

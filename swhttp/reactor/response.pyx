@@ -12,25 +12,27 @@ from posix.unistd cimport close
 
 from swhttp.ipc.arena cimport sw_arena_at, sw_arena_give
 from swhttp.ipc.fdpass cimport SW_FD_BROKEN, sw_fd_receive
-from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, RESPONSE_SHM, RESPONSE_TMPFILE, SW_FRAME_ABORT, SW_FRAME_CLOSE,
-                               SW_FRAME_HAS_DATE, SW_FRAME_HAS_SERVER, SW_FRAME_HEAD, SW_FRAME_INTERIM, SW_FRAME_LAST,
-                               SW_FRAME_TRAILERS, sw_file_ref, sw_shm_ref)
+from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, RESPONSE_SHM, RESPONSE_SMALL, RESPONSE_TMPFILE, SW_FRAME_ABORT,
+                               SW_FRAME_CLOSE, SW_FRAME_HAS_DATE, SW_FRAME_HAS_SERVER, SW_FRAME_HEAD, SW_FRAME_INTERIM,
+                               SW_FRAME_LAST, SW_FRAME_TRAILERS, sw_file_ref, sw_shm_ref)
 from swhttp.ipc.request_table cimport sw_request_ack, sw_request_index, sw_request_set_full
 from swhttp.ipc.scoreboard cimport (REACTOR_BAD_REQUESTS, REACTOR_BLOCKS_FULL, REACTOR_CUT, REACTOR_FILE_FRAMES,
                                     REACTOR_QUEUE_FULL, REACTOR_QUEUE_TIMEOUT, REACTOR_RESPONSES, REACTOR_SHM_FRAMES,
                                     REACTOR_SMALL_FRAMES, REACTOR_WORKER_LOST)
 from swhttp.ipc.tempfile cimport sw_is_regular
 from swhttp.reactor.body cimport body_answered
-from swhttp.reactor.connection cimport conn_close, conn_log, conn_next, conn_show_cut, conn_tell_gone, conn_todo
+from swhttp.reactor.connection cimport (conn_close, conn_drop_block, conn_log, conn_next, conn_show_cut, conn_tell_gone,
+                                        conn_todo)
 from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_leave_queue, dispatch_revoke, dispatch_tell
 from swhttp.reactor.outbox cimport (OUT_AGAIN, OUT_LOST, out_file_drop, out_file_new, out_flush, out_put, out_put_block,
                                     out_put_file, pace_set)
-from swhttp.reactor.reasons cimport (REASON_BLOCKS_FULL, REASON_QUEUE_FULL, REASON_QUEUE_TIMEOUT, REASON_SPOOL_FAILED,
-                                     REASON_WORKER_LOST, SW_REASON_TABLE)
+from swhttp.reactor.reasons cimport (REASON_BLOCKS_FULL, REASON_FILE_LOST, REASON_QUEUE_FULL, REASON_QUEUE_TIMEOUT,
+                                     REASON_SPOOL_FAILED, REASON_WORKER_LOST, SW_REASON_TABLE)
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CONN_HEAD_METHOD, CONN_HEAD_SENT,
                                    CONN_HTTP10, CONN_KEEP_ALIVE, CONN_NO_BODY, CONN_REFUSED, CONN_UNREAD,
                                    CONN_WRITABLE_WAIT, PACE_FRESH, PACE_NONE, SCRATCH_BYTES, STAGE_DISCARD,
                                    STAGE_FINISHING, STAGE_IN_FLIGHT, STAGE_WAITING)
+from swhttp.reactor.timers cimport timer_arm
 from swhttp.reactor.system cimport iovec, sw_realtime_s
 
 from swhttp import limits
@@ -169,6 +171,22 @@ cdef int _passed_file(State *s, Conn *c, SlotLink *link) noexcept nogil:
     return c.file != NULL
 
 
+cdef void _without_file(State *s, Conn *c, bint last) noexcept nogil:
+    """A part of the response is in a file that we cannot have. `last`: the worker is done with the request."""
+    if c.flags & CONN_HEAD_SENT:
+        conn_log(s, c, WARNING, 0, SW_REASON_TABLE[REASON_FILE_LOST].slug)
+        if last:
+            dispatch_finish(s, c)
+        response_cut(s, c)
+        return
+    if last:
+        dispatch_finish(s, c)
+    else:
+        conn_tell_gone(s, c)
+        c.flags |= CONN_REFUSED
+    response_own(s, c, REASON_FILE_LOST)
+
+
 cdef void _lost(State *s, Conn *c, bint last) noexcept nogil:
     """The socket is gone, or nothing more can be sent to it. `last`: the worker is done with the request."""
     if last:
@@ -188,6 +206,7 @@ cdef void _last(State *s, Conn *c, bint cut) noexcept nogil:
         c.flags = (c.flags | CONN_CUT) & ~CONN_KEEP_ALIVE
     if c.flags & CONN_BODY_OPEN:
         body_answered(s, c)
+    conn_drop_block(s, c)  # now, however long the client takes for the response
     if c.out_first == NULL:
         conn_next(s, c)
 
@@ -208,7 +227,7 @@ cdef bint response_frame(State *s, Conn *c, SlotLink *link, const sw_frame *fram
         return _interim(s, c, frame, payload) if frame.flags & SW_FRAME_INTERIM else _trailers(s, c, frame, payload)
     if (frame.flags & SW_FRAME_HEAD != 0) == (c.flags & CONN_HEAD_SENT != 0):
         # An app that fails before its head while the client is gone has nothing to say but ABORT.
-        if c.flags & CONN_HEAD_SENT or not frame.flags & SW_FRAME_ABORT:
+        if c.flags & CONN_HEAD_SENT or not frame.flags & SW_FRAME_ABORT or frame.type != RESPONSE_SMALL or body_len:
             return False
     if frame.flags & SW_FRAME_HEAD and frame.head_len + SMALL_BODY_BYTES + 512 > SCRATCH_BYTES:
         return False
@@ -226,12 +245,7 @@ cdef bint response_frame(State *s, Conn *c, SlotLink *link, const sw_frame *fram
             return False
         s.line[REACTOR_FILE_FRAMES] += 1
         if not got:
-            conn_log(s, c, WARNING, 0, b"response-file-lost")
-            if last:
-                dispatch_finish(s, c)
-                response_cut(s, c)
-            else:
-                response_cut(s, c)
+            _without_file(s, c, last)
             return True
         body_len = part.length
     else:
@@ -363,6 +377,7 @@ cdef void response_refuse(State *s, Conn *c, int reason) noexcept nogil:
         c.flags |= CONN_REFUSED
     elif c.stage != STAGE_WAITING and c.stage != STAGE_IN_FLIGHT:
         c.flags = (c.flags | CONN_UNREAD) & ~(CONN_KEEP_ALIVE | CONN_BODY_OPEN)  # it has been answered
+        timer_arm(s, c)
         if c.stage == STAGE_DISCARD:
             conn_next(s, c)
         return
@@ -415,7 +430,8 @@ cdef void response_own(State *s, Conn *c, int reason) noexcept nogil:
     _count(s, reason)
     conn_log(s, c, WARNING, status, slug)
     s.line[REACTOR_RESPONSES] += 1
-    if status not in (502, 503) or s.draining or c.flags & CONN_BODY_OPEN or reason == REASON_SPOOL_FAILED:
+    if status not in (502, 503) or s.draining or c.flags & CONN_BODY_OPEN or reason == REASON_SPOOL_FAILED \
+            or reason == REASON_FILE_LOST:
         c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE
     c.flags &= ~CONN_CHUNK_OUT
     p += snprintf(p, 256, "HTTP/1.1 %d %s\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n%s%s", status,

@@ -225,6 +225,7 @@ cdef struct Conn:
     uint64_t out_bytes       # that wait for the socket
     uint64_t out_held        # of these, bytes that are not in files
     uint64_t write_by_ns     # while some wait: the deadline for them
+    uint64_t gone_by_ns      # the end of its input came with the request: when it is taken for gone
     OutFile *file            # that the worker has passed last
     OutFile *spool           # where pieces of the arena were moved to
     uint64_t spool_at

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint64_t
 from swhttp.reactor.state cimport Conn, State
 
 
+cdef void timer_arm(State *s, Conn *c) noexcept nogil
 cdef void timer_set(State *s, Conn *c, uint64_t deadline_ns) noexcept nogil
 cdef void timer_clear(Conn *c) noexcept nogil
 cdef void timer_remove(State *s, Conn *c) noexcept nogil

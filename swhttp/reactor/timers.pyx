@@ -37,6 +37,22 @@ cdef void timer_set(State *s, Conn *c, uint64_t deadline_ns) noexcept nogil:
     _link(s, c)
 
 
+cdef void timer_arm(State *s, Conn *c) noexcept nogil:
+    """While a request is with a worker, or its response on its way, several deadlines may run: hang `c` at the first.
+
+    Whoever changes one of them calls this. `loop` finds out which it was.
+    """
+    cdef uint64_t first_ns = c.write_by_ns
+    if c.upload != NULL and c.upload.deadline_ns != 0 and (first_ns == 0 or c.upload.deadline_ns < first_ns):
+        first_ns = c.upload.deadline_ns
+    if c.gone_by_ns != 0 and (first_ns == 0 or c.gone_by_ns < first_ns):
+        first_ns = c.gone_by_ns
+    if first_ns != 0:
+        timer_set(s, c, first_ns)
+    else:
+        c.deadline_ns = 0
+
+
 cdef void timer_clear(Conn *c) noexcept nogil:
     """No deadline. The connection may hang on; it is dropped from the wheel when its tick comes."""
     c.deadline_ns = 0
