@@ -3,7 +3,7 @@ from libc.stdint cimport uint64_t
 from swhttp.adapters.call cimport Call
 from swhttp.adapters.exchange cimport Exchange
 from swhttp.adapters.outlet cimport Outlet
-from swhttp.adapters.scope cimport Scopes
+from swhttp.adapters.scope cimport ScopeParts, Scopes
 from swhttp.adapters.spool cimport OpenFile
 from swhttp.adapters.stream cimport Stream
 from swhttp.ipc.frame cimport sw_descriptor
@@ -33,6 +33,7 @@ cdef class AsgiAdapter:
 cdef class AsgiExchange(Exchange):
     cdef AsgiAdapter adapter
     cdef dict scope
+    cdef ScopeParts parts
     cdef bytes body             # None once the app has it
     cdef object receive_method
     cdef object send_method

@@ -20,7 +20,7 @@ from swhttp.adapters.call cimport Call
 from swhttp.adapters.exchange cimport WAIT_NONE, WAIT_SPACE, WAIT_TURN, Exchange, Wait
 from swhttp.adapters.lines cimport hint_lines, octets, trailer_lines
 from swhttp.adapters.outlet cimport Outlet
-from swhttp.adapters.scope cimport Scopes
+from swhttp.adapters.scope cimport ScopeParts, Scopes
 from swhttp.adapters.sharing cimport SW_KEPT_REFERENCES, sw_references, sw_unshared
 from swhttp.adapters.spool cimport OpenFile
 from swhttp.adapters.stream cimport Stream
@@ -88,7 +88,7 @@ cdef class AsgiAdapter:
                 (<dict>self.streams[reactor])[exchange.request_id] = exchange
             exchange.body = PyBytes_FromStringAndSize(
                 <const char *>exchange.block + exchange.block.body_off, exchange.block.body_len)
-            exchange.scope = self.scopes.make(reactor, exchange.block)
+            exchange.scope = self.scopes.make(exchange.parts, reactor, exchange.block)
         except BaseException as error:  # out of memory, say: this request fails, the others do not
             self.ended(exchange, error)
             return None
@@ -208,6 +208,7 @@ cdef class AsgiExchange(Exchange):
     def __cinit__(self, Outlet outlet, AsgiAdapter adapter):
         self.adapter = adapter
         self.turn_limit = TURN_BYTES
+        self.parts = ScopeParts()
         self.receive_method = self.receive
         self.send_method = self.send
 

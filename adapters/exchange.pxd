@@ -35,7 +35,6 @@ cdef class Exchange:
     cdef bint measured        # the last byte announced ends the response
     cdef bint spills          # what a slow client does not take may go to a file
     cdef int64_t remaining    # body bytes announced and not yet given, or SW_NO_LENGTH
-    cdef int spool_frames     # that name parts of the spool, since the client last had caught up
     cdef uint64_t body_bytes  # published
     cdef uint64_t turn_bytes  # published since the adapter set it to 0
     cdef uint64_t turn_limit  # `turn_bytes` past which others get a turn

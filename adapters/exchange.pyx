@@ -34,15 +34,11 @@ from swhttp.ipc.frame cimport (EVENT_CREDIT, RESPONSE_SHM, RESPONSE_SMALL, RESPO
 from swhttp.ipc.request_table cimport sw_request_acked, sw_request_closed, sw_request_is_full
 from swhttp.ipc.scoreboard cimport (SLOT_ARENA_FULL, SLOT_CREDITS, SLOT_DROPPED, SLOT_FILE_FRAMES, SLOT_SHM_FRAMES,
                                     SLOT_SPILLED_BYTES)
-
-from swhttp import limits
-
 cdef enum:
     NO_PLACE = -1            # neither arena nor spool takes it
     SPOOL_STEP = 1048576     # bytes of one write to the spool, at most
 
 cdef object logger = logging.getLogger("swhttp.worker")
-cdef int MAX_SPOOL_FRAMES = limits.MAX_SPOOL_FRAMES
 cdef bytes ERROR_TYPE = b"text/plain; charset=utf-8"
 cdef bytes ERROR_BODY = b"Internal Server Error"
 
@@ -67,7 +63,6 @@ cdef class Exchange:
         self.started = self.opened = self.complete = self.gone = False
         self.overlong = self.short = self.expects = self.trailing = False
         self.spills = self.spool_max_bytes != 0
-        self.spool_frames = 0
         self.body_bytes = self.turn_bytes = 0
 
     cdef bint is_gone(self) noexcept:
@@ -248,10 +243,10 @@ cdef class Exchange:
         if rest < <Py_ssize_t>room:
             room = <uint32_t>rest
         memcpy(at, data, room)
+        self.outlet.line[SLOT_SHM_FRAMES] += 1  # before the frame is out: who has seen that may look here
         self._put(RESPONSE_SHM,
                   self._flags(room == rest and (last or (self.measured and self.remaining == rest))),
                   &reference, sizeof(reference), room)
-        self.outlet.line[SLOT_SHM_FRAMES] += 1
         self._given(room)
         return room
 
@@ -260,9 +255,7 @@ cdef class Exchange:
         """Into the spool, as `_put_apart`. `ahead`: bytes that the client has not taken."""
         cdef uint64_t step
         cdef int put
-        if ahead <= self.outlet.high_water_bytes:
-            self.spool_frames = 0
-        if ahead >= self.spool_max_bytes or self.spool_frames >= MAX_SPOOL_FRAMES:
+        if ahead >= self.spool_max_bytes:
             self.blocked = WAIT_ACK
             return 0
         step = min(<uint64_t>rest, <uint64_t>SPOOL_STEP, self.spool_max_bytes - ahead)
@@ -288,7 +281,6 @@ cdef class Exchange:
             return 0
         self.spool.passed = True
         self.spool.offset += step
-        self.spool_frames += 1
         self.outlet.line[SLOT_SPILLED_BYTES] += step
         self._given(step)
         return <Py_ssize_t>step
@@ -325,8 +317,8 @@ cdef class Exchange:
             if error != 0:
                 raise OSError(error, f"a file cannot be passed on: {os.strerror(error)}")
         reference.offset, reference.length, reference.passed, reference.zero = offset, length, passed, 0
-        self._put(RESPONSE_TMPFILE, flags, &reference, sizeof(reference), 0)
         self.outlet.line[SLOT_FILE_FRAMES] += 1
+        self._put(RESPONSE_TMPFILE, flags, &reference, sizeof(reference), 0)
         return 1
 
     # ---- frames

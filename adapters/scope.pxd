@@ -4,10 +4,16 @@ from swhttp.adapters.targets cimport AsgiTargets
 from swhttp.ipc.frame cimport sw_block
 
 
+cdef class ScopeParts:
+    cdef dict versions
+    cdef dict extensions
+    cdef dict state
+
+
 cdef class Scopes:
     cdef dict template
     cdef dict state
     cdef AsgiFields fields
     cdef Peers peers
     cdef AsgiTargets targets
-    cdef dict make(self, int reactor, const sw_block *block)
+    cdef dict make(self, ScopeParts parts, int reactor, const sw_block *block)

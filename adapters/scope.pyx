@@ -1,16 +1,19 @@
 """The ASGI connection scope of a request (ASGI HTTP specification, "HTTP connection scope").
 
 It owns what scopes are made of and what is remembered from one to the next. Each request gets dictionaries of its own,
-which an app may change.
+which an app may change. The small ones in it are used again, when nobody but we holds them any more and they are as
+they were: to copy them took more time than to fill in all the rest.
 """
 
-from cpython.dict cimport PyDict_Copy, PyDict_SetItem
+from cpython.dict cimport PyDict_Copy, PyDict_Next, PyDict_SetItem, PyDict_Size
+from cpython.ref cimport PyObject
 
 from libc.string cimport memcmp
 
 from swhttp.adapters.cache cimport CacheRow
 from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.peers cimport PeerRow
+from swhttp.adapters.sharing cimport sw_references
 from swhttp.ipc.frame cimport SW_BLOCK_TLS
 
 cdef str GET = "GET"
@@ -33,6 +36,25 @@ cdef str STATE = "state"
 cdef str EXTENSIONS = "extensions"
 
 
+cdef bint _is_ours(PyObject *part, dict model) noexcept:
+    """Has no app kept this dictionary, or changed it? (`is` is enough: we put those very objects in, in that order.)"""
+    cdef Py_ssize_t at = 0, model_at = 0
+    cdef PyObject *key
+    cdef PyObject *value
+    cdef PyObject *model_key
+    cdef PyObject *model_value
+    if part == <PyObject *>None or sw_references(part) != 1 or PyDict_Size(<object>part) != PyDict_Size(model):
+        return False
+    while PyDict_Next(<object>part, &at, &key, &value):
+        if not PyDict_Next(model, &model_at, &model_key, &model_value) or key != model_key or value != model_value:
+            return False
+    return True
+
+
+cdef class ScopeParts:
+    """The inner dictionaries of a scope, kept for the next one."""
+
+
 cdef class Scopes:
     """Makes scopes. outlet: where addresses are read; state: of the lifespan, copied for each request; binds: texts of
     the listeners."""
@@ -49,8 +71,8 @@ cdef class Scopes:
             STATE: None, EXTENSIONS: None,
         }
 
-    cdef dict make(self, int reactor, const sw_block *block):
-        """The scope of the request in `block`."""
+    cdef dict make(self, ScopeParts parts, int reactor, const sw_block *block):
+        """The scope of the request in `block`, out of `parts` if they are free."""
         cdef const unsigned char *base = <const unsigned char *>block
         cdef CacheRow *target
         cdef PeerRow *peer
@@ -62,7 +84,9 @@ cdef class Scopes:
             scope["http_version"] = HTTP_1_0
             PyDict_SetItem(scope, EXTENSIONS, PyDict_Copy(EXTENSIONS_1_0))
         else:
-            PyDict_SetItem(scope, EXTENSIONS, PyDict_Copy(EXTENSIONS_1_1))
+            if not _is_ours(<PyObject *>parts.extensions, EXTENSIONS_1_1):
+                parts.extensions = PyDict_Copy(EXTENSIONS_1_1)
+            PyDict_SetItem(scope, EXTENSIONS, parts.extensions)
         if block.flags & SW_BLOCK_TLS:
             scope["scheme"] = "https"
         target = self.targets.read(block)
@@ -74,6 +98,10 @@ cdef class Scopes:
         peer = self.peers.find(reactor, block.session, block.session_generation)
         PyDict_SetItem(scope, CLIENT, <object>peer.client)
         PyDict_SetItem(scope, SERVER, <object>peer.server)
-        PyDict_SetItem(scope, ASGI, PyDict_Copy(VERSIONS))
-        PyDict_SetItem(scope, STATE, PyDict_Copy(self.state))
+        if not _is_ours(<PyObject *>parts.versions, VERSIONS):
+            parts.versions = PyDict_Copy(VERSIONS)
+        PyDict_SetItem(scope, ASGI, parts.versions)
+        if not _is_ours(<PyObject *>parts.state, self.state):
+            parts.state = PyDict_Copy(self.state)
+        PyDict_SetItem(scope, STATE, parts.state)
         return scope

@@ -56,9 +56,9 @@ cdef class Stream:
         return data
 
     cdef bint owes_credit(self) noexcept:
-        """Is it time?"""
-        return (not self.chunks or self.read_chunks >= CREDIT_CHUNKS
-                or self.read_bytes - self.credited >= CREDIT_BYTES)
+        """Is it time? Not for an empty end behind what was credited already: that would say the same again."""
+        return self.read_bytes != self.credited and (
+            not self.chunks or self.read_chunks >= CREDIT_CHUNKS or self.read_bytes - self.credited >= CREDIT_BYTES)
 
     cdef uint64_t credit(self) noexcept:
         """How much of the body may have been posted from now on. The caller publishes that."""

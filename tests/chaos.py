@@ -1,10 +1,11 @@
 """Load while workers are killed: nobody hangs, nobody is reset without cause, every answer is whole and 200
 or 502.
 
-    python -m tests.chaos --seconds 30 [--interface wsgi|asgi] [--workers 2] [--threads 1] [--clients 24]
+    python -m tests.chaos --seconds 30 [--interface wsgi|asgi] [--workers 2] [--threads 1] [--clients 24] [--bodies]
 
-starts a server, prints the figures, and exits with 1 if one of the promises was broken. tests/test_chaos.py
-runs the same for a few seconds.
+With --bodies the requests are small GETs, responses of 200 KiB and 4 MiB, uploads of 300 KiB by length and in chunks,
+and some clients do not read for a while. It starts a server, prints the figures, and exits with 1 if one of the
+promises was broken. tests/test_chaos.py runs the same for a few seconds.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import argparse
 import json
 import random
 import signal
+import socket
 import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, field
 
-from tests.support.client import Closed, Connection
+from tests.apps.bodies import content, report_of
+from tests.support.client import Closed, Connection, Response
 from tests.support.processes import become_subreaper
 from tests.support.server import Server
 
@@ -37,10 +40,12 @@ class Figures:
     seed: int
     answers: int = 0
     statuses: dict[int, int] = field(default_factory=dict)
+    kinds: dict[str, int] = field(default_factory=dict)  # answers of status 200 by what was asked
     slowest_ms: dict[int, float] = field(default_factory=dict)  # by status, from the request sent
     cut: int = 0
     kills: int = 0
     in_flight_limit: int = 0
+    asked: list[str] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
 
     def judge(self) -> list[str]:
@@ -58,6 +63,9 @@ class Figures:
             broken.append("no answer of status 200")
         if not self.kills:
             broken.append("no kill")
+        missing = [kind for kind in self.asked if kind not in self.kinds]
+        if missing:
+            broken.append(f"no answer of status 200 to {missing}")
         return broken
 
 
@@ -100,6 +108,18 @@ class Client(threading.Thread):
         target = f"/stream?size={size}&pieces=3&tag={tag}" if size else f"/{tag}"
         began = time.monotonic()
         connection.send_request(method, target, body=b"b" * 100 if method == "POST" else None)
+        answer = self.answer(connection, began)
+        if answer is None:
+            return False
+        if answer.status == 200:
+            if size:
+                assert len(answer.body) == size, f"{len(answer.body)} bytes instead of {size}"
+            else:
+                assert answer.json()["target"] == target, f"the answer to {answer.json()['target']}"
+        return answer.keeps_open
+
+    def answer(self, connection: Connection, began: float) -> Response | None:
+        """The answer, counted; None: it was cut."""
         try:
             answer = connection.response(timeout_s=HANG_S)
         except Closed as end:
@@ -108,7 +128,7 @@ class Client(threading.Thread):
                 raise AssertionError(f"closed without an answer: {end}") from end
             with self.lock:
                 self.figures.cut += 1
-            return False
+            return None
         with self.lock:
             self.figures.answers += 1
             self.figures.statuses[answer.status] = self.figures.statuses.get(answer.status, 0) + 1
@@ -116,18 +136,66 @@ class Client(threading.Thread):
             self.figures.slowest_ms[answer.status] = max(
                 took_ms, self.figures.slowest_ms.get(answer.status, 0.0)
             )
+        return answer
+
+
+KINDS = ["small", "large", "huge", "huge, slowly", "upload", "chunked upload"]
+LARGE_BYTES, HUGE_BYTES, UPLOAD_BYTES = 200 * 1024, 4 * 1024 * 1024, 300 * 1024
+SLOW_S = 0.3  # longer than anything may stay in the arena
+SLOW_BUFFER_BYTES = 65536
+
+
+class BodyClient(Client):
+    """One whose requests and answers are large (app: tests/apps/bodies.py)."""
+
+    def ask(self, connection: Connection, tag: str) -> bool:
+        kind = self.random.choice(KINDS)
+        seed = self.random.randrange(1000)
+        began = time.monotonic()
+        if "upload" in kind:
+            body = content(seed, UPLOAD_BYTES)
+            self.upload(connection, body, "chunked" in kind)
+            expected = json.dumps(report_of(body))
+        else:
+            size = 100 if kind == "small" else LARGE_BYTES if kind == "large" else HUGE_BYTES
+            pieces = self.random.choice([1, 5])
+            framing = self.random.choice(["length", "chunked"])
+            if "slowly" in kind:
+                connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW_BUFFER_BYTES)
+            connection.send_request(target=f"/big?seed={seed}&size={size}&pieces={pieces}&framing={framing}")
+            if "slowly" in kind:
+                self.done.wait(SLOW_S)  # the pace of a client, not a wait for luck
+        answer = self.answer(connection, began)
+        if answer is None:
+            return False
         if answer.status == 200:
-            if size:
-                assert len(answer.body) == size, f"{len(answer.body)} bytes instead of {size}"
+            with self.lock:
+                self.figures.kinds[kind] = self.figures.kinds.get(kind, 0) + 1
+            if "upload" in kind:
+                report = answer.json()
+                del report["pid"]
+                assert json.dumps(report) == expected, f"{report} instead of {expected}"
             else:
-                assert answer.json()["target"] == target, f"the answer to {answer.json()['target']}"
+                assert answer.body == content(seed, size), f"{len(answer.body)} bytes, {size} expected, or other ones"
         return answer.keeps_open
+
+    def upload(self, connection: Connection, body: bytes, chunked: bool) -> None:
+        """In pieces, so that workers die in the middle; a 502 may come before all of it is sent."""
+        framing = ("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(len(body)))
+        connection.send_request("POST", "/upload", [framing])
+        for start in range(0, len(body), 50_000):
+            piece = body[start : start + 50_000]
+            connection.send_while_open(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
+            self.done.wait(self.random.choice([0.0, 0.01]))  # the pace of a client
+        if chunked:
+            connection.send_while_open(b"0\r\n\r\n")
 
 
 def run(server: Server, figures: Figures) -> Figures:
     """Load the server with clients for figures.seconds while killing a random worker every 300 ms."""
     lock, done = threading.Lock(), threading.Event()
-    clients = [Client(server, figures, lock, done, number) for number in range(figures.clients)]
+    kind = BodyClient if figures.asked else Client
+    clients = [kind(server, figures, lock, done, number) for number in range(figures.clients)]
     for client in clients:
         client.start()
     chooser = random.Random(figures.seed)
@@ -166,14 +234,17 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--reactors", type=int, default=1)
     parser.add_argument("--clients", type=int, default=24)
+    parser.add_argument("--bodies", action="store_true", help="large requests and responses, slow clients")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     options = parser.parse_args()
     become_subreaper()
+    app = "bodies" if options.bodies else "reference"
     server = Server(
-        f"reference:{options.interface}", *server_options(options.workers, options.threads, options.reactors)
+        f"{app}:{options.interface}", *server_options(options.workers, options.threads, options.reactors)
     )
     figures = Figures(options.interface, options.seconds, options.clients, options.seed)
     figures.in_flight_limit = options.threads if options.interface == "wsgi" else options.clients
+    figures.asked = KINDS if options.bodies else []
     try:
         run(server, figures)
         server.settle()

@@ -34,3 +34,9 @@ def test_throttled_clients_both_ways(server: Start, interface: str) -> None:
     # All the while: there was hardly a moment when nobody else was served.
     assert flow.seconds >= 2.5, flow
     assert flow.slowest_other_s < 1.5, flow
+
+
+def test_what_is_moved_for_a_slow_client_again_and_again_stays_as_it_is(server: Start) -> None:
+    # At this pace the socket takes nothing for 0.2 s at a time, and holds megabytes of the file it was last sent from.
+    flow = run(server, "asgi", 20 * MEBIBYTE, 4 * MEBIBYTE, (download,))
+    assert flow.failures == [], flow

@@ -144,6 +144,11 @@ cdef class Producer(RingEnd):
         sw_ring_publish(&self.end, length)
         return True
 
+    def catch_up(self):
+        """Go on where the ring's last producer has stopped."""
+        cdef uint64_t *words = <uint64_t *>(<char *>(<Segment>self.memory.slots[self.slot]).address + self.words_offset)
+        self.end.own, self.end.peer = words[0], words[8]
+
     @property
     def unread(self):
         """Bytes that the consumer has not given back."""

@@ -587,7 +587,7 @@ cdef int _take_and_name(sw_arena *arena, Side *s, uint64_t total) noexcept nogil
     for i in range(s.count):
         while sw_ring_unread(&s.links[i].responses) > 0:
             sw_spin_yield()
-    for taken in range(arena.blocks):
+    for _taken in range(arena.blocks):
         block = sw_arena_take(arena, 0, &room)
         if block == SW_NO_ARENA_BLOCK:
             return BLOCK_LOST

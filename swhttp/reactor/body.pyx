@@ -175,6 +175,7 @@ cdef void _seal(State *s, Conn *c) noexcept nogil:
     cdef Upload *u = c.upload
     cdef sw_chunk *chunk = <sw_chunk *>sw_blocks_at(&s.blocks, u.filling)
     cdef uint32_t size = <uint32_t>sizeof(sw_chunk) + chunk.length
+    cdef bint empty = chunk.length == 0
     cdef uint32_t smaller
     cdef uint8_t smaller_class = 0
     cdef Chunk *place = &u.chunks[(u.first + u.count) % MAX_CHUNKS_AHEAD]
@@ -188,6 +189,8 @@ cdef void _seal(State *s, Conn *c) noexcept nogil:
             sw_blocks_give(&s.blocks, smaller, smaller_class)
     place.block, place.block_class = u.filling, u.filling_class
     place.end = u.received
+    if empty:  # an end by itself: that all bytes before it were read does not say that it was
+        place.end += 1
     u.filling = SW_NO_BLOCK
     u.count += 1
     s.line[REACTOR_BLOCKS] = s.blocks.in_use

@@ -6,6 +6,7 @@ from swhttp.reactor.state cimport Conn, State, Upload
 
 cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil
 cdef void conn_watch(State *s, Conn *c) noexcept nogil
+cdef void conn_show_cut(Conn *c) noexcept nogil
 cdef void conn_close(State *s, Conn *c) noexcept nogil
 cdef void conn_drop_chunks(State *s, Upload *u, uint64_t read) noexcept nogil
 cdef void conn_tell_gone(State *s, Conn *c) noexcept nogil

@@ -20,10 +20,11 @@ from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_FILES, REACTOR_OPEN
 from swhttp.ipc.sessions cimport sw_session_close, sw_session_open
 from swhttp.reactor.dispatch cimport dispatch_leave_queue, dispatch_revoke, dispatch_tell
 from swhttp.reactor.outbox cimport out_drop, out_file_drop
-from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CUT, CONN_EOF, CONN_HUNG_UP, CONN_KEEP_ALIVE, CONN_LEFTOVER,
-                                   CONN_READABLE, CONN_READY, CONN_STARVED, CONN_UNREAD, MAIL_LOG, STAGE_DISCARD,
-                                   STAGE_FREE, STAGE_GONE, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_WAITING,
-                                   Chunk, Upload, sw_gauge_add, sw_mail, sw_mailbox_send)
+from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CONN_EOF, CONN_HEAD_SENT, CONN_HUNG_UP,
+                                   CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_NO_BODY, CONN_READABLE, CONN_READY,
+                                   CONN_STARVED, CONN_UNREAD, MAIL_LOG, STAGE_DISCARD, STAGE_FREE, STAGE_GONE,
+                                   STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_WAITING, Chunk, Upload,
+                                   sw_gauge_add, sw_mail, sw_mailbox_send)
 from swhttp.reactor.system cimport (EPOLL_CTL_ADD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, SHUT_WR, epoll_ctl,
                                     epoll_event, shutdown)
 from swhttp.reactor.timers cimport timer_remove, timer_set
@@ -38,6 +39,19 @@ assert MAX_CHUNKS_AHEAD == sizeof((<Upload *>NULL).chunks) // sizeof(Chunk)
 
 # What of the flags outlives a request.
 cdef uint32_t LASTING_FLAGS = (CONN_READABLE | CONN_LEFTOVER | CONN_EOF | CONN_HUNG_UP | CONN_READY | CONN_STARVED)
+
+
+cdef extern from * nogil:
+    """
+    #include <sys/socket.h>
+    /* A plain close would look like a complete response to a client that reads up to the end. */
+    static void sw_reset_on_close(int fd)
+    {
+        struct linger hard = {1, 0};
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    }
+    """
+    void sw_reset_on_close(int fd)
 
 
 cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil:
@@ -120,10 +134,19 @@ cdef void _drop_upload(State *s, Conn *c) noexcept nogil:
     c.upload = NULL
 
 
+cdef void conn_show_cut(Conn *c) noexcept nogil:
+    """The response will not be whole. Chunks and lengths show that by themselves; a body that ends with the connection
+    does not, so it ends by a reset."""
+    if c.flags & CONN_HEAD_SENT and not c.flags & (CONN_CHUNK_OUT | CONN_NO_BODY) and c.response_left < 0:
+        sw_reset_on_close(c.fd)
+
+
 cdef void conn_close(State *s, Conn *c) noexcept nogil:
     """Close the socket at once, and take the request back, or tell the worker that has it."""
     if c.fd < 0:
         return
+    if c.stage == STAGE_IN_FLIGHT or c.out_first != NULL:
+        conn_show_cut(c)
     if c.stage == STAGE_WAITING:
         dispatch_leave_queue(s, c)
     elif c.stage == STAGE_IN_FLIGHT and not dispatch_revoke(s, c):
@@ -197,9 +220,10 @@ cdef void conn_next(State *s, Conn *c) noexcept nogil:
         c.flags |= CONN_READABLE
         conn_todo(s, c)
         return
-    out_file_drop(s, c.file)
-    out_file_drop(s, c.spool)
-    c.file = c.spool = NULL
+    if c.file != NULL or c.spool != NULL:
+        out_file_drop(s, c.file)
+        out_file_drop(s, c.spool)
+        c.file = c.spool = NULL
     c.flags &= LASTING_FLAGS
     c.stage = STAGE_IDLE
     c.empty_lines = 0

@@ -40,17 +40,18 @@ from swhttp.reactor.outbox cimport OUT_AGAIN, OUT_LOST, out_flush
 from swhttp.reactor.receive cimport receive_body, receive_piece, receive_some
 from swhttp.reactor.reasons cimport (REASON_BODY_TIMEOUT, REASON_HEAD_TIMEOUT, REASON_NONE, REASON_QUEUE_TIMEOUT,
                                      REASON_WORKER_LOST)
-from swhttp.reactor.response cimport response_clock, response_continue, response_cut, response_own, response_progress, response_refuse
+from swhttp.reactor.response cimport (response_clock, response_continue, response_cut, response_own, response_progress,
+                                      response_refuse)
 from swhttp.reactor.settle cimport settle_anything_published, settle_dead, settle_responses
 from swhttp.reactor.slow cimport slow_look, slow_next_ns
-from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_EXPECT, CONN_HEAD_SENT, CONN_HUNG_UP, CONN_KEEP_ALIVE,
-                                   CONN_LEFTOVER, CONN_PIECE, CONN_READABLE, CONN_READY, CONN_UNREAD,
+from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_EXPECT, CONN_HEAD_SENT, CONN_HUNG_UP,
+                                   CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_PIECE, CONN_READABLE, CONN_READY, CONN_UNREAD,
                                    CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED,
                                    MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STOP, MAIL_SLOT_UP, MAIL_STOP, MAX_EVENTS,
                                    MAX_PIECES, SCRATCH_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD,
-                                   STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_READY, STAGE_WAITING,
-                                   WHEEL_TICK_NS, Conn, Piece, SlotLink, State, sw_mail, sw_mailbox_pending,
-                                   sw_mailbox_send, sw_mailbox_take)
+                                   STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_READY,
+                                   STAGE_WAITING, WHEEL_TICK_NS, Conn, Piece, SlotLink, State, sw_mail,
+                                   sw_mailbox_pending, sw_mailbox_send, sw_mailbox_take)
 from swhttp.reactor.system cimport (EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CLOEXEC,
                                     EPOLL_CTL_ADD, epoll_create1, epoll_ctl, epoll_event, sw_epoll_wait)
 from swhttp.reactor.timers cimport timer_expired, timer_next_ns, timer_set

@@ -12,7 +12,7 @@ cdef enum:
 
 cdef bint out_put(State *s, Conn *c, iovec *pieces, int count, bint more) noexcept nogil
 cdef bint out_put_block(State *s, Conn *c, iovec *pieces, int count, int which, int slot, uint32_t block) noexcept nogil
-cdef bint out_put_file(State *s, Conn *c, OutFile *file, uint64_t at, uint64_t length) noexcept nogil
+cdef bint out_put_file(State *s, Conn *c, OutFile *file, uint64_t at, uint64_t length, bint chunk) noexcept nogil
 cdef int out_flush(State *s, Conn *c) noexcept nogil
 cdef void out_drop(State *s, Conn *c) noexcept nogil
 cdef int out_leave_arena(State *s, Conn *c, int slot) noexcept nogil

@@ -12,6 +12,7 @@ took none.
 
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdio cimport snprintf
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 from posix.unistd cimport close
@@ -29,11 +30,11 @@ from swhttp import limits
 
 cdef uint64_t MAX_OUTBOX_BYTES = 16 * limits.HIGH_WATER_BYTES  # in memory; no honest worker gets near it
 cdef uint64_t SEND_PER_TURN_BYTES = limits.SEND_PER_TURN_BYTES
+cdef uint64_t SPOOL_RENEW_BYTES = 4 * limits.HIGH_WATER_BYTES
 cdef uint64_t NS_A_BYTE = 1000000000 // limits.MIN_RATE_BYTES_S
 
 cdef enum:
     USUAL_ROOM = 4096   # of a piece in memory
-    FRAMING_ROOM = 64   # of one between two parts of a file: the end of a chunk and the size of the next
     MAX_VECTOR = 8
 
 
@@ -140,8 +141,6 @@ cdef bint _keep(State *s, Conn *c, const unsigned char *data, size_t length) noe
     if length == 0:
         return True
     room = USUAL_ROOM if length < USUAL_ROOM else <uint32_t>length
-    if last != NULL and last.kind == OUT_FILE and length < FRAMING_ROOM:
-        room = FRAMING_ROOM
     last = _piece_add(s, c, OUT_HEAP, 0)
     if last == NULL:
         return False
@@ -267,12 +266,16 @@ cdef bint out_put_block(State *s, Conn *c, iovec *pieces, int count, int which, 
     return True
 
 
-cdef bint out_put_file(State *s, Conn *c, OutFile *file, uint64_t at, uint64_t length) noexcept nogil:
-    """Add a part of a file, for `out_flush` to send. False: no memory."""
-    cdef OutPiece *piece
-    if c.out_last != NULL and c.out_last.kind == OUT_FILE and c.out_last.file == file \
-            and c.out_last.at + c.out_last.left == at:
-        c.out_last.left += length
+cdef bint out_put_file(State *s, Conn *c, OutFile *file, uint64_t at, uint64_t length, bint chunk) noexcept nogil:
+    """Add a part of a file, for `out_flush` to send. False: no memory.
+
+    `chunk`: it is to be framed as a chunk. That is done when its turn comes: until then parts that follow each other in
+    the file are one, so what an app has written in small pieces far ahead of a slow client takes no memory here.
+    """
+    cdef OutPiece *piece = c.out_last
+    if (piece != NULL and piece.kind == OUT_FILE and piece.file == file and piece.unframed == chunk
+            and piece.at + piece.left == at):
+        piece.left += length
         c.out_bytes += length
         return True
     piece = _piece_add(s, c, OUT_FILE, length)
@@ -281,6 +284,38 @@ cdef bint out_put_file(State *s, Conn *c, OutFile *file, uint64_t at, uint64_t l
     piece.file = file
     file.references += 1
     piece.at = at
+    piece.unframed = chunk
+    return True
+
+
+cdef bint _frame_chunk(State *s, Conn *c) noexcept nogil:
+    """Put the first piece between the lines that make a chunk of it (RFC 9112 §7.1). False: no memory."""
+    cdef OutPiece *content = c.out_first
+    cdef OutPiece *last = c.out_last
+    cdef OutPiece *lines[2]
+    cdef char text[2][24]
+    cdef int lengths[2]
+    cdef int i
+    lengths[0] = snprintf(text[0], 24, "%llx\r\n", <unsigned long long>content.left)
+    lengths[1] = snprintf(text[1], 24, "\r\n")
+    for i in range(2):
+        lines[i] = _piece_add(s, c, OUT_HEAP, <uint64_t>lengths[i])
+        if lines[i] == NULL:
+            return False
+        lines[i].memory = <unsigned char *>malloc(24)
+        if lines[i].memory == NULL:
+            return False
+        memcpy(lines[i].memory, text[i], 24)
+        lines[i].room = <uint32_t>lengths[i]
+    content.unframed = False
+    last.next = NULL
+    c.out_last = last
+    lines[1].next = content.next
+    content.next = lines[1]
+    if last == content:
+        c.out_last = lines[1]
+    lines[0].next = content
+    c.out_first = lines[0]
     return True
 
 
@@ -342,6 +377,8 @@ cdef int out_flush(State *s, Conn *c) noexcept nogil:
     cdef uint64_t budget = SEND_PER_TURN_BYTES
     cdef ssize_t sent
     while c.out_first != NULL:
+        if c.out_first.unframed and not _frame_chunk(s, c):
+            return OUT_LOST
         sent = _send_first(s, c, budget)
         if sent < 0:
             return OUT_LOST
@@ -368,6 +405,10 @@ cdef int out_flush(State *s, Conn *c) noexcept nogil:
 
 cdef bint _to_file(State *s, Conn *c, OutPiece *piece) noexcept nogil:
     cdef int fd
+    if c.spool != NULL and c.spool.references == 1 and c.spool_at >= SPOOL_RENEW_BYTES:
+        # All of it has been sent, yet it must not be written over: the socket may still refer to its pages.
+        out_file_drop(s, c.spool)
+        c.spool = NULL
     if c.spool == NULL:
         fd = sw_temp_file(s.tmp_dir)
         if fd < 0:
@@ -375,8 +416,6 @@ cdef bint _to_file(State *s, Conn *c, OutPiece *piece) noexcept nogil:
         c.spool = out_file_new(s, fd)
         if c.spool == NULL:
             return False
-        c.spool_at = 0
-    elif c.spool.references == 1:  # what was moved before has been sent
         c.spool_at = 0
     if not sw_write_all(c.spool.fd, piece.memory + piece.at, <size_t>piece.left, c.spool_at):
         return False

@@ -21,12 +21,12 @@ from swhttp.ipc.scoreboard cimport (REACTOR_BAD_REQUESTS, REACTOR_BLOCKS_FULL, R
                                     REACTOR_SMALL_FRAMES, REACTOR_WORKER_LOST)
 from swhttp.ipc.tempfile cimport sw_is_regular
 from swhttp.reactor.body cimport body_answered
-from swhttp.reactor.connection cimport conn_close, conn_log, conn_next, conn_tell_gone, conn_todo
+from swhttp.reactor.connection cimport conn_close, conn_log, conn_next, conn_show_cut, conn_tell_gone, conn_todo
 from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_leave_queue, dispatch_revoke, dispatch_tell
-from swhttp.reactor.outbox cimport (OUT_AGAIN, OUT_LOST, out_file_drop, out_file_new, out_flush, out_put,
-                                    out_put_block, out_put_file, pace_set)
-from swhttp.reactor.reasons cimport (REASON_BLOCKS_FULL, REASON_QUEUE_FULL, REASON_QUEUE_TIMEOUT,
-                                     REASON_SPOOL_FAILED, REASON_WORKER_LOST, SW_REASON_TABLE)
+from swhttp.reactor.outbox cimport (OUT_AGAIN, OUT_LOST, out_file_drop, out_file_new, out_flush, out_put, out_put_block,
+                                    out_put_file, pace_set)
+from swhttp.reactor.reasons cimport (REASON_BLOCKS_FULL, REASON_QUEUE_FULL, REASON_QUEUE_TIMEOUT, REASON_SPOOL_FAILED,
+                                     REASON_WORKER_LOST, SW_REASON_TABLE)
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CONN_HEAD_METHOD, CONN_HEAD_SENT,
                                    CONN_HTTP10, CONN_KEEP_ALIVE, CONN_NO_BODY, CONN_REFUSED, CONN_UNREAD,
                                    CONN_WRITABLE_WAIT, PACE_FRESH, PACE_NONE, SCRATCH_BYTES, STAGE_DISCARD,
@@ -44,13 +44,6 @@ cdef enum:
 cdef extern from * nogil:
     """
     #include <time.h>
-    #include <sys/socket.h>
-    /* A plain close would look like a complete response to a client that reads up to the end. */
-    static void sw_reset_on_close(int fd)
-    {
-        struct linger hard = {1, 0};
-        setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-    }
     static int sw_http_date(int64_t now_s, char *text)
     {
         static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
@@ -63,7 +56,6 @@ cdef extern from * nogil:
                         months[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
     }
     """
-    void sw_reset_on_close(int fd)
     int sw_http_date(int64_t now_s, char *text)
 
 
@@ -116,16 +108,10 @@ cdef void _frame_body_how(State *s, Conn *c, const sw_frame *frame) noexcept nog
             c.flags |= CONN_CHUNK_OUT
 
 
-cdef void _show_cut(Conn *c) noexcept nogil:
-    """Chunks and lengths show a truncation by themselves; a body that ends with the connection does not."""
-    if c.flags & CONN_HEAD_SENT and not c.flags & (CONN_CHUNK_OUT | CONN_NO_BODY) and c.response_left < 0:
-        sw_reset_on_close(c.fd)
-
-
 cdef void response_cut(State *s, Conn *c) noexcept nogil:
     """A response that was begun cannot be finished: close, so that the client sees it is not whole."""
     s.line[REACTOR_CUT] += 1
-    _show_cut(c)
+    conn_show_cut(c)
     if c.request_id == 0:  # else its worker still has it, and conn_close tells it
         c.stage = STAGE_FINISHING
     conn_close(s, c)
@@ -185,10 +171,10 @@ cdef int _passed_file(State *s, Conn *c, SlotLink *link) noexcept nogil:
 
 cdef void _lost(State *s, Conn *c, bint last) noexcept nogil:
     """The socket is gone, or nothing more can be sent to it. `last`: the worker is done with the request."""
-    _show_cut(c)
     if last:
         dispatch_finish(s, c)
         c.stage = STAGE_FINISHING
+    conn_show_cut(c)
     conn_close(s, c)
 
 
@@ -266,8 +252,8 @@ cdef bint response_frame(State *s, Conn *c, SlotLink *link, const sw_frame *fram
             cut = True
     if frame.flags & SW_FRAME_ABORT:
         cut = True
-        _show_cut(c)
-    if c.flags & CONN_CHUNK_OUT and body_len > 0:
+        conn_show_cut(c)
+    if c.flags & CONN_CHUNK_OUT and body_len > 0 and frame.type != RESPONSE_TMPFILE:
         p += snprintf(<char *>p, 24, "%llx\r\n", <unsigned long long>body_len)
     if frame.type == RESPONSE_TMPFILE and body_len > 0:
         if not _put_file(s, c, p, &part, body_len, last and not cut):
@@ -321,7 +307,7 @@ cdef bint response_frame(State *s, Conn *c, SlotLink *link, const sw_frame *fram
 
 cdef bint _put_file(State *s, Conn *c, unsigned char *end_of_head, const sw_file_ref *part, uint64_t length,
                     bint last) noexcept nogil:
-    """The head (in the scratch), then a part of the file, then the end of its chunk. False: the connection is lost."""
+    """The head (in the scratch), a part of the file, and after the last one the end. False: the connection is lost."""
     cdef iovec piece
     cdef int flushed
     cdef bint epoll_tells = c.flags & CONN_WRITABLE_WAIT != 0
@@ -331,11 +317,11 @@ cdef bint _put_file(State *s, Conn *c, unsigned char *end_of_head, const sw_file
         if not out_put(s, c, &piece, 1, True):
             return False
         epoll_tells = c.flags & CONN_WRITABLE_WAIT != 0
-    if not out_put_file(s, c, c.file, part.offset, length):
+    if not out_put_file(s, c, c.file, part.offset, length, c.flags & CONN_CHUNK_OUT != 0):
         return False
-    if c.flags & CONN_CHUNK_OUT:
-        piece.iov_base = <void *><const char *>b"\r\n0\r\n\r\n"
-        piece.iov_len = 7 if last else 2
+    if c.flags & CONN_CHUNK_OUT and last:
+        piece.iov_base = <void *><const char *>b"0\r\n\r\n"
+        piece.iov_len = 5
         if not out_put(s, c, &piece, 1, False):
             return False
     if epoll_tells:

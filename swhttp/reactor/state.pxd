@@ -152,6 +152,7 @@ cdef struct OutPiece:
     uint32_t room            # OUT_HEAP: bytes from `memory` on
     unsigned char *memory    # OUT_HEAP: our own; OUT_ARENA: the block
     OutFile *file            # OUT_FILE
+    bint unframed            # OUT_FILE: to be made a chunk when its turn comes
     uint64_t at              # from the start of memory or file
     uint64_t left
 

@@ -64,8 +64,16 @@ def test_what_an_app_keeps_is_not_given_to_another_request(site: Server, how: st
 
 
 def test_what_an_app_does_to_its_scope_no_other_request_sees(site: Server) -> None:
+    first = site.get("/spoil")
+    assert first[0] == {"version": "3.0", "spec_version": "2.5"}
+    assert set(first[1]) == {"http.response.trailers", "http.response.early_hint", "http.response.pathsend"}
     for _ in range(3):
-        assert site.get("/spoil") == {"version": "3.0", "spec_version": "2.5"}
+        assert site.get("/spoil") == first
+
+
+def test_what_an_app_keeps_of_its_scope_stays_its_own(site: Server) -> None:
+    for _ in range(3):
+        assert site.get("/spoil-later") == 0
 
 
 def test_exchanges_of_wsgi_requests_are_kept_for_others(wsgi_site: Server) -> None:

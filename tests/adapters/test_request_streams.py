@@ -75,6 +75,17 @@ def test_an_empty_end_is_an_event_of_its_own() -> None:
         assert told(flight) == [["http.request", 2, True], ["http.request", 3, True], ["http.request", 0, False]]
 
 
+def test_an_empty_end_behind_what_was_credited_brings_no_credit() -> None:
+    with working("flows:asgi", "asgi") as rig:
+        flight = rig.begin(b"/reads", type=ring.START, flags=ring.MORE_BODY, body=b"12")
+        assert rig.frame().credit == 2 + WINDOW
+        rig.chunk(flight, b"345", 0)
+        assert rig.frame().credit == 5 + WINDOW
+        rig.chunk(flight, b"", 1, last=True)
+        rig.finish(flight)
+        assert [frame.type for frame in flight.frames].count(ring.CREDIT) == 2
+
+
 def test_what_is_not_read_gets_no_credit() -> None:
     with working("flows:asgi", "asgi") as rig:
         flight = rig.answer(b"/unread", type=ring.START, flags=ring.MORE_BODY, body=b"12")

@@ -5,7 +5,8 @@
     /upload                       JSON: pid, and length and SHA-256 of the request's body
     /pid                          JSON: pid
 
-`gate=<path>`: after the first piece, or the first part of the request's body, the request waits at that gate.
+`gate=<path>`: after the first piece, or the first part of the request's body, the request waits at that gate; after
+so many bytes of its body with `at=<bytes>`, which may be given more than once.
 """
 
 from __future__ import annotations
@@ -41,11 +42,19 @@ class Query:
     def __init__(self, text: str) -> None:
         values = {key: value[0] for key, value in parse_qs(text).items()}
         self.gate = values.get("gate", "")
+        self._stops = [int(value) for value in parse_qs(text).get("at", ["1"])] if self.gate else []
         self.path = values.get("path", "")
         self.size = int(values.get("size", 0))
         self.seed = int(values.get("seed", 0))
         self.count = int(values.get("pieces", 1))
         self.measured = values.get("framing", "length") == "length"
+
+    def stops_at(self, length: int) -> bool:
+        """Is this the place for a wait at the gate? `length`: body bytes so far."""
+        if not self._stops or length < self._stops[0]:
+            return False
+        del self._stops[0]
+        return True
 
     def pieces(self) -> list[bytes]:
         whole = content(self.seed, self.size)
@@ -60,14 +69,14 @@ class Digest:
     """Of a body in parts."""
 
     def __init__(self) -> None:
-        self._length, self._hash = 0, hashlib.sha256()
+        self.length, self._hash = 0, hashlib.sha256()
 
     def add(self, part: bytes) -> None:
-        self._length += len(part)
+        self.length += len(part)
         self._hash.update(part)
 
     def report(self) -> bytes:
-        found = {"pid": os.getpid(), "length": self._length, "sha256": self._hash.hexdigest()}
+        found = {"pid": os.getpid(), "length": self.length, "sha256": self._hash.hexdigest()}
         return json.dumps(found).encode()
 
 
@@ -90,9 +99,8 @@ def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
     if path == "/upload":
         while part := environ["wsgi.input"].read(READ_BYTES):
             digest.add(part)
-            if query.gate:
+            if query.stops_at(digest.length):
                 wait_at_gate(query.gate)
-                query.gate = ""
     answer = digest.report()
     start_response("200 OK", [("content-length", str(len(answer)))])
     return [answer]
@@ -137,9 +145,8 @@ async def asgi(
                 return
             digest.add(message.get("body", b""))
             more = message.get("more_body", False)
-            if query.gate:
+            if query.stops_at(digest.length):
                 await wait_at_gate_async(query.gate)
-                query.gate = ""
     answer = digest.report()
     start["headers"] = [(b"content-length", b"%d" % len(answer))]
     await send(start)

@@ -31,8 +31,14 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
         tracemalloc.start()
         seen = tracemalloc.get_traced_memory()[0]
     elif how == "spoil":
-        seen = dict(scope["asgi"])
-        scope["asgi"]["version"] = scope["state"] = None
+        seen = [dict(scope[name]) for name in ("asgi", "extensions", "state")]
+        scope["asgi"]["version"] = None
+        scope["extensions"]["mine"] = scope["state"]["mine"] = 1
+    elif how == "spoil-later":
+        KEPT.append(scope["extensions"])
+        seen = scope["extensions"].setdefault("mine", 0)
+        for kept in KEPT:
+            kept["mine"] += 1
     elif how == "hold":
         HELD.append(how)
         await OPEN.wait()

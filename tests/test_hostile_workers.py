@@ -1,0 +1,232 @@
+"""A worker that publishes what cannot be is replaced, and only its own requests are lost; the master holds nothing of
+it. Each case is a plan that tests/apps/hostile.py carries out inside a worker."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from swhttp.ipc.ring import CREDIT, HEAD, INTERIM, LAST, NO_LENGTH, SHM, SMALL, TMPFILE, TRAILERS
+from swhttp.limits import ARENA_CLASSES
+from tests.apps.bodies import content
+from tests.support.client import Connection, Reset
+from tests.support.fleet import Start
+from tests.support.server import Server
+
+REPLACED = r"\[ERROR\] Worker has written what cannot be into its memory: slot \d+, pid {pid}\b"
+BLOCKS = sum(count for _, count in ARENA_CLASSES)
+LINE = "HTTP/1.1 200 OK\r\n"
+BIG_BYTES = 100_000
+FILE = Path(__file__).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def site(module_server: Start) -> Server:
+    """Two workers and one reactor."""
+    return module_server("hostile:asgi", "--workers", "2", "--reactors", "1")
+
+
+def block(number: int) -> str:
+    """A reference to a block of the arena."""
+    return (number.to_bytes(4, "little") + bytes(4)).hex()
+
+
+def part(offset: int, length: int, passed: int = 1) -> str:
+    """A reference to a part of a file."""
+    return (offset.to_bytes(8, "little") + length.to_bytes(8, "little") + passed.to_bytes(8, "little")).hex()
+
+
+def head(type: int, body_len: int, payload: str, *, flags: int = HEAD | LAST, length: int = NO_LENGTH) -> list[Any]:
+    """A frame with a response head."""
+    return ["frame", type, flags, 200, "ID", length, LINE, body_len, payload]
+
+
+def rest(type: int, body_len: int, payload: str, *, flags: int = LAST) -> list[Any]:
+    """A frame without one."""
+    return ["frame", type, flags, 0, "ID", NO_LENGTH, "", body_len, payload]
+
+
+BEGUN = head(SMALL, 4, b"body".hex(), flags=HEAD)
+CREDITED = ["frame", CREDIT, 0, 0, "ID", 1000, "", 0]
+
+BEFORE_ITS_HEAD = {
+    "no frame": [["raw", "ee" * 64]],
+    "a frame of nothing": [["raw", "00" * 32]],
+    "published past the ring": [["ring_head", 1 << 40]],
+    "published in the middle of a word": [["ring_head", 9]],
+    "a block that does not exist": [head(SHM, 100, block(BLOCKS))],
+    "a block far away": [head(SHM, 100, block(0xFFFFFFFF))],
+    "more than a block holds": [head(SHM, ARENA_CLASSES[0][0] + 1, block(0))],
+    "4 GiB in a block": [head(SHM, 0xFFFFFFFF, block(0))],
+    "nothing in a block": [head(SHM, 0, block(0))],
+    "a file that was not sent": [head(TMPFILE, 0, part(0, 10))],
+    "the last file, when there was none": [head(TMPFILE, 0, part(0, 10, passed=0))],
+    "a file and a length beside it": [head(TMPFILE, 10, part(0, 10))],
+    "a pipe": [["send", "pipe", "ID"], head(TMPFILE, 0, part(0, 10))],
+    "a socket": [["send", "socket", "ID"], head(TMPFILE, 0, part(0, 10))],
+    "a device": [["send", "device", "ID"], head(TMPFILE, 0, part(0, 10))],
+    "a directory": [["send", "directory", "ID"], head(TMPFILE, 0, part(0, 10))],
+    "a pipe after a good start": [["send", "pipe", "ID"], CREDITED, head(TMPFILE, 0, part(0, 10))],
+    "the file of another request": [["send", "file", 77, __file__], head(TMPFILE, 0, part(0, 10))],
+    "many files in one message": [["message", "4d" * 8, 50], head(TMPFILE, 0, part(0, 10))],
+    "messages of any length": [["message", "", 0], ["message", "4d", 3], ["message", "4d" * 100, 2],
+                               head(TMPFILE, 0, part(0, 10))],
+    "a file further than files go": [["send", "file", "ID", __file__], head(TMPFILE, 0, part(1 << 63, 1 << 63))],
+    "a body before the head": [rest(SMALL, 4, b"body".hex())],
+    "trailers before the head": [["frame", SMALL, LAST | TRAILERS, 0, "ID", NO_LENGTH, "x: 1\r\n", 0]],
+    "an interim response that is final": [["frame", SMALL, INTERIM, 204, "ID", NO_LENGTH, LINE, 0]],
+    "an interim response with a body": [["frame", SMALL, INTERIM, 103, "ID", NO_LENGTH, LINE, 4, b"body".hex()]],
+    "a negative credit": [["frame", CREDIT, 0, 0, "ID", -1, "", 0]],
+    "a request that does not exist": [["frame", SMALL, HEAD | LAST, 200, 1 << 40, NO_LENGTH, LINE, 0]],
+    "the request of another worker": [["frame", SMALL, HEAD | LAST, 200, "OTHER", NO_LENGTH, LINE, 0]],
+    "a length below none": [head(SMALL, 0, "", length=-2)],
+    "a status below 200": [["frame", SMALL, HEAD | LAST, 99, "ID", NO_LENGTH, LINE, 0]],
+    "a head without a byte": [["frame", SMALL, HEAD | LAST, 200, "ID", NO_LENGTH, "", 0]],
+    "files that nobody names": [*[["send", "device", "ID"]] * 20, ["raw", "00" * 32]],
+}
+AFTER_ITS_HEAD = {
+    "another head": [BEGUN, BEGUN],
+    "an interim response": [BEGUN, ["frame", SMALL, INTERIM, 103, "ID", NO_LENGTH, LINE, 0]],
+    "trailers that are not the end": [BEGUN, ["frame", SMALL, TRAILERS, 0, "ID", NO_LENGTH, "x: 1\r\n", 0]],
+    "a block that does not exist": [BEGUN, rest(SHM, 100, block(BLOCKS))],
+    "a file that was not sent": [BEGUN, rest(TMPFILE, 0, part(0, 10))],
+    "a frame after the end": [head(SMALL, 4, b"body".hex(), flags=HEAD | LAST), rest(SMALL, 4, b"more".hex())],
+}
+
+
+def wreak(client: Connection, plan: list[list[Any]], **request: Any) -> None:
+    """Have a worker carry out a plan."""
+    client.send_request("POST", "/hostile?plan=" + quote(json.dumps(plan)), **request)
+
+
+def replaced(site: Server, before: list[int]) -> None:
+    """One worker has been replaced, for the reason that the log gives; both serve."""
+    site.expect_log(REPLACED.format(pid=r"\d+"))
+    (new,) = site.wait_for_workers(1, other_than=set(before))
+    (old,) = set(before) - set(site.workers())
+    site.wait_for_log(REPLACED.format(pid=old))
+    assert f"pid {old}, signal 9" in site.log.text()
+    assert len(site.workers()) == 2
+    both_serve(site, new)
+
+
+def both_serve(site: Server, new: int) -> None:
+    """What needs the ring, the arena and the channel for files; the new worker is among those who answer."""
+    seen = set()
+    for seed in range(50):
+        with site.connect() as client:
+            seen.add(client.get("/pid").json()["pid"])
+            for target, expected in ((f"/big?seed={seed}&size={BIG_BYTES}", content(seed, BIG_BYTES)),
+                                     (f"/file?path={__file__}", Path(__file__).read_bytes())):
+                assert client.get(target).body == expected
+        if new in seen and len(seen) == 2:
+            return
+    raise AssertionError(f"{seen} answer, {new} is new")
+
+
+def bad_frames(site: Server) -> int:
+    return int(site.counters().reactors[0]["bad_frames"])
+
+
+@pytest.mark.parametrize("case", BEFORE_ITS_HEAD)
+def test_a_worker_that_publishes_this_is_replaced_and_its_request_answered(site: Server, case: str) -> None:
+    before, bad = site.workers(), bad_frames(site)
+    with site.gate() as gate, site.connect() as bystander, site.connect() as client:
+        bystander.send_request("POST", gate.target.replace("/hold", "/upload"), body=b"x")
+        visitor = gate.entered()
+        wreak(client, BEFORE_ITS_HEAD[case])
+        assert client.response().status == 502
+        assert bad_frames(site) == bad + 1
+        visitor.release()
+        assert bystander.response().json()["pid"] == visitor.pid
+    replaced(site, before)
+
+
+@pytest.mark.parametrize("case", AFTER_ITS_HEAD)
+def test_a_worker_that_publishes_this_behind_a_head_is_replaced_and_its_response_cut(site: Server, case: str) -> None:
+    before, bad = site.workers(), bad_frames(site)
+    with site.connect() as client:
+        wreak(client, AFTER_ITS_HEAD[case])
+        if case == "a frame after the end":
+            assert client.response().body == b"body"
+        else:
+            cut = client.expect_cut()
+            assert b"body" in cut.partial
+        assert bad_frames(site) == bad + 1
+    replaced(site, before)
+
+
+def test_a_credit_that_is_taken_back_replaces_the_worker(site: Server) -> None:
+    before = site.workers()
+    with site.connect() as client:
+        plan = [CREDITED, ["frame", CREDIT, 0, 0, "ID", 999, "", 0]]
+        wreak(client, plan, headers=[("Content-Length", "1000000")])
+        assert client.response().status == 502
+        client.expect_end()
+    replaced(site, before)
+
+
+def put_an_end(site: Server, before: list[int]) -> None:
+    """To a worker whose hostile request the master takes for answered."""
+    for pid in before:
+        site.kill(signal.SIGKILL, pid)
+    both_serve(site, site.wait_for_workers(2, other_than=set(before))[0])
+
+
+DELIVERED: dict[str, tuple[list[list[Any]], bytes]] = {
+    "a block": ([head(SHM, 100, block(BLOCKS - 1))], bytes(100)),
+    "a file": ([["send", "file", "ID", __file__], head(TMPFILE, 0, part(7, 100))], FILE[7:107]),
+    "a file again": ([["send", "file", "ID", __file__], head(TMPFILE, 0, part(7, 100), flags=HEAD),
+                      rest(TMPFILE, 0, part(0, 7, passed=0))], FILE[7:107] + FILE[:7]),
+    "two files": ([["send", "file", "ID", __file__], ["send", "file", "ID", __file__],
+                   head(TMPFILE, 0, part(0, 9), flags=HEAD), rest(TMPFILE, 0, part(0, 9))], FILE[:9] * 2),
+    "one block twice": ([head(SHM, 100, block(0), flags=HEAD), rest(SHM, 100, block(0))], bytes(200)),
+    "one block often": ([head(SHM, 100, block(5), flags=HEAD), *[rest(SHM, 65536, block(5), flags=0)] * 60,
+                         rest(SHM, 100, block(5))], bytes(200 + 60 * 65536)),
+}
+
+
+@pytest.mark.parametrize("case", DELIVERED)
+def test_what_can_be_is_delivered_whatever_the_worker_does_to_itself(site: Server, case: str) -> None:
+    """That these plans work proves that the others fail for the reason that they should."""
+    before, bad = site.workers(), bad_frames(site)
+    plan, body = DELIVERED[case]
+    with site.connect() as client:
+        wreak(client, plan)
+        answer = client.response()
+        assert (answer.status, answer.body) == (200, body)
+        assert answer.keeps_open
+    assert bad_frames(site) == bad
+    put_an_end(site, before)
+
+
+@pytest.mark.parametrize("flags", [HEAD, HEAD | LAST], ids=["more follows", "last"])
+@pytest.mark.parametrize("framing", ["length", "chunked", "close"])
+def test_a_file_shorter_than_its_frame_says_cuts_the_connection(site: Server, framing: str, flags: int) -> None:
+    before, promised = site.workers(), len(FILE) + 1
+    length, line = (promised, f"{LINE}content-length: {promised}\r\n") if framing == "length" else (NO_LENGTH, LINE)
+    frame = ["frame", TMPFILE, flags, 200, "ID", length, line, 0, part(0, promised)]
+    plan = [["send", "file", "ID", __file__], frame]
+    with site.connect() as client:
+        wreak(client, plan, version="HTTP/1.0" if framing == "close" else "HTTP/1.1")
+        cut = client.expect_cut()
+        assert FILE.startswith(cut.partial.partition(b"\r\n\r\n")[2].removeprefix(b"%x\r\n" % promised))
+        assert framing != "close" or isinstance(cut, Reset), "an end in order would make it look whole"
+    put_an_end(site, before)
+
+
+def test_a_file_that_did_not_come_through_cuts_that_response_alone(site: Server) -> None:
+    """As when the master has no fd free: the message is there, and the file is not."""
+    before = site.workers()
+    with site.connect() as client, site.connect() as other:
+        wreak(client, [BEGUN, ["message_of", "ID"], rest(TMPFILE, 0, part(0, 10))])
+        assert b"body" in client.expect_cut().partial
+        site.wait_for_log("reason=response-file-lost")
+        assert other.get("/pid").status == 200
+    assert set(site.workers()) == set(before)
+    put_an_end(site, before)
