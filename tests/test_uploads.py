@@ -26,6 +26,7 @@ from tests.support.client import Connection, Response, chunked, request_bytes
 from tests.support.counters import Since, gauge, totals
 from tests.support.fleet import Start
 from tests.support.gate import Gate
+from tests.support.pace import Pace
 from tests.support.server import Server
 
 KIBIBYTE = 1 << 10
@@ -410,8 +411,10 @@ def test_a_client_that_still_sends_gets_an_early_answer_and_no_reset(asgi_site: 
     chunk = None if framing == "length" else 50_000
     with asgi_site.connect() as client:
         client.send(head("/early?at=100000", None if chunk else size))
+        pace = Pace(size)  # for a second: half the time that a client is given
         for piece in framed(size, chunk):
             client.send_while_open(piece)
+            pace.take(len(piece))
         answer = client.response()
         assert answer.status == 200
         if framing == "length":  # then it is known in time that the connection cannot go on

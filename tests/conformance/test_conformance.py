@@ -30,11 +30,13 @@ def broken_rules(case: Case, site: Server) -> list[str]:
     """All rules that the case breaks in any of its deliveries."""
     broken = []
     verdicts = {}
+    workers = site.workers()
     for mode in MODES:
-        before = site.workers()
-        observed = observe(case, site, mode, SEED)
-        broken += [f"{mode}: {rule}" for rule in judge(case, observed, before, site.workers())]
+        observed = observe(case, site, mode, SEED, workers)
+        broken += [f"{mode}: {rule}" for rule in judge(case, observed)]
         verdicts[mode] = observed.verdict
+    if site.workers() != workers:
+        broken.append(f"workers {workers} became {site.workers()}")
     if len(set(verdicts.values())) != 1:
         broken.append(f"the verdict depends on the delivery: {verdicts}")
     return broken

@@ -11,6 +11,7 @@ others were not served all the while. `tests/test_memory_bounds.py` runs it for 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import threading
 import time
@@ -84,7 +85,9 @@ def run(start: Start, interface: str, size: int, rate_bytes_s: float,
     site = start(f"flow:{interface}", *OPTIONS)
     flow = Flow(interface)
     site.get("/")
-    threads = [threading.Thread(target=_noting, args=(flow, way, site, size, rate_bytes_s)) for way in ways]
+    threads = [
+        threading.Thread(target=_noting, args=(flow, way, site, size, rate_bytes_s), daemon=True) for way in ways
+    ]
     begun = time.monotonic()
     with Growth(site) as growth:
         for thread in threads:
@@ -127,11 +130,12 @@ def main() -> int:
     parser.add_argument("--interface", action="append", choices=["asgi", "wsgi"], help="repeatable; default: both")
     options = parser.parse_args()
     processes.become_subreaper()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # through `starting`, which stops the servers
     failed = False
     with starting() as start:
         flows: list[Flow] = []
         threads = [
-            threading.Thread(target=lambda name=name: flows.append(
+            threading.Thread(daemon=True, target=lambda name=name: flows.append(
                 run(start, name, options.mib * MEBIBYTE, options.rate_mib * MEBIBYTE)))
             for name in options.interface or ["asgi", "wsgi"]
         ]  # fmt: skip
