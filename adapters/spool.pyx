@@ -5,15 +5,13 @@ They own their fd and close it when nobody refers to them any more. They never d
 
 import errno as errors
 import os
-import tempfile
 
 from libc.errno cimport EINTR, errno
 from libc.stdint cimport uint64_t
 from posix.types cimport off_t
 from posix.unistd cimport close, pwrite
 
-# What the kernel or a file system without O_TMPFILE says (open(2)).
-NO_TMPFILE = frozenset((errors.EISDIR, errors.ENOENT, errors.EOPNOTSUPP, errors.EINVAL))
+from swhttp.ipc.tempfile cimport sw_temp_file
 
 
 cdef class OpenFile:
@@ -34,13 +32,10 @@ cdef class Spool(OpenFile):
     """A temp file without a name. `directory`: where. Raises OSError."""
 
     def __init__(self, str directory):
-        try:
-            self.fd = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            if error.errno not in NO_TMPFILE:
-                raise
-            self.fd, path = tempfile.mkstemp(prefix="swhttp-", dir=directory)
-            os.unlink(path)
+        cdef bytes name = os.fsencode(directory)
+        self.fd = sw_temp_file(name)
+        if self.fd < 0:
+            raise OSError(errno, os.strerror(errno), directory)
 
     cdef uint64_t write(self, const unsigned char *data, uint64_t length) except 0:
         """Write at `offset`, without the GIL: how many bytes, at least one. Raises OSError."""

@@ -70,10 +70,10 @@ class Config:
         help="How long a request's head may take to arrive, in all.")
     body_timeout_s: float = _option(
         limits.BODY_TIMEOUT_S, "--body-timeout", group="Listening", metavar="SECONDS",
-        help=f"How long a request's body may take to arrive, plus a second for each {limits.MIN_RATE_BYTES_S} bytes.")
+        help=f"How long a request's body may come at less than {limits.MIN_RATE_BYTES_S} bytes a second.")
     write_timeout_s: float = _option(
         limits.WRITE_TIMEOUT_S, "--write-timeout", group="Listening", metavar="SECONDS",
-        help=f"How long a client may take for what it is sent, plus a second for each {limits.MIN_RATE_BYTES_S} bytes.")
+        help=f"How long a client may take what it is sent at less than {limits.MIN_RATE_BYTES_S} bytes a second.")
     limit_request_line: int = _option(
         limits.MAX_REQUEST_LINE_BYTES, "--limit-request-line", group="Limits", metavar="BYTES",
         help="Longest request line; past it 414.")
@@ -136,8 +136,11 @@ class Config:
         if not os.path.isdir(self.app_dir):
             raise _bad("--app-dir", f"{self.app_dir!r} is not a directory")
         self._fill("tmp_dir", os.path.abspath(self.tmp_dir or tempfile.gettempdir()))
-        if not os.path.isdir(self.tmp_dir) or not os.access(self.tmp_dir, os.W_OK | os.X_OK):
-            raise _bad("--tmp-dir", f"{self.tmp_dir!r} is not a directory that can be written to")
+        try:
+            with tempfile.TemporaryFile(dir=self.tmp_dir):
+                pass
+        except OSError as error:
+            raise _bad("--tmp-dir", f"no file can be made in {self.tmp_dir!r}: {error.strerror}") from None
         if self.workers == 0:
             self._fill("workers", min(cpus.usable(), limits.MAX_WORKERS))
         _check_count("--workers", self.workers, limits.MAX_WORKERS)

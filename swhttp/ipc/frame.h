@@ -42,7 +42,7 @@
 #define EVENT_PACKAGE 1       /* a whole request; `block` holds it */
 #define EVENT_CLOSE 2         /* the client of `request_id` is gone: `closed` is set; this only wakes */
 #define EVENT_BUFFER_EMPTY 3  /* the client of `request_id` took data: `acked` has grown; this only wakes */
-#define EVENT_STOP 4          /* the last descriptor from this reactor: finish what was taken and exit */
+#define EVENT_STOP 4          /* no more requests come from this reactor: finish what was taken and exit */
 #define EVENT_PACKAGE_START 5 /* a request whose body goes on in chunks, as its worker gives credit */
 #define EVENT_PACKAGE_CHUNK 6 /* more of its body, in a chunk block */
 #define EVENT_PACKAGE_END 7   /* the last of its body, in a chunk block, which may be empty */

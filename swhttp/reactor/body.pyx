@@ -16,7 +16,7 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 from libc.stdlib cimport calloc
 
-from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_at, sw_blocks_give, sw_blocks_take
+from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_at, sw_blocks_bytes, sw_blocks_give, sw_blocks_take
 from swhttp.ipc.frame cimport EVENT_PACKAGE_CHUNK, EVENT_PACKAGE_END, sw_block, sw_chunk
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_BODY_FILES, REACTOR_CHUNKS, REACTOR_FILES, REACTOR_REQUESTS
 from swhttp.ipc.tempfile cimport sw_temp_file, sw_write_all
@@ -32,6 +32,8 @@ from swhttp import limits
 
 cdef int MAX_CHUNKS_AHEAD = limits.MAX_CHUNKS_AHEAD
 cdef uint64_t CREDIT_WINDOW_BYTES = limits.CREDIT_WINDOW_BYTES
+cdef uint64_t SMALL_ROOM_BYTES = 512
+cdef uint64_t LEAST_CHUNK_BYTES = 512
 cdef uint64_t DISCARD_BYTES = limits.DISCARD_BYTES
 cdef uint64_t GONE_AFTER_NS = <uint64_t>(limits.GONE_AFTER_S * 1e9)
 cdef uint64_t NS_A_BYTE = 1000000000 // limits.MIN_RATE_BYTES_S
@@ -44,6 +46,41 @@ cdef Upload *_upload(Conn *c) noexcept nogil:
         u.filling = SW_NO_BLOCK
         c.upload = u
     return u
+
+
+# ---- in the request block ----
+
+cdef uint32_t body_room(uint32_t here, uint32_t whole) noexcept nogil:
+    """For how much of a body of `whole` bytes there is to be room when `here` have come: a client that promises much
+    and sends little shall not hold what others need. Each time it is too little it grows by this factor."""
+    cdef uint64_t room = <uint64_t>here * 8 + SMALL_ROOM_BYTES
+    return <uint32_t>room if room < whole else whole
+
+
+cdef void body_move_block(State *s, Conn *c, uint32_t block, uint8_t block_class) noexcept nogil:
+    """Go on in another request block, with all that has come."""
+    memcpy(sw_blocks_at(&s.blocks, block), sw_blocks_at(&s.blocks, c.block), c.body_at)
+    sw_blocks_give(&s.blocks, c.block, c.block_class)
+    c.block = block
+    c.block_class = block_class
+    s.line[REACTOR_BLOCKS] = s.blocks.in_use
+
+
+cdef unsigned char *_in_block(State *s, Conn *c, size_t *room) noexcept nogil:
+    cdef uint64_t left = sw_blocks_bytes(&s.blocks, c.block_class) - c.body_at
+    cdef uint32_t larger, here
+    cdef uint8_t larger_class = 0
+    if left == 0:
+        here = <uint32_t>body_so_far(s, c)
+        larger = sw_blocks_take(&s.blocks, c.body_at + <uint64_t>(
+            body_room(here, here + <uint32_t>c.body_left) - here), &larger_class)
+        if larger == SW_NO_BLOCK:
+            conn_starve(s, c)
+            return NULL
+        body_move_block(s, c, larger, larger_class)
+        left = sw_blocks_bytes(&s.blocks, c.block_class) - c.body_at
+    room[0] = <size_t>(left if left < c.body_left else c.body_left)
+    return <unsigned char *>sw_blocks_at(&s.blocks, c.block) + c.body_at
 
 
 # ---- streamed ----
@@ -67,10 +104,15 @@ cdef bint body_discards(Conn *c) noexcept nogil:
 cdef bint _take_block(State *s, Conn *c) noexcept nogil:
     """Have a block to receive into."""
     cdef Upload *u = c.upload
+    cdef uint64_t size = sizeof(sw_chunk) + CHUNK_BYTES
     if u.filling == SW_NO_BLOCK:
-        u.filling = sw_blocks_take(&s.blocks, sizeof(sw_chunk) + CHUNK_BYTES, &u.filling_class)
-        if u.filling == SW_NO_BLOCK:
-            return False
+        while True:
+            u.filling = sw_blocks_take(&s.blocks, size, &u.filling_class)
+            if u.filling != SW_NO_BLOCK:
+                break
+            size >>= 2  # slowly is better than not at all
+            if size < LEAST_CHUNK_BYTES:
+                return False
         (<sw_chunk *>sw_blocks_at(&s.blocks, u.filling)).length = 0
         s.line[REACTOR_BLOCKS] = s.blocks.in_use
     return True
@@ -97,10 +139,9 @@ cdef unsigned char *body_target(State *s, Conn *c, size_t *room) noexcept nogil:
     when its worker gives credit, or when there is a block."""
     cdef Upload *u = c.upload
     cdef sw_chunk *chunk
-    cdef uint64_t most
+    cdef uint64_t most, capacity
     if c.stage == STAGE_BODY and u == NULL:
-        room[0] = <size_t>c.body_left
-        return <unsigned char *>sw_blocks_at(&s.blocks, c.block) + c.body_at
+        return _in_block(s, c, room)
     room[0] = CHUNK_BYTES
     if c.stage == STAGE_BODY or body_discards(c):
         if c.parser == NULL and c.body_left < CHUNK_BYTES:
@@ -116,8 +157,11 @@ cdef unsigned char *body_target(State *s, Conn *c, size_t *room) noexcept nogil:
     most = u.credit - u.received
     if c.parser == NULL and c.body_left < most:
         most = c.body_left
-    if most > CHUNK_BYTES - chunk.length:
-        most = CHUNK_BYTES - chunk.length
+    capacity = sw_blocks_bytes(&s.blocks, u.filling_class) - sizeof(sw_chunk)
+    if capacity > CHUNK_BYTES:
+        capacity = CHUNK_BYTES
+    if most > capacity - chunk.length:
+        most = capacity - chunk.length
     room[0] = <size_t>most
     return <unsigned char *>chunk + sizeof(sw_chunk) + chunk.length
 

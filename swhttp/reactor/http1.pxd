@@ -1,4 +1,4 @@
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from swhttp.reactor.parser cimport Http1Parser
 from swhttp.reactor.state cimport Conn, State
@@ -21,8 +21,10 @@ cdef class Http1:
                   uint32_t length, uint32_t *used)
     cdef int chunks(self, Conn *c, Http1Parser parser, const unsigned char *data, uint32_t length, uint32_t *used)
     cdef int feed_piece(self, Http1Parser parser, const unsigned char *data, uint32_t length, bint *upgraded)
-    cdef int into_block(self, Conn *c, Http1Parser parser, const unsigned char *data, uint32_t here, uint32_t whole)
+    cdef int into_block(self, Conn *c, Http1Parser parser, const unsigned char *data, uint32_t here, uint32_t room)
     cdef int into_file(self, Conn *c, Http1Parser parser, const unsigned char *data, uint32_t here)
+    cdef void shrink(self, Conn *c, Http1Parser parser)
+    cdef void move(self, Conn *c, Http1Parser parser, uint32_t block, uint8_t block_class)
     cdef int expect(self, Conn *c, Http1Parser parser)
     cdef int stream(self, Conn *c, Http1Parser parser)
     cdef unsigned char *sink(self, Conn *c, Http1Parser parser, uint32_t more, uint32_t *room)

@@ -31,8 +31,9 @@ from swhttp.ipc.frame cimport (SW_BLOCK_BODY_FILE, SW_BLOCK_EXPECTS, SW_BLOCK_HE
                                SW_BLOCK_MORE_BODY, sw_block)
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_REQUESTS
 from swhttp.ipc.tempfile cimport sw_write_all
-from swhttp.reactor.body cimport (body_discards, body_open, body_post, body_progress, body_received, body_so_far,
-                                  body_target, body_to_file, body_untouched, body_waits, body_whole)
+from swhttp.reactor.body cimport (body_discards, body_move_block, body_open, body_post, body_progress, body_received,
+                                  body_room, body_so_far, body_target, body_to_file, body_untouched, body_waits,
+                                  body_whole)
 from swhttp.reactor.boundary cimport BOUNDARY_FULL, BOUNDARY_MORE, BOUNDARY_WHOLE, boundary_chunks, boundary_head
 from swhttp.reactor.connection cimport conn_consume_input, conn_keep_input, conn_release, conn_todo
 from swhttp.reactor.grammar cimport sw_is_tchar
@@ -243,9 +244,13 @@ cdef class Http1:
                 return self.expect(c, parser) if lazily else self.stream(c, parser)
             reason = REASON_BLOCKS_FULL
             if whole <= MEMORY_BODY_BYTES:
-                reason = self.into_block(c, parser, data + end, here, <uint32_t>whole)
+                reason = self.into_block(c, parser, data + end, here, body_room(here, <uint32_t>whole))
+                parser.block.body_len = <uint32_t>whole
             if reason != REASON_NONE and not s.asgi:
                 reason = self.into_file(c, parser, data + end, here)
+            elif reason != REASON_NONE and c.body_left > 0 and self.into_block(
+                    c, parser, data + end, here, here) == REASON_NONE:
+                return self.stream(c, parser)  # no block for it in one piece
             if reason != REASON_NONE:
                 return reason
             if c.body_left > 0:
@@ -258,11 +263,11 @@ cdef class Http1:
         self.done(c, parser, upgraded)
         return REASON_NONE
 
-    cdef int into_block(self, Conn *c, Http1Parser parser, const unsigned char *data, uint32_t here, uint32_t whole):
-        """Put what is here of a body into the request block, which gets room for `whole` bytes."""
-        if not self.room_for_body(c, parser, whole):
+    cdef int into_block(self, Conn *c, Http1Parser parser, const unsigned char *data, uint32_t here, uint32_t room):
+        """Put what is here of a body into the request block, which gets room for `room` bytes."""
+        if not self.room_for_body(c, parser, room):
             return REASON_BLOCKS_FULL
-        parser.block.body_len = whole
+        parser.block.body_len = here
         memcpy(parser.base + c.body_at, data, here)
         c.body_at += here
         return REASON_NONE
@@ -274,7 +279,21 @@ cdef class Http1:
         parser.block.body_len = 0
         with nogil:
             reason = body_to_file(self.state, c, data, here)
+        c.body_at = parser.block.body_off
+        self.shrink(c, parser)
         return reason
+
+    cdef void shrink(self, Conn *c, Http1Parser parser):
+        """The block holds a head alone now: a small one will do."""
+        cdef State *s = self.state
+        cdef uint8_t smaller_class = 0
+        cdef uint32_t smaller = sw_blocks_take(&s.blocks, c.body_at, &smaller_class)
+        if smaller == SW_NO_BLOCK:
+            return
+        if smaller_class >= c.block_class:
+            sw_blocks_give(&s.blocks, smaller, smaller_class)
+        else:
+            self.move(c, parser, smaller, smaller_class)
 
     cdef int expect(self, Conn *c, Http1Parser parser):
         """The client waits for 100 Continue. WSGI wants the whole body, so it comes at once; an ASGI app asks."""
@@ -445,11 +464,10 @@ cdef class Http1:
         larger = sw_blocks_take(&s.blocks, need, &larger_class)
         if larger == SW_NO_BLOCK:
             return False
-        memcpy(sw_blocks_at(&s.blocks, larger), sw_blocks_at(&s.blocks, c.block), c.body_at)
-        sw_blocks_give(&s.blocks, c.block, c.block_class)
-        c.block = larger
-        c.block_class = larger_class
-        parser.base = <unsigned char *>sw_blocks_at(&s.blocks, larger)
-        parser.block = <sw_block *>parser.base
-        s.line[REACTOR_BLOCKS] = s.blocks.in_use
+        self.move(c, parser, larger, larger_class)
         return True
+
+    cdef void move(self, Conn *c, Http1Parser parser, uint32_t block, uint8_t block_class):
+        body_move_block(self.state, c, block, block_class)
+        parser.base = <unsigned char *>sw_blocks_at(&self.state.blocks, block)
+        parser.block = <sw_block *>parser.base

@@ -76,6 +76,7 @@ cdef class WsgiLoop(Channel):
     cdef bint alone              # this worker has one thread
     cdef int sleepers            # threads in epoll_wait, or on their way out of it
     cdef object backlog          # (reactor, descriptor) of requests that a waiting thread found; not taken
+    cdef list bells              # eventfds that no thread waits for
     cdef dict watched            # (reactor, request_id) -> eventfd of a thread in the middle of that request
 
     def __init__(self, SharedMemory memory, int slot, int manager, int threads):
@@ -83,6 +84,8 @@ cdef class WsgiLoop(Channel):
         self.manager = manager
         self.backlog = collections.deque()
         self.watched = {}
+        # One a thread, made now: a worker that is out of fds must still be able to wait.
+        self.bells = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(threads)]
         self.epoll = select.epoll()
         self.epoll.register(self.eventfd, select.EPOLLIN | select.EPOLLET)
         self.epoll.register(manager, select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET)
@@ -202,11 +205,13 @@ cdef class WsgiLoop(Channel):
     # ---- waiting in the middle of a request
 
     cdef int watch(self, int reactor, uint64_t request_id) except -1:
-        self.watched[reactor, request_id] = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.watched[reactor, request_id] = self.bells.pop()
         return 0
 
     cdef int unwatch(self, int reactor, uint64_t request_id) except -1:
-        os.close(self.watched.pop((reactor, request_id)))
+        fd = self.watched.pop((reactor, request_id))
+        sw_eventfd_drain(fd)
+        self.bells.append(fd)
         return self._hand_over()
 
     cdef int wait(self, int reactor, uint64_t request_id, uint64_t need) except -1:
