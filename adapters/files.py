@@ -78,6 +78,11 @@ def open_file(path: Any) -> tuple[int, int]:
 
 
 def read_ahead(fd: int, offset: int, length: int) -> None:
-    """Let the kernel begin to read, so that the reactor finds it in memory."""
-    if length > 0:
+    """Let the kernel begin to read, so that the reactor finds it in memory. Where the beginning is there already, so is
+    the rest, most likely: then to ask for it would only look up each of its pages once more."""
+    if length <= 0:
+        return
+    try:
+        os.preadv(fd, [bytearray(1)], offset, os.RWF_NOWAIT)
+    except OSError:  # not in memory; or a file system that cannot say
         os.posix_fadvise(fd, offset, min(length, READ_AHEAD_BYTES), os.POSIX_FADV_WILLNEED)
