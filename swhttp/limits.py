@@ -63,7 +63,7 @@ HIGH_WATER_BYTES: Final = 256 * 1024  # response bytes a worker may be ahead of 
 SLOW_AFTER_S: Final = 0.025  # a client that takes nothing whole of what it is sent for this long is slow
 MOVE_AFTER_S: Final = 0.2  # what a client has kept in the arena for this long goes to a file
 RESPONSE_SPOOL_MAX_BYTES: Final = 1024 * 1024 * 1024  # of a WSGI response, in a file, ahead of its client
-SEND_PER_TURN_BYTES: Final = 2 * 1024 * 1024  # to one client, before the others get their turn
+SEND_PER_TURN_BYTES: Final = 512 * 1024  # to one client, before the others get their turn
 ACCEPTS_PER_TURN: Final = 16
 QUIET_RESPONSES: Final = 8  # a busy worker wakes the reactor for every Nth response
 
