@@ -33,10 +33,12 @@ class Stalled:
     answers: list[Response] = field(default_factory=list)
     ended_s: float = 0.0
     failure: BaseException | None = None
+    begun: threading.Event = field(default_factory=threading.Event)
 
     def run(self, server: Server) -> None:
         # Not server.connect(): what that opens is closed after every test.
         connection = Connection(server.tcp_addresses()[0])
+        self.begun.set()
         try:
             begun = time.monotonic()
             connection.send(self.data)
@@ -76,6 +78,8 @@ def stalled_site(session_server: Start) -> Iterator[Server]:
     threads = [threading.Thread(target=client.run, args=(site,), daemon=True) for client in STALLED.values()]
     for thread in threads:
         thread.start()
+    for client in STALLED.values():  # or their sockets would look like a leak of whatever test runs meanwhile
+        assert client.begun.wait(PATIENCE_S)
     yield site
     for thread in threads:
         thread.join(limits.BODY_TIMEOUT_S + PATIENCE_S)
