@@ -2,6 +2,8 @@
 
 Bodies are `tests.support.bodies`; the app compares them while it reads. A client that must not wait for the server
 (`Upload`) sends from a thread of its own.
+
+It is long because every behaviour is held for both interfaces and both framings.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ of which the running server has the same one; the tables and blocks may be read 
     reactor                                     worker
     DescriptorWriter  -- request ring -->       DescriptorReader
     FrameReader       <-- response ring --      FrameWriter
+
+It is long because it has both ends of everything that crosses, side by side, so that a layout is read in one place.
 """
 
 from libc.errno cimport errno

@@ -7,6 +7,8 @@ eventfds, and block *for ever*: there are no ticks and no timeouts here, so a wa
 the caller's watchdog sees counters (the scoreboard's) that do not move any more.
 
 Everything that can be checked is: each frame belongs to a request that its worker owns and carries its bytes.
+
+It is long because each race is its two sides and its verdict, which are read together.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
