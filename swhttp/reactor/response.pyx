@@ -42,6 +42,10 @@ cdef int WARNING = 30
 cdef uint64_t MAX_FILE_BYTES = 1 << 62
 cdef enum:
     SMALL_BODY_BYTES = 2048  # goes into the scratch behind its head, which must leave that much room
+    # A file as short as this shares its first packet with the head. A longer one follows the head's own: the client
+    # reads while we send, and more of the transmission is done for its acknowledgements, not for us (a third less CPU
+    # for 10 MiB with BBR, no difference with CUBIC).
+    JOINED_FILE_BYTES = 65536
 
 cdef extern from * nogil:
     """
@@ -328,7 +332,7 @@ cdef bint _put_file(State *s, Conn *c, unsigned char *end_of_head, const sw_file
     piece.iov_base = s.scratch
     piece.iov_len = end_of_head - s.scratch
     if piece.iov_len > 0:
-        if not out_put(s, c, &piece, 1, True):
+        if not out_put(s, c, &piece, 1, length <= JOINED_FILE_BYTES):
             return False
         epoll_tells = c.flags & CONN_WRITABLE_WAIT != 0
     if not out_put_file(s, c, c.file, part.offset, length, c.flags & CONN_CHUNK_OUT != 0):
