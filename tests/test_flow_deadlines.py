@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from tests.support.client import Closed, Reset, chunked, request_bytes
+from swhttp import limits
+from tests.support.bodies import Check, body
+from tests.support.client import Closed, Connection, Reset, chunked, request_bytes
+from tests.support.counters import Since, gauge
 from tests.support.fleet import Start
 from tests.support.processes import wait_until
+from tests.support.server import Server
+
+TIMEOUT_S = 2.0
+FAR_OFF_S = 600.0  # no test waits that long: what is cut has met the other deadline
+# A deadline strikes up to two ticks of 64 ms late, never early.
+TOO_SOON_S = TIMEOUT_S - 0.1
+SMALL_BUFFER = 16 << 10
+ANSWER = 10 << 20
+UPLOAD = 3 * limits.INLINE_BODY_BYTES  # more than reaches an ASGI app whole
+PIECE = 1000
 
 
 def test_an_app_that_is_slow_to_read_costs_its_client_nothing(server: Start) -> None:
@@ -34,3 +49,78 @@ def test_a_response_that_ends_with_the_connection_is_reset_when_its_client_is_to
         with pytest.raises(Closed) as cut:
             client.response()
         assert isinstance(cut.value, Reset)
+
+
+# Both at once: an upload that is open, and an answer that the client does not take
+
+
+def begin_both_ways(site: Server, client: Connection, *, ask: bool) -> Since:
+    """Send the beginning of an upload that the app answers early, and take nothing of the answer until it waits.
+
+    ask: has the app asked for more of the body before? What it asks for later would set the deadlines right.
+    """
+    since = Since(site)
+    target = f"/stream?at={PIECE}&size={ANSWER}" + ("&ask=1" if ask else "")
+    client.send(request_bytes("POST", target, [("Content-Length", str(UPLOAD))]))
+    client.send(body(PIECE))
+    since.passes("clients_slow")
+    return since
+
+
+def take(client: Connection, check: Check) -> None:
+    """Read a response to its end."""
+    for piece in client.pieces(client.head()):
+        check.feed(piece)
+
+
+@pytest.fixture(scope="module")
+def hasty_writes(module_server: Start) -> Server:
+    """Two seconds for the client to take its answer, and minutes for its body."""
+    return module_server(
+        "uploads:asgi", "--workers", "1", "--reactors", "1", "--write-timeout", str(TIMEOUT_S), "--body-timeout",
+        str(FAR_OFF_S),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def hasty_bodies(module_server: Start) -> Server:
+    """The other way round."""
+    return module_server(
+        "uploads:asgi", "--workers", "1", "--reactors", "1", "--body-timeout", str(TIMEOUT_S), "--write-timeout",
+        str(FAR_OFF_S),
+    )  # fmt: skip
+
+
+def test_a_client_that_goes_on_sending_is_cut_all_the_same_when_it_does_not_take_its_answer(
+    hasty_writes: Server,
+) -> None:
+    with hasty_writes.connect(buffer_bytes=SMALL_BUFFER) as client:
+        begun = time.monotonic()
+        since = begin_both_ways(hasty_writes, client, ask=False)
+        client.send(body(PIECE, PIECE))  # which puts its body's deadline off, and not the other
+        since.becomes(timeouts=1, cut=1)
+        assert time.monotonic() - begun >= TOO_SOON_S
+        client.expect_cut()
+    gauge(hasty_writes, "in_flight")
+
+
+def test_a_client_that_sends_no_more_of_its_body_is_cut_though_its_answer_waits_for_it(hasty_bodies: Server) -> None:
+    with hasty_bodies.connect(buffer_bytes=SMALL_BUFFER) as client:
+        begun = time.monotonic()
+        since = begin_both_ways(hasty_bodies, client, ask=True)
+        since.becomes(timeouts=1, cut=1)
+        assert time.monotonic() - begun >= TOO_SOON_S
+        client.expect_cut()
+    gauge(hasty_bodies, "in_flight")
+
+
+def test_a_client_that_sends_no_more_of_its_body_is_cut_though_it_took_its_answer(hasty_bodies: Server) -> None:
+    check = Check()
+    with hasty_bodies.connect(buffer_bytes=SMALL_BUFFER) as client:
+        begun = time.monotonic()
+        begin_both_ways(hasty_bodies, client, ask=True)
+        with pytest.raises(Closed):
+            take(client, check)
+        assert time.monotonic() - begun >= TOO_SOON_S
+        assert check.taken == ANSWER
+    gauge(hasty_bodies, "in_flight")

@@ -2,6 +2,9 @@
 
     /upload?gate=&at=     reads it all; as ASGI, waits at the gate once `at` bytes have come (0: before it asks for any)
     /early?at=            answers once `at` bytes have come (0: asks for none), and reads no more
+    /stream?at=&size=&ask=
+                          as ASGI, answers with `size` bytes once `at` have come, then reads on; ask: asks for the next
+                          before it answers
     /slow?pause=          as ASGI, takes its time before each receive()
     /held?gate=           as WSGI, waits at the gate before it reads
     /input                as WSGI, reads by every method that wsgi.input has
@@ -21,7 +24,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from tests.apps.reference import lifespan, note_seen, wait_at_gate, wait_at_gate_async
-from tests.support.bodies import Check, body
+from tests.support.bodies import Check, body, pieces
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -76,6 +79,9 @@ async def asgi(scope: Message, receive: Receive, send: Send) -> None:
         return
     path, query = scope["path"], parse_qs(scope["query_string"].decode("latin-1"))
     check, sizes, at = Check(), [], int(query.get("at", ["0"])[0])
+    if path == "/stream":
+        await _answer_early(receive, send, check, at, int(query["size"][0]), "ask" in query)
+        return
     more, waited = path in ("/upload", "/early", "/slow"), "gate" not in query
     while more:
         if check.taken >= at:
@@ -97,3 +103,16 @@ async def asgi(scope: Message, receive: Receive, send: Send) -> None:
     fields = [(name.lower().encode(), value.encode()) for name, value in headers]
     await send({"type": "http.response.start", "status": 200, "headers": fields})
     await send({"type": "http.response.body", "body": answer})
+
+
+async def _answer_early(receive: Receive, send: Send, check: Check, at: int, size: int, ask: bool) -> None:
+    while check.taken < at:
+        check.feed((await receive())["body"])
+    asked = asyncio.ensure_future(receive()) if ask else None
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    for piece in pieces(size, READ_BYTES):
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    while (message := await (asked or receive())).get("more_body", False):
+        check.feed(message["body"])
+        asked = None
+    await send({"type": "http.response.body", "body": b""})
