@@ -15,6 +15,7 @@ from swhttp.ipc.ring import CREDIT, HEAD, INTERIM, LAST, NO_LENGTH, SHM, SMALL, 
 from swhttp.limits import ARENA_CLASSES
 from tests.apps.bodies import content
 from tests.support.client import Connection, Reset
+from tests.support.counters import gauge
 from tests.support.fleet import Start
 from tests.support.server import Server
 
@@ -228,5 +229,19 @@ def test_a_file_that_did_not_come_through_cuts_that_response_alone(site: Server)
         assert b"body" in client.expect_cut().partial
         site.wait_for_log("reason=response-file-lost")
         assert other.get("/pid").status == 200
+    assert set(site.workers()) == set(before)
+    put_an_end(site, before)
+
+
+@pytest.mark.parametrize("then", [[], [rest(SMALL, 4, b"body".hex())]], ids=["last", "more follows"])
+def test_a_response_whose_file_did_not_come_through_is_503(site: Server, then: list[Any]) -> None:
+    before, flags = site.workers(), HEAD if then else HEAD | LAST
+    with site.connect() as client:
+        wreak(client, [["message_of", "ID"], head(TMPFILE, 0, part(0, 10), flags=flags), *then])
+        answer = client.response()
+        assert (answer.status, answer.body) == (503, b"response-file-lost")
+        client.half_close()
+        client.expect_end()
+    gauge(site, "in_flight")
     assert set(site.workers()) == set(before)
     put_an_end(site, before)

@@ -7,8 +7,10 @@ reading until the server has noticed, or that reads at a pace of its own.
 from __future__ import annotations
 
 import os
+import resource
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -36,6 +38,7 @@ LARGE = 10 * MEBIBYTE
 SMALL_BUFFER = 16 * KIBIBYTE
 SPOOL = 4 * MEBIBYTE
 SILENCE_S = 0.3  # how long a worker that waits is seen to wait
+SPARE_FDS = 3
 
 
 @pytest.fixture(scope="module", params=["wsgi", "asgi"])
@@ -425,6 +428,44 @@ def test_a_path_that_is_not_there_is_the_apps_error(asgi_site: Server) -> None:
         assert client.response().status == 500
     with asgi_site.connect() as other:
         assert other.get("/").status == 200
+
+
+@contextmanager
+def no_fd_free(site: Server) -> Iterator[list[Connection]]:
+    """A master that has all the fds that it may have, the last of them for the idle connections given."""
+    soft, hard = resource.prlimit(site.pid, resource.RLIMIT_NOFILE)
+    held = processes.fds_of(site.pid)
+    limit = max(held) + 1 + SPARE_FDS
+    resource.prlimit(site.pid, resource.RLIMIT_NOFILE, (limit, hard))
+    try:
+        since = site.log.mark()
+        idle = [site.connect() for _ in range(limit - len(held) + 1)]
+        site.wait_for_log("reason=accept-paused out of file descriptors", since=since)
+        yield idle
+    finally:
+        resource.prlimit(site.pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_file_for_which_the_master_has_no_fd_is_503_until_it_has_one(site: Server, folder: str) -> None:
+    target, workers, since = file(folder, 100_000), site.workers(), site.log.mark()
+    with site.connect() as client, site.connect() as other:
+        assert client.get("/").status == other.get("/").status == 200
+        with no_fd_free(site) as idle:
+            client.send_request(target=target)
+            answer = client.response()
+            assert (answer.status, answer.body) == (503, b"response-file-lost")
+            assert not answer.keeps_open
+            client.half_close()
+            client.expect_end()
+            assert other.get("/").json()["pid"] in workers
+            for connection in idle:
+                connection.close()
+            gauge(site, "open", 1)
+            download(other, target, 100_000)
+    assert site.workers() == workers
+    site.wait_for_log(r"\[WARNING\] 503 reason=response-file-lost client=", since=since)
+    site.log.catch_up()
+    assert site.log.text(since).count("response-file-lost") == 1
 
 
 # What goes beside a body
