@@ -138,13 +138,15 @@ cdef class Http1:
             c.fields = 0
             c.deadline_ns = 0  # set below, unless the head is whole already
         found = boundary_head(self.state, c, data, length, &start, &end)
+        if found == BOUNDARY_WHOLE:
+            return self.head(c, data, start, end, length, used)
+        if length - c.head_at >= 5 and memcmp(data + c.head_at, b"HEAD ", 5) == 0:
+            c.flags |= CONN_HEAD_METHOD  # it may be refused before it is whole, and then too without a body
         if found == BOUNDARY_MORE:
             if c.deadline_ns == 0:
                 timer_set(self.state, c, self.state.now_ns + self.state.head_timeout_ns)
             return REASON_NONE
-        if found != BOUNDARY_WHOLE:
-            return found
-        return self.head(c, data, start, end, length, used)
+        return found
 
     cdef int head(self, Conn *c, const unsigned char *data, uint32_t start, uint32_t end, uint32_t length,
                   uint32_t *used):
