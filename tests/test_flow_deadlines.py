@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -124,3 +125,67 @@ def test_a_client_that_sends_no_more_of_its_body_is_cut_though_it_took_its_answe
         assert time.monotonic() - begun >= TOO_SOON_S
         assert check.taken == ANSWER
     gauge(hasty_bodies, "in_flight")
+
+
+# A 100 Continue that has to wait: its deadline runs on while the body comes, and while the answer is made
+
+
+FILL = 2000  # answers: more than a unix socket holds
+
+
+@pytest.fixture(scope="module")
+def unix_site(module_server: Start) -> Server:
+    """Two seconds for the client to take what is sent, minutes for its body. Of a unix socket one can tell when it is
+    full: it takes one send after another until their sum, which depends on nothing else, passes the limit."""
+    return module_server(
+        "uploads:wsgi", "--workers", "1", "--reactors", "1", "--write-timeout", str(TIMEOUT_S), "--body-timeout",
+        str(FAR_OFF_S), binds=("unix:{dir}/http",),
+    )  # fmt: skip
+
+
+def answers(client: Connection) -> Iterator[bytes]:
+    """The bodies of all answers until the server has cut the connection."""
+    while True:
+        try:
+            response = client.response()
+        except Closed:
+            return
+        assert response.status == 200
+        yield response.body
+
+
+@pytest.fixture(scope="module")
+def fits(unix_site: Server) -> int:
+    """How many answers the socket of a client holds that reads none."""
+    with unix_site.connect() as client:
+        since = Since(unix_site)
+        client.send(request_bytes() * FILL)
+        since.becomes(timeouts=1, cut=1)
+        count = len(list(answers(client)))
+    assert 1 < count < FILL
+    return count
+
+
+@pytest.mark.parametrize(
+    ("framing", "content"),
+    [(("Content-Length", "1"), body(1)),
+     (("Transfer-Encoding", "chunked"), chunked(body(1))),
+     (("Transfer-Encoding", "chunked"), b"no size\r\n")],
+    ids=["length", "chunked", "refused"],
+)  # fmt: skip
+def test_a_client_that_does_not_take_its_100_is_cut_though_its_body_has_come(
+    unix_site: Server, fits: int, framing: tuple[str, str], content: bytes
+) -> None:
+    with unix_site.connect() as client:
+        since = Since(unix_site)
+        client.send(request_bytes() * fits)
+        since.becomes(responses=fits, clients_slow=0)
+        begun = time.monotonic()
+        client.send(request_bytes("POST", "/upload", [framing, ("Expect", "100-continue")]))
+        since.passes("clients_slow")  # only the 100 can wait here: nothing else is to be sent
+        client.send(content)
+        since.becomes(responses=fits + 1)
+        since.becomes(timeouts=1)
+        assert time.monotonic() - begun >= TOO_SOON_S
+        assert len(list(answers(client))) == fits
+    gauge(unix_site, "in_flight")
