@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +39,9 @@ LARGE = 10 * MEBIBYTE
 SMALL_BUFFER = 16 * KIBIBYTE
 SPOOL = 4 * MEBIBYTE
 SILENCE_S = 0.3  # how long a worker that waits is seen to wait
+HINT = 15_000  # bytes of an early hint: nearly a frame
 SPARE_FDS = 3
+FAR_OFF_S = "600"  # no test waits that long
 
 
 @pytest.fixture(scope="module", params=["wsgi", "asgi"])
@@ -415,6 +418,23 @@ def test_a_file_that_is_cut_while_it_is_sent_cuts_the_connection(site: Server, f
     gauge(site, "files")
 
 
+@pytest.mark.parametrize("pause_s", [0.05, 0.1, 0.15])
+def test_a_file_that_is_cut_while_its_client_is_slow_cuts_the_connection_at_once(
+    server: Start, folder: str, pause_s: float
+) -> None:
+    site = server("paths:asgi", "--workers", "1", "--reactors", "1", "--write-timeout", FAR_OFF_S)
+    size, left = 20 * MEBIBYTE, 12 * MEBIBYTE
+    with site.connect(buffer_bytes=64 * KIBIBYTE) as client:
+        pieces = stall(client, file(folder, size), Check())
+        # How long the client has been slow when the file is cut is what is tested: the reactor looks after it at times
+        # of its own.
+        time.sleep(pause_s)
+        os.truncate(os.path.join(folder, f"file-{size}"), left)
+        with pytest.raises(Closed):
+            sum(map(len, pieces))
+    gauge(site, "files")
+
+
 def test_a_file_longer_than_promised_is_sent_as_far_as_promised(site: Server, folder: str) -> None:
     with site.connect() as client:
         download(client, file(folder, 100_000, announce=70_000), 70_000)
@@ -513,6 +533,22 @@ def test_early_hints_are_not_sent_to_http_1_0(asgi_site: Server) -> None:
         client.send_request(target="/hints", version="HTTP/1.0")
         response = client.response()
         assert (response.status, response.interim) == (200, [])
+
+
+def test_early_hints_that_wait_for_room_harm_nobody(asgi_site: Server) -> None:
+    workers = asgi_site.workers()
+    with asgi_site.gate() as gate, asgi_site.connect() as bystander:
+        bystander.send_request(target=gate.target)
+        visitor = gate.entered()
+        for _ in range(5):
+            with asgi_site.connect() as client:
+                client.send_request(target=f"/hints-at-once?size={200 * HINT}&piece={HINT}")
+                response = client.response()
+                assert (response.status, response.body) == (200, b"beginning, end")
+                assert set(response.interim) == {103}
+        visitor.release()
+        assert bystander.response().status == 200
+    assert asgi_site.workers() == workers
 
 
 def test_the_extensions_are_declared(asgi_site: Server) -> None:

@@ -9,11 +9,15 @@ Routes, the same in both forms unless it says otherwise. size: bytes; framing: l
     /open?path=&from=                      a file that has been read up to `from` (WSGI)
     /trailers?size=&framing=               with the trailers X-Checksum and X-Last in two messages (ASGI)
     /hints                                 two early hints before the answer (ASGI)
+    /hints-at-once?size=&piece=            all at once: hints of `piece` bytes, `size` in all, and the beginning of the
+                                           answer; its end once all of them have been sent (ASGI)
+    /hold?gate=                            waits at that gate, then answers (ASGI)
     anything else                          JSON: the worker's pid
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
@@ -21,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
-from tests.apps.reference import lifespan
+from tests.apps.reference import gate_path, lifespan, wait_at_gate_async
 from tests.support.bodies import body, pieces
 
 Message = MutableMapping[str, Any]
@@ -102,6 +106,8 @@ async def asgi(scope: Message, receive: Receive, send: Send) -> None:
     if path == "/hints":
         for links in HINTS:
             await send({"type": "http.response.early_hint", "links": links})
+    elif path == "/hold":
+        await wait_at_gate_async(gate_path(scope["query_string"].decode("latin-1")))
     if path == "/memory":
         await _start(send, plan)
         sent = 0
@@ -113,6 +119,12 @@ async def asgi(scope: Message, receive: Receive, send: Send) -> None:
     elif path == "/file":
         await _start(send, plan)
         await send({"type": "http.response.pathsend", "path": plan.path})
+    elif path == "/hints-at-once":
+        link = b"</a>; rel=" + b"x" * plan.piece
+        hints = [send({"type": "http.response.early_hint", "links": [link]}) for _ in range(plan.size // plan.piece)]
+        # Which of the hints come before the head is the server's affair.
+        await asyncio.gather(*hints, _begin(send), return_exceptions=True)
+        await send({"type": "http.response.body", "body": b"end"})
     elif path == "/trailers":
         await _start(send, plan, trailers=True)
         await send({"type": "http.response.body", "body": body(plan.size)})
@@ -123,6 +135,11 @@ async def asgi(scope: Message, receive: Receive, send: Send) -> None:
         fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
         await send({"type": "http.response.start", "status": 200, "headers": fields})
         await send({"type": "http.response.body", "body": answer})
+
+
+async def _begin(send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"beginning, ", "more_body": True})
 
 
 async def _start(send: Send, plan: Plan, trailers: bool = False) -> None:
