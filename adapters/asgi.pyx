@@ -473,7 +473,8 @@ cdef class SendCall(Call):
         if exchange.complete or exchange.is_gone():
             return 0
         if self.what == EARLY_HINTS:
-            done = not self.body or exchange.put_lines(SW_FRAME_INTERIM, 103, self.body)
+            # While it waited for room another task may have sent the head: then it comes too late, and is dropped.
+            done = not self.body or exchange.opened or exchange.put_lines(SW_FRAME_INTERIM, 103, self.body)
         elif self.last and exchange.remaining > 0:
             exchange._too_short(exchange.remaining)
             done = exchange.abort()

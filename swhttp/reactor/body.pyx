@@ -26,7 +26,7 @@ from swhttp.reactor.reasons cimport REASON_INTERNAL, REASON_NONE, REASON_SPOOL_F
 from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_EXPECT, CONN_KEEP_ALIVE, CONN_READABLE,
                                    CONN_UNREAD, STAGE_BODY, STAGE_DISCARD, STAGE_FINISHING, STAGE_IN_FLIGHT, Chunk,
                                    Upload)
-from swhttp.reactor.timers cimport timer_arm, timer_set
+from swhttp.reactor.timers cimport timer_arm, timer_earned, timer_set
 
 from swhttp import limits
 
@@ -36,7 +36,6 @@ cdef uint64_t SMALL_ROOM_BYTES = 512
 cdef uint64_t LEAST_CHUNK_BYTES = 512
 cdef uint64_t DISCARD_BYTES = limits.DISCARD_BYTES
 cdef uint64_t GONE_AFTER_NS = <uint64_t>(limits.GONE_AFTER_S * 1e9)
-cdef uint64_t NS_A_BYTE = 1000000000 // limits.MIN_RATE_BYTES_S
 
 
 cdef Upload *_upload(Conn *c) noexcept nogil:
@@ -176,18 +175,16 @@ cdef void body_untouched(State *s, Conn *c) noexcept nogil:
 
 
 cdef void body_progress(State *s, Conn *c, size_t length) noexcept nogil:
-    """So many bytes have come: their time at MIN_RATE_BYTES_S more, never past the whole time-out from now."""
-    cdef uint64_t latest_ns = s.now_ns + s.body_timeout_ns
-    cdef uint64_t deadline_ns
+    """So many bytes have come."""
+    cdef Upload *u = c.upload
     if not c.flags & CONN_BODY_OPEN:
         if c.deadline_ns != 0:
-            deadline_ns = c.deadline_ns + length * NS_A_BYTE
-            timer_set(s, c, deadline_ns if deadline_ns < latest_ns else latest_ns)
+            timer_set(s, c, timer_earned(s, c.deadline_ns, length, s.body_timeout_ns))
         return
-    if c.upload == NULL or body_discards(c):
+    if u == NULL or body_discards(c):
         return
-    deadline_ns = c.upload.deadline_ns + length * NS_A_BYTE if c.upload.deadline_ns != 0 else latest_ns
-    c.upload.deadline_ns = deadline_ns if deadline_ns < latest_ns else latest_ns
+    u.deadline_ns = timer_earned(s, u.deadline_ns if u.deadline_ns != 0 else s.now_ns + s.body_timeout_ns, length,
+                                 s.body_timeout_ns)
     timer_arm(s, c)
 
 

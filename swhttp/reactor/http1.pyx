@@ -45,7 +45,7 @@ from swhttp.reactor.state cimport (CHUNK_BYTES, CHUNK_SIZE, CHUNK_TRAILER, CONN_
                                    CONN_HEAD_METHOD, CONN_HTTP10, CONN_KEEP_ALIVE, CONN_READABLE, CONN_READY,
                                    CONN_UNREAD, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD, STAGE_HEAD, STAGE_IDLE,
                                    STAGE_READY)
-from swhttp.reactor.timers cimport timer_clear, timer_set
+from swhttp.reactor.timers cimport timer_arm, timer_set
 
 from swhttp import limits
 
@@ -116,7 +116,7 @@ cdef class Http1:
             c.reason = reason
             if not c.flags & CONN_BODY_OPEN:  # else a worker has it, or it is on its way to one
                 c.stage = STAGE_READY
-                timer_clear(c)
+                timer_arm(s, c)
             ready(s, c)
         elif c.stage == STAGE_READY:
             pass
@@ -328,7 +328,7 @@ cdef class Http1:
         self.state.line[REACTOR_REQUESTS] += 1
         c.reason = REASON_NONE
         c.stage = STAGE_READY
-        timer_clear(c)
+        timer_arm(self.state, c)
         ready(self.state, c)
 
     cdef int chunks(self, Conn *c, Http1Parser parser, const unsigned char *data, uint32_t length, uint32_t *used):

@@ -20,17 +20,16 @@ from posix.unistd cimport close
 from swhttp.ipc.arena cimport sw_arena_give
 from swhttp.ipc.scoreboard cimport (REACTOR_ARENA_HELD, REACTOR_FILES, REACTOR_MOVED_BYTES, REACTOR_SENDFILE_BYTES,
                                     REACTOR_SENT_BYTES)
-from swhttp.ipc.tempfile cimport sw_temp_file, sw_write_all
+from swhttp.ipc.tempfile cimport sw_file_ends, sw_temp_file, sw_write_all
 from swhttp.reactor.state cimport CONN_WRITABLE_WAIT, OUT_ARENA, OUT_FILE, OUT_HEAP, PACE_FRESH, PACE_NONE, OutPiece
 from swhttp.reactor.system cimport MSG_MORE, MSG_NOSIGNAL, msghdr, sendmsg, ssize_t, sw_send, sw_sendfile
-from swhttp.reactor.timers cimport timer_arm
+from swhttp.reactor.timers cimport timer_arm, timer_earned
 
 from swhttp import limits
 
 cdef uint64_t MAX_OUTBOX_BYTES = 16 * limits.HIGH_WATER_BYTES  # in memory; no honest worker gets near it
 cdef uint64_t SEND_PER_TURN_BYTES = limits.SEND_PER_TURN_BYTES
 cdef uint64_t SPOOL_RENEW_BYTES = 4 * limits.HIGH_WATER_BYTES
-cdef uint64_t NS_A_BYTE = 1000000000 // limits.MIN_RATE_BYTES_S
 
 cdef enum:
     USUAL_ROOM = 4096   # of a piece in memory
@@ -391,14 +390,13 @@ cdef int out_flush(State *s, Conn *c) noexcept nogil:
             return OUT_DONE
         _sent(s, c, <uint64_t>sent)
         if c.write_by_ns != 0:
-            c.write_by_ns += <uint64_t>sent * NS_A_BYTE
-            if c.write_by_ns > s.now_ns + s.write_timeout_ns:
-                c.write_by_ns = s.now_ns + s.write_timeout_ns
+            c.write_by_ns = timer_earned(s, c.write_by_ns, <uint64_t>sent, s.write_timeout_ns)
             timer_arm(s, c)
         if <uint64_t>sent < asked:
             # The socket is full, and epoll tells when a third of it is free. To try again at once would go on in steps
-            # of one segment, each with a look-up of its pages: 10 MiB of a file took a third more CPU. (A file that has
-            # been cut short looks the same, and no event comes: `slow` has us look again.)
+            # of one segment, each with a look-up of its pages: 10 MiB of a file took a third more CPU.
+            if c.out_first.kind == OUT_FILE and sw_file_ends(c.out_first.file.fd, c.out_first.at):
+                return OUT_LOST  # not the socket is full, but the file has been cut short: no event would come
             _wait(s, c)
             return OUT_DONE
         if <uint64_t>sent >= budget and c.out_first != NULL:

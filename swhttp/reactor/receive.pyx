@@ -22,6 +22,7 @@ from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_K
                                    STAGE_DISCARD, STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT,
                                    STAGE_LINGER, STAGE_READY, STAGE_WAITING)
 from swhttp.reactor.system cimport ssize_t, sw_recv
+from swhttp.reactor.timers cimport timer_arm
 
 
 cdef extern from "<sys/ioctl.h>" nogil:
@@ -135,7 +136,7 @@ cdef void _direct(State *s, Conn *c, size_t length) noexcept nogil:
             else:
                 c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE
             c.stage = STAGE_READY
-            c.deadline_ns = 0
+            timer_arm(s, c)
             ready(s, c)
             return
     else:

@@ -448,7 +448,10 @@ cdef void response_own(State *s, Conn *c, int reason) noexcept nogil:
     piece.iov_base = s.scratch
     piece.iov_len = p - <char *>s.scratch
     c.stage = STAGE_FINISHING
-    c.deadline_ns = 0
+    if c.upload != NULL:
+        c.upload.deadline_ns = 0
+    c.gone_by_ns = 0
+    timer_arm(s, c)
     if not out_put(s, c, &piece, 1, False):
         conn_close(s, c)
     elif c.out_first == NULL:

@@ -13,7 +13,7 @@ from libc.stdint cimport uint64_t
 from swhttp.ipc.frame cimport EVENT_BUFFER_FULL
 from swhttp.ipc.request_table cimport sw_request_index, sw_request_set_full
 from swhttp.ipc.scoreboard cimport REACTOR_CLIENTS_SLOW
-from swhttp.reactor.connection cimport conn_close, conn_log, conn_todo
+from swhttp.reactor.connection cimport conn_close, conn_log
 from swhttp.reactor.dispatch cimport dispatch_tell
 from swhttp.reactor.outbox cimport out_leave_arena, pace_set
 from swhttp.reactor.state cimport OUT_FILE, PACE_NONE, PACE_SLOW, STAGE_IN_FLIGHT, Conn
@@ -46,7 +46,6 @@ cdef void slow_look(State *s) noexcept nogil:
         c = s.fresh_first
         s.line[REACTOR_CLIENTS_SLOW] += 1
         pace_set(s, c, PACE_SLOW)
-        conn_todo(s, c)  # one more try: what ended short may have been a file, not the socket
         if c.stage == STAGE_IN_FLIGHT:
             c.slow_told = True
             if sw_request_set_full(&s.table[sw_request_index(c.request_id)], 1):

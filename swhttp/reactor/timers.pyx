@@ -8,6 +8,10 @@ whose deadline is put off with every request, touches no neighbour in memory whi
 
 from swhttp.reactor.state cimport WHEEL_SLOTS, WHEEL_TICK_NS
 
+from swhttp import limits
+
+cdef uint64_t NS_A_BYTE = 1000000000 // limits.MIN_RATE_BYTES_S
+
 
 cdef void _link(State *s, Conn *c) noexcept nogil:
     cdef int64_t tick = <int64_t>(c.deadline_ns // WHEEL_TICK_NS) + 1
@@ -38,9 +42,10 @@ cdef void timer_set(State *s, Conn *c, uint64_t deadline_ns) noexcept nogil:
 
 
 cdef void timer_arm(State *s, Conn *c) noexcept nogil:
-    """While a request is with a worker, or its response on its way, several deadlines may run: hang `c` at the first.
+    """From the end of a request's reception on, several deadlines may run, or none: hang `c` at the first.
 
-    Whoever changes one of them calls this. `loop` finds out which it was.
+    Whoever changes one of them calls this, and so does whoever ends the deadline of a head or a body: something may
+    wait for the socket already (100 Continue, an early hint). `loop` finds out which it was.
     """
     cdef uint64_t first_ns = c.write_by_ns
     if c.upload != NULL and c.upload.deadline_ns != 0 and (first_ns == 0 or c.upload.deadline_ns < first_ns):
@@ -50,12 +55,15 @@ cdef void timer_arm(State *s, Conn *c) noexcept nogil:
     if first_ns != 0:
         timer_set(s, c, first_ns)
     else:
-        c.deadline_ns = 0
+        c.deadline_ns = 0  # it may hang on: it is dropped from the wheel when its tick comes
 
 
-cdef void timer_clear(Conn *c) noexcept nogil:
-    """No deadline. The connection may hang on; it is dropped from the wheel when its tick comes."""
-    c.deadline_ns = 0
+cdef uint64_t timer_earned(State *s, uint64_t deadline_ns, uint64_t length, uint64_t timeout_ns) noexcept nogil:
+    """A deadline after `length` bytes have moved: their time at MIN_RATE_BYTES_S later, never past the whole time-out
+    from now. So whoever moves a byte now and then is cut as if nothing moved."""
+    cdef uint64_t later_ns = deadline_ns + length * NS_A_BYTE
+    cdef uint64_t latest_ns = s.now_ns + timeout_ns
+    return later_ns if later_ns < latest_ns else latest_ns
 
 
 cdef void timer_remove(State *s, Conn *c) noexcept nogil:
