@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -14,11 +15,14 @@ from tests.support.counters import Since, gauge
 from tests.support.fleet import Start
 from tests.support.processes import wait_until
 from tests.support.server import Server
+from tests.support.upload import head
 
 TIMEOUT_S = 2.0
 FAR_OFF_S = 600.0  # no test waits that long: what is cut has met the other deadline
 # A deadline strikes up to two ticks of 64 ms late, never early.
 TOO_SOON_S = TIMEOUT_S - 0.1
+# How much later than its deadline a client on a busy machine may hear of it: bounds a hang, is no claim about speed.
+PATIENCE_S = 10.0
 SMALL_BUFFER = 16 << 10
 ANSWER = 10 << 20
 UPLOAD = 3 * limits.INLINE_BODY_BYTES  # more than reaches an ASGI app whole
@@ -52,6 +56,51 @@ def test_a_response_that_ends_with_the_connection_is_reset_when_its_client_is_to
         assert isinstance(cut.value, Reset)
 
 
+# A body that comes too slowly, or not at all
+
+
+@pytest.fixture(scope="module", params=["asgi", "wsgi"])
+def brief_site(request: pytest.FixtureRequest, module_server: Start) -> Server:
+    """A second for a body, of either interface."""
+    return module_server(f"uploads:{request.param}", "--workers", "1", "--reactors", "1", "--body-timeout", "1")
+
+
+@pytest.mark.parametrize("sent", [0, 5, limits.INLINE_BODY_BYTES + 1])
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_a_body_that_does_not_come_is_408(brief_site: Server, framing: str, sent: int) -> None:
+    with brief_site.connect() as client:
+        client.send(head("/upload", sent + 10 if framing == "length" else None))
+        client.send(body(sent) if framing == "length" else b"%x\r\n%s" % (sent + 10, body(sent)))
+        answer = client.response(timeout_s=1.0 + PATIENCE_S)
+        assert (answer.status, answer.body.strip()) == (408, b"body-timeout")
+        client.half_close()
+        client.expect_end()
+    with brief_site.connect() as other:
+        assert other.get("/").status == 200
+
+
+def test_a_drip_does_not_move_the_deadline(brief_site: Server) -> None:
+    drips = 0
+    with brief_site.connect() as client:
+        client.send(head("/upload", 10_000))
+        while not client.wait_readable(0.1):  # ten bytes a second
+            client.send_while_open(b"x")
+            drips += 1
+            assert drips < 10 * PATIENCE_S
+        assert client.response().status == 408
+    assert drips >= 5, "too soon"
+
+
+def test_a_steady_upload_may_take_longer_than_the_deadline(brief_site: Server) -> None:
+    size = 60 << 10
+    with brief_site.connect() as client:
+        client.send(head("/upload", size))
+        for at in range(0, size, 2 << 10):  # 20 KiB a second, for 3 s
+            assert not client.wait_readable(0.1)
+            client.send(body(2 << 10, at))
+        assert client.response().json()["total"] == size
+
+
 # Both at once: an upload that is open, and an answer that the client does not take
 
 
@@ -74,22 +123,22 @@ def take(client: Connection, check: Check) -> None:
         check.feed(piece)
 
 
+def with_deadlines(start: Start, app: str, *, write_s: float, body_s: float, **more: Any) -> Server:
+    """One worker and one reactor that give a client so long to take its answer, and so long to send its body."""
+    deadlines = ("--write-timeout", str(write_s), "--body-timeout", str(body_s))
+    return start(app, "--workers", "1", "--reactors", "1", *deadlines, **more)
+
+
 @pytest.fixture(scope="module")
 def hasty_writes(module_server: Start) -> Server:
     """Two seconds for the client to take its answer, and minutes for its body."""
-    return module_server(
-        "uploads:asgi", "--workers", "1", "--reactors", "1", "--write-timeout", str(TIMEOUT_S), "--body-timeout",
-        str(FAR_OFF_S),
-    )  # fmt: skip
+    return with_deadlines(module_server, "uploads:asgi", write_s=TIMEOUT_S, body_s=FAR_OFF_S)
 
 
 @pytest.fixture(scope="module")
 def hasty_bodies(module_server: Start) -> Server:
     """The other way round."""
-    return module_server(
-        "uploads:asgi", "--workers", "1", "--reactors", "1", "--body-timeout", str(TIMEOUT_S), "--write-timeout",
-        str(FAR_OFF_S),
-    )  # fmt: skip
+    return with_deadlines(module_server, "uploads:asgi", write_s=FAR_OFF_S, body_s=TIMEOUT_S)
 
 
 def test_a_client_that_goes_on_sending_is_cut_all_the_same_when_it_does_not_take_its_answer(
@@ -137,10 +186,8 @@ FILL = 2000  # answers: more than a unix socket holds
 def unix_site(module_server: Start) -> Server:
     """Two seconds for the client to take what is sent, minutes for its body. Of a unix socket one can tell when it is
     full: it takes one send after another until their sum, which depends on nothing else, passes the limit."""
-    return module_server(
-        "uploads:wsgi", "--workers", "1", "--reactors", "1", "--write-timeout", str(TIMEOUT_S), "--body-timeout",
-        str(FAR_OFF_S), binds=("unix:{dir}/http",),
-    )  # fmt: skip
+    return with_deadlines(module_server, "uploads:wsgi", write_s=TIMEOUT_S, body_s=FAR_OFF_S,
+                          binds=("unix:{dir}/http",))  # fmt: skip
 
 
 def answers(client: Connection) -> Iterator[bytes]:

@@ -2,34 +2,26 @@
 
 Bodies are `tests.support.bodies`; the app compares them while it reads. A client that must not wait for the server
 (`Upload`) sends from a thread of its own.
-
-It is long because every behaviour is held for both interfaces and both framings.
 """
 
 from __future__ import annotations
 
 import itertools
 import os
-import signal
-import socket
 import tempfile
-import threading
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
-from urllib.parse import quote
 
 import pytest
 
 from swhttp import limits
 from tests.support import processes
 from tests.support.bodies import body
-from tests.support.client import Connection, Response, chunked, request_bytes
-from tests.support.counters import Since, gauge, totals
+from tests.support.client import Connection, chunked, request_bytes
+from tests.support.counters import Since, gauge
 from tests.support.fleet import Start
-from tests.support.gate import Gate
 from tests.support.pace import Pace
 from tests.support.server import Server
+from tests.support.upload import SEND_BYTES, Upload, framed, gated, head, upload
 
 KIBIBYTE = 1 << 10
 MEBIBYTE = 1 << 20
@@ -37,12 +29,8 @@ INLINE = limits.INLINE_BODY_BYTES
 MEMORY = limits.MEMORY_BODY_BYTES
 LARGE_SIZES = [INLINE + 1, 100_000, MEMORY, MEMORY + 1, 10 * MEBIBYTE, 64 * MEBIBYTE]
 CHUNK_BLOCK = 66_560  # of limits.BLOCK_CLASSES: a chunk of a streamed body has no more
-CHUNKED = [("Transfer-Encoding", "chunked")]
 EXPECT = ("Expect", "100-continue")
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-SEND_BYTES = 256 * KIBIBYTE
-# How long a socket that takes no more is seen to take no more.
-STUCK_S = 0.3
 # How much later than its deadline a client on a busy machine may hear of it: bounds a hang, is no claim about speed.
 PATIENCE_S = 10.0
 
@@ -64,91 +52,6 @@ def site(request: pytest.FixtureRequest) -> Server:
     """Each of the two."""
     found: Server = request.getfixturevalue(f"{request.param}_site")
     return found
-
-
-def head(target: str, size: int | None, *fields: tuple[str, str]) -> bytes:
-    """The head of an upload; size None: chunked."""
-    framing = CHUNKED if size is None else [("Content-Length", str(size))]
-    return request_bytes("POST", target, [*framing, *fields])
-
-
-def framed(size: int, chunk: int | None, begin: int = 0) -> Iterator[bytes]:
-    """Bytes `begin` to `size` of the body as they go on the wire, in chunks of this size, or plain when it is None."""
-    step = chunk or SEND_BYTES
-    for at in range(begin, size, step):
-        piece = body(min(step, size - at), at)
-        yield b"%x\r\n%s\r\n" % (len(piece), piece) if chunk else piece
-    if chunk:
-        yield b"0\r\n\r\n"
-
-
-def upload(client: Connection, target: str, size: int, chunk: int | None = None) -> Response:
-    """Send it all, then read the answer."""
-    client.send(head(target, None if chunk else size))
-    for piece in framed(size, chunk):
-        client.send(piece)
-    return client.response()
-
-
-class Upload:
-    """Sends pieces from a thread, as long as the server takes them. `sent`: bytes so far."""
-
-    def __init__(self, client: Connection, pieces: Iterable[bytes]) -> None:
-        self.sent = 0
-        self._client = client
-        self._pieces = pieces
-        # A socket of its own: what waits for room here must not change how long the reader waits there.
-        self._socket = socket.socket(fileno=os.dup(client.socket.fileno()))
-        self._socket.settimeout(60.0)
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def _run(self) -> None:
-        try:
-            for piece in self._pieces:
-                at = 0
-                while at < len(piece):
-                    sent = self._socket.send(piece[at : at + SEND_BYTES])
-                    at += sent
-                    self.sent += sent
-        except OSError:
-            pass  # the server has closed: what it said is with the reader
-
-    def wait_stuck(self) -> int:
-        """Wait until the server takes no more; how much it and the kernel have taken."""
-        seen = -1
-
-        def stuck() -> bool:
-            nonlocal seen
-            before, seen = seen, self.sent
-            return before == seen and not self._ended(STUCK_S)
-
-        processes.wait_until(stuck, "an upload to be stuck", 30.0)
-        return self.sent
-
-    def _ended(self, timeout_s: float) -> bool:
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
-
-    def join(self) -> None:
-        """Wait until all is sent, or refused."""
-        assert self._ended(60.0), "the server takes no more"
-
-    def __enter__(self) -> Upload:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._thread.join(60.0)
-        self._socket.close()
-
-
-def gated(gate: Gate, path: str = "/upload", at: int = 0) -> str:
-    """Target of an upload that waits at a gate once it has read `at` bytes."""
-    return f"{path}?gate={quote(gate.path)}&at={at}"
 
 
 def told(site: Server) -> list[str]:
@@ -532,112 +435,6 @@ def test_a_client_that_goes_before_its_app_has_asked(asgi_site: Server) -> None:
         visitor.release()
         processes.wait_until(lambda: len(told(asgi_site)) > seen, "an http.disconnect")
     gauge(asgi_site, "in_flight")
-
-
-# Deadlines
-
-
-@pytest.fixture(scope="module", params=["asgi", "wsgi"])
-def hasty_site(request: pytest.FixtureRequest, module_server: Start) -> Server:
-    """Gives bodies a second."""
-    return module_server(f"uploads:{request.param}", "--workers", "1", "--reactors", "1", "--body-timeout", "1")
-
-
-@pytest.mark.parametrize("sent", [0, 5, INLINE + 1])
-@pytest.mark.parametrize("framing", ["length", "chunked"])
-def test_a_body_that_does_not_come_is_408(hasty_site: Server, framing: str, sent: int) -> None:
-    with hasty_site.connect() as client:
-        client.send(head("/upload", sent + 10 if framing == "length" else None))
-        client.send(body(sent) if framing == "length" else b"%x\r\n%s" % (sent + 10, body(sent)))
-        answer = client.response(timeout_s=1.0 + PATIENCE_S)
-        assert (answer.status, answer.body.strip()) == (408, b"body-timeout")
-        client.half_close()
-        client.expect_end()
-    with hasty_site.connect() as other:
-        assert other.get("/").status == 200
-
-
-def test_a_drip_does_not_move_the_deadline(hasty_site: Server) -> None:
-    drips = 0
-    with hasty_site.connect() as client:
-        client.send(head("/upload", 10_000))
-        while not client.wait_readable(0.1):  # ten bytes a second
-            client.send_while_open(b"x")
-            drips += 1
-            assert drips < 10 * PATIENCE_S
-        assert client.response().status == 408
-    assert drips >= 5, "too soon"
-
-
-def test_a_steady_upload_may_take_longer_than_the_deadline(hasty_site: Server) -> None:
-    size = 60 * KIBIBYTE
-    with hasty_site.connect() as client:
-        client.send(head("/upload", size))
-        for at in range(0, size, 2 * KIBIBYTE):  # 20 KiB a second, for 3 s
-            assert not client.wait_readable(0.1)
-            client.send(body(2 * KIBIBYTE, at))
-        assert client.response().json()["total"] == size
-
-
-# Workers that die
-
-
-def test_an_upload_that_loses_its_asgi_worker_is_502(server: Start) -> None:
-    site = server("uploads:asgi", "--workers", "1", "--reactors", "1")
-    with site.gate() as gate, site.connect() as client:
-        client.send(head(gated(gate, at=1), 3 * INLINE), body(50_000))
-        pid = gate.entered().pid
-        site.kill(signal.SIGKILL, pid)
-        answer = client.response()
-        assert answer.status == 502
-        assert not answer.keeps_open
-        client.half_close()
-        client.expect_end()
-    site.wait_for_workers(1, other_than={pid})
-    with site.connect() as other:
-        assert upload(other, "/upload", 3 * INLINE).json()["total"] == 3 * INLINE
-
-
-def test_an_upload_that_wsgi_has_not_seen_survives_its_worker(server: Start) -> None:
-    site = server("uploads:wsgi", "--workers", "1", "--reactors", "1")
-    size = 3 * MEBIBYTE
-    (pid,) = site.workers()
-    with site.connect() as client:
-        client.send(head("/upload", size), body(size // 2))
-        site.kill(signal.SIGKILL, pid)
-        site.wait_for_workers(1, other_than={pid})
-        client.send(body(size - size // 2, size // 2))
-        report = client.response().json()
-        assert report["total"] == size
-        assert report["pid"] != pid
-    gauge(site, "files")
-
-
-def test_an_upload_in_a_file_that_loses_its_wsgi_worker_is_502(server: Start) -> None:
-    site = server("uploads:wsgi", "--workers", "1", "--reactors", "1")
-    size = 3 * MEBIBYTE
-    with site.gate() as gate, site.connect() as client:
-        client.send(head(f"/held?gate={quote(gate.path)}", size), body(size))
-        pid = gate.entered().pid
-        site.kill(signal.SIGKILL, pid)
-        assert client.response().status == 502
-    site.wait_for_workers(1, other_than={pid})
-    gauge(site, "files")
-
-
-def test_an_upload_that_waits_for_its_worker_keeps_its_file(server: Start) -> None:
-    site = server("uploads:wsgi", "--workers", "1", "--reactors", "1")
-    size = 3 * MEBIBYTE
-    with site.gate() as gate, site.connect() as first, site.connect() as second:
-        first.send(head(f"/held?gate={quote(gate.path)}", size), body(size))
-        visitor = gate.entered()
-        second.send(head("/upload", size), body(size))
-        processes.wait_until(lambda: totals(site)["in_flight"] + totals(site)["waiting"] == 2, "both to be there")
-        site.kill(signal.SIGKILL, visitor.pid)
-        assert first.response().status == 502
-        assert second.response().json()["total"] == size
-    site.wait_for_workers(1, other_than={visitor.pid})
-    gauge(site, "files")
 
 
 # A disk that fails

@@ -10,14 +10,18 @@ from urllib.parse import quote
 
 import pytest
 
+from swhttp import limits
 from swhttp.limits import ARENA_CLASSES
 from swhttp.supervision import WorkerState
 from tests.apps.bodies import content, report_of
+from tests.support.bodies import body
 from tests.support.client import Connection, Reset
+from tests.support.counters import gauge, totals
 from tests.support.fleet import Start
 from tests.support.gate import Gate
 from tests.support.processes import wait_until
 from tests.support.server import Server
+from tests.support.upload import gated, head, upload
 
 KIBIBYTE = 1 << 10
 MEBIBYTE = 1 << 20
@@ -30,14 +34,9 @@ MORE_THAN_SOCKETS_TAKE = 24 * MEBIBYTE
 FRAMINGS = ["length", "chunked"]
 
 
-def gauge(site: Server, name: str) -> int:
-    """Sum over the reactors."""
-    return sum(reactor[name] for reactor in site.counters().reactors)
-
-
 def done(site: Server) -> int:
     """Responses that workers have published whole."""
-    return sum(slot["done"] for slot in site.counters().slots)
+    return totals(site)["slot_done"]
 
 
 def slot_of(site: Server, pid: int) -> int:
@@ -83,13 +82,13 @@ def test_a_response_in_the_arena_outlives_its_worker_and_the_next_one_there(serv
     with site.connect() as slow, site.connect() as slower:
         for seed, client in ((71, slow), (72, slower)):
             client.send_request(target=f"/big?seed={seed}&size={BLOCK}")
-        wait_until(lambda: done(site) == 2 and gauge(site, "arena_held") == 2, "both in the arena, the worker free")
+        wait_until(lambda: done(site) == 2 and totals(site)["arena_held"] == 2, "both in the arena, the worker free")
         pass_through_all_slots(site, first, pid)
-        assert gauge(site, "arena_held") == 0, "a dead worker's arena is still being read"
-        assert gauge(site, "moved_bytes") > BLOCK
+        assert totals(site)["arena_held"] == 0, "a dead worker's arena is still being read"
+        assert totals(site)["moved_bytes"] > BLOCK
         is_whole(slower, content(72, BLOCK))
         is_whole(slow, content(71, BLOCK))
-        wait_until(lambda: gauge(site, "files") == 0, "the temp files to be closed")
+        wait_until(lambda: totals(site)["files"] == 0, "the temp files to be closed")
 
 
 def test_a_response_in_the_spool_outlives_its_worker(server: Start) -> None:
@@ -116,11 +115,11 @@ def test_a_file_on_its_way_outlives_its_worker_and_its_name(
     file.write_bytes(content(3, MORE_THAN_SOCKETS_TAKE))
     with site.connect() as client:
         client.send_request(target=f"/file?path={quote(str(file))}")
-        wait_until(lambda: done(site) == 1 and gauge(site, "files") == 1, "the file to be with the master")
+        wait_until(lambda: done(site) == 1 and totals(site)["files"] == 1, "the file to be with the master")
         kill_and_wait(site, pid)
         file.unlink()
         is_whole(client, content(3, MORE_THAN_SOCKETS_TAKE))
-        wait_until(lambda: gauge(site, "files") == 0, "the file to be closed")
+        wait_until(lambda: totals(site)["files"] == 0, "the file to be closed")
 
 
 @pytest.mark.parametrize("interface", INTERFACES)
@@ -132,9 +131,9 @@ def test_a_client_that_gives_up_after_the_death_leaves_nothing(server: Start, in
     with site.connect() as arena, site.connect() as sent:
         arena.send_request(target=f"/big?seed=4&size={BLOCK}")
         sent.send_request(target=f"/file?path={quote(str(file))}")
-        wait_until(lambda: done(site) == 2 and gauge(site, "arena_held") == 1, "both to be on their way")
+        wait_until(lambda: done(site) == 2 and totals(site)["arena_held"] == 1, "both to be on their way")
         kill_and_wait(site, pid)
-        assert gauge(site, "files") == 2
+        assert totals(site)["files"] == 2
     # That the gauges are back at 0 is looked at after every test.
 
 
@@ -169,9 +168,9 @@ def test_a_slow_client_of_a_worker_that_dies_half_way_is_cut_and_holds_nothing(s
     with site.gate() as gate, site.connect() as client:
         client.send_request(target=f"/big?seed=5&size={2 * BLOCK}&pieces=2&gate={quote(gate.path)}")
         gate.entered()
-        wait_until(lambda: gauge(site, "arena_held") + gauge(site, "files") > 0, "a part to wait for the client")
+        wait_until(lambda: totals(site)["arena_held"] + totals(site)["files"] > 0, "a part to wait for the client")
         kill_and_wait(site, pid)
-        wait_until(lambda: gauge(site, "arena_held") + gauge(site, "files") == 0, "nothing to be held for it")
+        wait_until(lambda: totals(site)["arena_held"] + totals(site)["files"] == 0, "nothing to be held for it")
         cut = client.expect_cut()
         assert content(5, 2 * BLOCK).startswith(cut.partial.partition(b"\r\n\r\n")[2])
 
@@ -229,13 +228,13 @@ def test_an_upload_that_was_not_taken_goes_to_the_next_worker_whole(
         send_head(client, "/upload", len(body) if framing == "length" else None)
         client.send(part_of(framing, body[: size // 2]))
         if interface == "asgi":  # its request is dispatched before its body is here
-            wait_until(lambda: gauge(site, "in_flight") == 1, "the request to be with the stopped worker")
+            wait_until(lambda: totals(site)["in_flight"] == 1, "the request to be with the stopped worker")
             successor = kill_and_wait(site, pid)
             client.send(part_of(framing, body[size // 2 :]), end_of(framing))
         else:
             client.send(part_of(framing, body[size // 2 :]), end_of(framing))
-            wait_until(lambda: gauge(site, "in_flight") == 1, "the request to be with the stopped worker")
-            assert gauge(site, "files") == (size > MEBIBYTE)
+            wait_until(lambda: totals(site)["in_flight"] == 1, "the request to be with the stopped worker")
+            assert totals(site)["files"] == (size > MEBIBYTE)
             successor = kill_and_wait(site, pid)
         answer = client.response()
         assert answer.status == 200
@@ -250,12 +249,70 @@ def test_many_files_for_a_dead_worker_each_go_to_the_next_with_their_request(ser
     site.kill(signal.SIGSTOP, pid)
     bodies = [content(seed, MEBIBYTE + 1000 * seed) for seed in range(1, 7)]
     clients = [site.connect() for _ in bodies]
-    for client, body in zip(clients, bodies, strict=True):
-        client.send_request("POST", "/upload", body=body)
-    wait_until(lambda: gauge(site, "in_flight") == len(bodies), "all to be with the stopped worker")
+    for client, sent in zip(clients, bodies, strict=True):
+        client.send_request("POST", "/upload", body=sent)
+    wait_until(lambda: totals(site)["in_flight"] == len(bodies), "all to be with the stopped worker")
     successor = kill_and_wait(site, pid)
-    for client, body in zip(clients, bodies, strict=True):
-        assert client.response().json() == {"pid": successor, **report_of(body)}
+    for client, sent in zip(clients, bodies, strict=True):
+        assert client.response().json() == {"pid": successor, **report_of(sent)}
+
+
+def test_an_upload_that_loses_its_asgi_worker_is_502(server: Start) -> None:
+    site = server("uploads:asgi", "--workers", "1", "--reactors", "1")
+    with site.gate() as gate, site.connect() as client:
+        client.send(head(gated(gate, at=1), 3 * limits.INLINE_BODY_BYTES), body(50_000))
+        pid = gate.entered().pid
+        site.kill(signal.SIGKILL, pid)
+        answer = client.response()
+        assert answer.status == 502
+        assert not answer.keeps_open
+        client.half_close()
+        client.expect_end()
+    site.wait_for_workers(1, other_than={pid})
+    with site.connect() as other:
+        assert upload(other, "/upload", 3 * limits.INLINE_BODY_BYTES).json()["total"] == 3 * limits.INLINE_BODY_BYTES
+
+
+def test_an_upload_that_wsgi_has_not_seen_survives_its_worker(server: Start) -> None:
+    site = server("uploads:wsgi", "--workers", "1", "--reactors", "1")
+    size = 3 * MEBIBYTE
+    (pid,) = site.workers()
+    with site.connect() as client:
+        client.send(head("/upload", size), body(size // 2))
+        site.kill(signal.SIGKILL, pid)
+        site.wait_for_workers(1, other_than={pid})
+        client.send(body(size - size // 2, size // 2))
+        report = client.response().json()
+        assert report["total"] == size
+        assert report["pid"] != pid
+    gauge(site, "files")
+
+
+def test_an_upload_in_a_file_that_loses_its_wsgi_worker_is_502(server: Start) -> None:
+    site = server("uploads:wsgi", "--workers", "1", "--reactors", "1")
+    size = 3 * MEBIBYTE
+    with site.gate() as gate, site.connect() as client:
+        client.send(head(f"/held?gate={quote(gate.path)}", size), body(size))
+        pid = gate.entered().pid
+        site.kill(signal.SIGKILL, pid)
+        assert client.response().status == 502
+    site.wait_for_workers(1, other_than={pid})
+    gauge(site, "files")
+
+
+def test_an_upload_that_waits_for_its_worker_keeps_its_file(server: Start) -> None:
+    site = server("uploads:wsgi", "--workers", "1", "--reactors", "1")
+    size = 3 * MEBIBYTE
+    with site.gate() as gate, site.connect() as first, site.connect() as second:
+        first.send(head(f"/held?gate={quote(gate.path)}", size), body(size))
+        visitor = gate.entered()
+        second.send(head("/upload", size), body(size))
+        wait_until(lambda: totals(site)["in_flight"] + totals(site)["waiting"] == 2, "both to be there")
+        site.kill(signal.SIGKILL, visitor.pid)
+        assert first.response().status == 502
+        assert second.response().json()["total"] == size
+    site.wait_for_workers(1, other_than={visitor.pid})
+    gauge(site, "files")
 
 
 # ---- a worker that is replaced, a server that is stopped
