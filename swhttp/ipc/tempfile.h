@@ -63,11 +63,4 @@ static inline int sw_is_regular(int fd)
     return fstat(fd, &about) == 0 && S_ISREG(about.st_mode);
 }
 
-/* Has the file no byte at `at` or after? */
-static inline int sw_file_ends(int fd, uint64_t at)
-{
-    struct stat about;
-    return fstat(fd, &about) == 0 && (uint64_t)about.st_size <= at;
-}
-
 #endif

@@ -20,7 +20,7 @@ from posix.unistd cimport close
 from swhttp.ipc.arena cimport sw_arena_give
 from swhttp.ipc.scoreboard cimport (REACTOR_ARENA_HELD, REACTOR_FILES, REACTOR_MOVED_BYTES, REACTOR_SENDFILE_BYTES,
                                     REACTOR_SENT_BYTES)
-from swhttp.ipc.tempfile cimport sw_file_ends, sw_temp_file, sw_write_all
+from swhttp.ipc.tempfile cimport sw_temp_file, sw_write_all
 from swhttp.reactor.state cimport CONN_WRITABLE_WAIT, OUT_ARENA, OUT_FILE, OUT_HEAP, PACE_FRESH, PACE_NONE, OutPiece
 from swhttp.reactor.system cimport MSG_MORE, MSG_NOSIGNAL, msghdr, sendmsg, ssize_t, sw_send, sw_sendfile
 from swhttp.reactor.timers cimport timer_arm, timer_earned
@@ -317,18 +317,15 @@ cdef bint _frame_chunk(State *s, Conn *c) noexcept nogil:
     return True
 
 
-cdef ssize_t _send_first(State *s, Conn *c, uint64_t most, uint64_t *asked) noexcept nogil:
-    """Send of the first piece, and of those behind it that are in memory too. 0: nothing now, -1: lost. `asked`: what
-    the socket was offered."""
+cdef ssize_t _send_first(State *s, Conn *c, uint64_t most) noexcept nogil:
+    """Send of the first piece, and of those behind it that are in memory too. 0: nothing now, -1: lost."""
     cdef iovec pieces[MAX_VECTOR]
     cdef OutPiece *piece = c.out_first
     cdef int count = 0
     cdef ssize_t sent
-    asked[0] = 0
     if piece.kind == OUT_FILE:
-        asked[0] = piece.left if piece.left < most else most
         while True:
-            sent = sw_sendfile(c.fd, piece.file.fd, piece.at, asked[0])
+            sent = sw_sendfile(c.fd, piece.file.fd, piece.at, piece.left if piece.left < most else most)
             if sent > 0:
                 s.line[REACTOR_SENT_BYTES] += sent
                 s.line[REACTOR_SENDFILE_BYTES] += sent
@@ -341,7 +338,6 @@ cdef ssize_t _send_first(State *s, Conn *c, uint64_t most, uint64_t *asked) noex
     while piece != NULL and piece.kind != OUT_FILE and count < MAX_VECTOR:
         pieces[count].iov_base = piece.memory + piece.at
         pieces[count].iov_len = <size_t>piece.left
-        asked[0] += piece.left
         count += 1
         piece = piece.next
     return _offer(s, c, pieces, count, MSG_NOSIGNAL | MSG_MORE if piece != NULL else MSG_NOSIGNAL)
@@ -377,12 +373,11 @@ cdef int out_flush(State *s, Conn *c) noexcept nogil:
     tell of this one, else OUT_DONE.
     """
     cdef uint64_t budget = SEND_PER_TURN_BYTES
-    cdef uint64_t asked
     cdef ssize_t sent
     while c.out_first != NULL:
         if c.out_first.unframed and not _frame_chunk(s, c):
             return OUT_LOST
-        sent = _send_first(s, c, budget, &asked)
+        sent = _send_first(s, c, budget)
         if sent < 0:
             return OUT_LOST
         if sent == 0:
@@ -392,13 +387,6 @@ cdef int out_flush(State *s, Conn *c) noexcept nogil:
         if c.write_by_ns != 0:
             c.write_by_ns = timer_earned(s, c.write_by_ns, <uint64_t>sent, s.write_timeout_ns)
             timer_arm(s, c)
-        if <uint64_t>sent < asked:
-            # The socket is full, and epoll tells when a third of it is free. To try again at once would go on in steps
-            # of one segment, each with a look-up of its pages: 10 MiB of a file took a third more CPU.
-            if c.out_first.kind == OUT_FILE and sw_file_ends(c.out_first.file.fd, c.out_first.at):
-                return OUT_LOST  # not the socket is full, but the file has been cut short: no event would come
-            _wait(s, c)
-            return OUT_DONE
         if <uint64_t>sent >= budget and c.out_first != NULL:
             _wait(s, c)
             return OUT_AGAIN
