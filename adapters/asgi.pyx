@@ -56,14 +56,14 @@ cdef class AsgiAdapter:
     """Makes exchanges of descriptors and keeps those that wait.
 
     outlet: where frames go; app: the ASGI callable; loop: the worker's event loop; state: of the lifespan, copied
-    for each request; binds: texts of the listeners; reactors: how many.
+    for each request; binds: texts of the listeners; reactors: how many; root_path: below which the app lives.
     """
 
-    def __init__(self, Outlet outlet, app, loop, dict state, tuple binds, int reactors):
+    def __init__(self, Outlet outlet, app, loop, dict state, tuple binds, int reactors, str root_path=""):
         self.outlet = outlet
         self.app = app
         self.loop = loop
-        self.scopes = Scopes(outlet, state, binds)
+        self.scopes = Scopes(outlet, state, binds, root_path)
         self.waiting = [{} for _ in range(reactors)]
         self.streams = [{} for _ in range(reactors)]
         self.crowded = []

@@ -57,17 +57,18 @@ cdef class ScopeParts:
 
 cdef class Scopes:
     """Makes scopes. outlet: where addresses are read; state: of the lifespan, copied for each request; binds: texts of
-    the listeners."""
+    the listeners; root_path: below which the app lives, or empty."""
 
-    def __init__(self, Outlet outlet, dict state, tuple binds):
+    def __init__(self, Outlet outlet, dict state, tuple binds, str root_path=""):
         self.state = state
         self.fields = AsgiFields()
         self.peers = Peers(outlet, binds)
-        self.targets = AsgiTargets()
+        self.targets = AsgiTargets(root_path)
         # Every key that a scope has, so that filling it in never makes the copy grow.
         self.template = {
-            "type": "http", ASGI: None, "http_version": "1.1", METHOD: GET, "scheme": "http", PATH: "/",
-            RAW_PATH: b"/", QUERY_STRING: b"", "root_path": "", HEADERS: None, CLIENT: None, SERVER: None,
+            "type": "http", ASGI: None, "http_version": "1.1", METHOD: GET, "scheme": "http",
+            PATH: root_path + "/", RAW_PATH: self.targets.raw_root + b"/", QUERY_STRING: b"", "root_path": root_path,
+            HEADERS: None, CLIENT: None, SERVER: None,
             STATE: None, EXTENSIONS: None,
         }
 

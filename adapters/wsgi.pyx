@@ -75,25 +75,25 @@ cdef class WsgiAdapter:
 
     outlet: where frames go; app: the WSGI callable; binds: texts of the listeners; multithread: does the worker
     have several threads; software: for SERVER_SOFTWARE; spool_dir, spool_max_bytes: where, and how far, a response may
-    be ahead of a slow client, 0: not in files.
+    be ahead of a slow client, 0: not in files; root_path: below which the app lives.
     """
 
     def __init__(self, Outlet outlet, app, tuple binds, bint multithread, str software, str spool_dir,
-                 uint64_t spool_max_bytes):
+                 uint64_t spool_max_bytes, str root_path=""):
         self.outlet = outlet
         self.app = app
         self.fields = WsgiFields()
         self.peers = Peers(outlet, binds)
-        self.targets = WsgiTargets()
+        self.targets = WsgiTargets(root_path)
         self.spare = []
         self.spool_dir = spool_dir
         self.spool_max_bytes = spool_max_bytes
         # Its copies get HTTP_ variables added. A dict grows at the 22nd key, and copies as it is: with more keys
         # than that here, no copy has to grow for the usual request.
         self.template = {
-            REQUEST_METHOD: "GET", "SCRIPT_NAME": "", PATH_INFO: "/", QUERY_STRING: "", RAW_URI: "/",
-            REQUEST_URI: "/", "SERVER_PROTOCOL": "HTTP/1.1", "SERVER_SOFTWARE": software,
-            SERVER_NAME: "localhost", SERVER_PORT: "80", REMOTE_ADDR: "", REMOTE_PORT: "",
+            REQUEST_METHOD: "GET", "SCRIPT_NAME": root_path.encode().decode("latin-1"), PATH_INFO: "/",
+            QUERY_STRING: "", RAW_URI: "/", REQUEST_URI: "/", "SERVER_PROTOCOL": "HTTP/1.1",
+            "SERVER_SOFTWARE": software, SERVER_NAME: "localhost", SERVER_PORT: "80", REMOTE_ADDR: "", REMOTE_PORT: "",
             "wsgi.version": (1, 0), "wsgi.url_scheme": "http", "wsgi.input": EmptyInput(),
             "wsgi.input_terminated": True, "wsgi.errors": sys.stderr, "wsgi.multithread": multithread,
             "wsgi.multiprocess": True, "wsgi.run_once": False, "wsgi.file_wrapper": FileWrapper,

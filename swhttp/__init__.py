@@ -1,3 +1,20 @@
 """swhttp: an application server for Python web apps on Linux."""
 
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
 __version__ = "0.1.0"
+
+
+def run(app: Any, **options: Any) -> NoReturn:
+    """Serve `app` until the server is told to stop, as the command `swhttp` does, and end the process as it does.
+
+    app: an import string (`module:attribute`), or a WSGI or ASGI application; options: those of the command, by the
+    names that they have in a TOML file, with underscores (`keep_alive=10`). They count as the command line. To be
+    called in the main thread of a process without other threads, because workers are forked from it. Raises SystemExit.
+    """
+    # Imported here: the version is all that most who import this package want.
+    from swhttp.launch import run as launch
+
+    launch(app, options)

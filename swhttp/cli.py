@@ -1,91 +1,116 @@
-"""The command line: options made from `swhttp.config`, one readable message and an exit code for every failure.
+"""The command line: flags made from `swhttp.config`, and one readable message for what it does not understand.
 
-It runs the master and knows nothing of how that works.
+It converts nothing and checks no values: a text means the same here as in a variable (`swhttp.sources`).
 """
 
 from __future__ import annotations
 
-import dataclasses
-import os
+import functools
 import sys
 from typing import Any, NoReturn
 
 import click
 
-from swhttp import __version__, logs
-from swhttp.config import MAY_BE_ZERO, OPTIONS, Config, Option
-from swhttp.errors import ExitCode, ServerError
+from swhttp import __version__, foreign, launch
+from swhttp.config import OPTIONS, Config
+from swhttp.errors import ExitCode
+from swhttp.options import Option, closest
+from swhttp.sources import KINDS, command_line
 
 
-class GroupedCommand(click.Command):
-    """A command whose help shows the options under headings."""
+def off_flag(option: Option) -> str:
+    """The flag that turns a switch off."""
+    return f"--no-{option.key}"
+
+
+def all_flags(name: str, option: Option) -> list[str]:
+    """Every flag that is understood."""
+    return [*option.flags, *option.aliases, *([off_flag(option)] if KINDS[name] == "bool" else [])]
+
+
+def default_text(name: str) -> str:
+    """What people are told of a default."""
+    field = Config.__dataclass_fields__[name]
+    return OPTIONS[name].default_text or launch.shown(field.default)
+
+
+class Command(click.Command):
+    """A command whose help shows the options under headings, and not their aliases."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one section for each group, in the order of Config's fields, then what is click's own."""
         groups: dict[str, list[tuple[str, str]]] = {}
-        others: list[tuple[str, str]] = []
+        for name, option in OPTIONS.items():
+            groups.setdefault(option.group, []).append((_usage(name, option), _help(name, option)))
         for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if isinstance(parameter, click.Option) and record is not None:
-                option = OPTIONS.get(parameter.name or "")
-                (groups.setdefault(option.group, []) if option else others).append(record)
-        for title, records in [*groups.items(), ("Other", others)]:
+            if isinstance(parameter, click.Option) and parameter.name not in OPTIONS:
+                record = parameter.get_help_record(ctx) or ("", "")
+                groups.setdefault("Other", []).append(record)
+        for title, records in groups.items():
             with formatter.section(title):
                 formatter.write_dl(records)
 
 
-def _parameter(field: dataclasses.Field[Any], option: Option) -> click.Option:
-    if field.type == "bool":
-        return click.Option([*option.flags, field.name], is_flag=True, help=option.help)
-    kinds: dict[object, Any] = {"int": click.IntRange(min=0 if field.name in MAY_BE_ZERO else 1), "float": float}
-    # A default that depends on the machine is Config's to fill in: then None means "not given".
-    default = None if option.default_text else field.default
-    kind = click.Choice(option.choices) if option.choices else kinds.get(field.type, str)
-    return click.Option(
-        [*option.flags, field.name], type=kind,
-        multiple=option.repeatable, default=default, help=option.help, metavar=option.metavar,
-        show_default=option.default_text or True)
+def _usage(name: str, option: Option) -> str:
+    flags = ", ".join(sorted(option.flags, key=len))
+    if KINDS[name] == "bool":
+        return f"{flags} / {off_flag(option)}"
+    return f"{flags} {option.metavar or '[' + '|'.join(option.choices) + ']'}"
 
 
-def _parameters() -> list[click.Parameter]:
-    parameters: list[click.Parameter] = [click.Argument(["app"], metavar="APP")]
-    for field in dataclasses.fields(Config):
-        if field.name in OPTIONS:
-            parameters.append(_parameter(field, OPTIONS[field.name]))
-    return parameters
+def _help(name: str, option: Option) -> str:
+    return f"{option.help}  [default: {default_text(name)}]"
+
+
+def _parameter(name: str, option: Option) -> click.Option:
+    flags = [*option.flags, *option.aliases]
+    if KINDS[name] == "bool":
+        # None, so that a switch that was not given is told from one that was turned off.
+        return click.Option([f"{flag}/{off_flag(option)}" for flag in flags] + [name], default=None)
+    return click.Option([*flags, name], type=str, multiple=option.repeatable, default=None)
 
 
 def _serve(**values: Any) -> NoReturn:
-    """Serve the WSGI or ASGI application APP (module:attribute)."""
-    try:
-        config = Config(**{name: value for name, value in values.items() if value is not None})
-    except ServerError as error:
-        raise click.UsageError(str(error)) from None
-    logs.configure(config.log_level)
-    try:
-        # Imported here so that a bad option, --help and --version do not wait for the compiled modules.
-        from swhttp.master import Master
+    """Serve the WSGI or ASGI application APP.
 
-        sys.exit(Master(config).run())
-    except ServerError as error:
-        logs.log.error("%s", error)
-        sys.exit(error.exit_code)
-    except Exception:
-        logs.log.critical("Internal error", exc_info=True)
-        sys.stderr.flush()
-        os._exit(ExitCode.INTERNAL)  # threads may still run; the kernel ends them, and the manager with us
+    APP is module:attribute; of a module alone its attribute application or app. Each option is also a variable
+    (SWHTTP_KEEP_ALIVE) and a key of the configuration file (keep-alive).
+    """
+    given = {name: value for name, value in values.items() if value is not None and value != ()}
+    launch.serve(functools.partial(command_line, given))
 
 
-command = GroupedCommand(
-    "swhttp", params=_parameters(), callback=_serve, help=_serve.__doc__,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-click.version_option(__version__, prog_name="swhttp", message="%(prog)s %(version)s")(command)
+@functools.cache
+def command() -> click.Command:
+    """The `swhttp` command."""
+    parameters: list[click.Parameter] = [click.Argument(["app"], metavar="APP", required=False)]
+    parameters += [_parameter(name, option) for name, option in OPTIONS.items()]
+    made = Command(
+        "swhttp", params=parameters, callback=_serve, help=_serve.__doc__,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+    click.version_option(__version__, prog_name="swhttp", message="%(prog)s %(version)s")(made)
+    return made
+
+
+def _unknown(flag: str) -> str:
+    """What to say about a flag that is none of ours."""
+    if (advice := foreign.advice(flag)) is not None:
+        return f"{flag}: {advice}"
+    known = [one for name, option in OPTIONS.items() for one in all_flags(name, option)]
+    like = closest(flag.replace("_", "-"), known)
+    if like is None:
+        return f"{flag}: there is no such option; --help shows all"
+    return f"{flag}: there is no such option; did you mean {like}?"
 
 
 def main() -> NoReturn:
     """Entry point of the `swhttp` command and of `python -m swhttp`. Always ends the process."""
-    if not sys.platform.startswith("linux"):
-        print("swhttp runs on Linux only: it needs memfd, eventfd, epoll and pidfd.", file=sys.stderr)
-        sys.exit(ExitCode.USAGE)
-    command.main(prog_name="swhttp")
-    sys.exit(ExitCode.OK)
+    launch.check_platform()
+    try:
+        sys.exit(command().main(prog_name="swhttp", standalone_mode=False))
+    except click.exceptions.NoSuchOption as error:
+        launch.fail(_unknown(error.option_name), ExitCode.USAGE)
+    except click.ClickException as error:
+        launch.fail(error.format_message().rstrip("."), ExitCode.USAGE)
+    except click.Abort:
+        launch.fail("interrupted", ExitCode.USAGE)

@@ -1,7 +1,8 @@
-"""What the server is told to do: one immutable, validated value, and the one source of the command line's options.
+"""What the server is told to do: one immutable, validated value, and the one source of all options.
 
-Each field carries its option (flags, help, group), so that an option and what it means cannot drift apart. Nothing
-here touches sockets, processes or the application.
+Each field carries its option (flags, help, group), so that an option and what it means cannot drift apart; the command
+line, the variables, the keys of files and the reference are made from it. Nothing here touches sockets, processes or
+the application, or knows where a value came from.
 """
 
 from __future__ import annotations
@@ -9,41 +10,35 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from typing import Any, Final
 
-from swhttp import binds, cpus, limits, logs
-from swhttp.errors import ExitCode, ServerError
+from swhttp import binds, cpus, fields, limits, logs
+from swhttp.errors import BadValue
+from swhttp.options import Option, meant
 
 DISPATCH_MODES: Final = ("least", "round-robin", "fixed", "ip", "idle")
 INTERFACES: Final = ("auto", "asgi", "wsgi")
+LIFESPANS: Final = ("auto", "on", "off")
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 8000
 WORKERS_PER_REACTOR: Final = 8
 MOST: Final = {
     "limit_request_line": limits.MAX_HEAD_BYTES, "limit_request_fields": limits.MOST_FIELDS,
     "limit_request_field_size": limits.MAX_HEAD_BYTES, "limit_request_body": limits.MOST_BODY_BYTES,
     "inline_body_bytes": limits.MAX_INLINE_BODY_BYTES, "response_spool_max_bytes": limits.MOST_BODY_BYTES,
+    "backlog": limits.MOST_BACKLOG, "worker_concurrency": limits.MOST_WORKER_CONCURRENCY,
+    "queue_size": limits.MOST_QUEUE_SIZE,
 }
 """The highest value of each of these options."""
-MAY_BE_ZERO: Final = frozenset({"limit_request_body", "inline_body_bytes", "response_spool_max_bytes"})
-
-
-@dataclass(frozen=True)
-class Option:
-    """How a field of Config is given on the command line.
-
-    `flags`: as click takes them; `group`: its heading in the help; `metavar`: what its value is called there;
-    `choices`: the values it may have, if these are all; `repeatable`: may be given more than once;
-    `default_text`: what the help calls a default that depends on the machine.
-    """
-
-    flags: tuple[str, ...]
-    group: str
-    help: str
-    metavar: str | None = None
-    choices: tuple[str, ...] = ()
-    repeatable: bool = False
-    default_text: str | None = None
+FILLED_IN: Final = ("workers", "reactors")
+"""Counts of which 0 means: not given."""
+WAYS_TO_LISTEN: Final = (("bind",), ("host", "port"), ("uds",), ("fd",))
+"""Only one of these can be given."""
+MAY_BE_ZERO: Final = frozenset({"limit_request_body", "inline_body_bytes", "response_spool_max_bytes", "queue_size"})
+_ROOT_PATH: Final = re.compile(r"(/[^/?#\x00-\x1f\x7f]+)*")
 
 
 def _option(default: Any, *flags: str, **about: Any) -> Any:
@@ -52,18 +47,42 @@ def _option(default: Any, *flags: str, **about: Any) -> Any:
 
 @dataclass(frozen=True)
 class Config:
-    """The configuration of one server. Raises ServerError (ExitCode.USAGE) for a value that cannot work.
+    """The configuration of one server. Raises BadValue for a value that cannot work.
 
-    `app`: `module:attribute` (the attribute may have dots), or `module:factory` with `factory`. A count of 0 workers
-    or reactors is replaced by its default for this machine.
+    `app`: `module`, `module:attribute` (the attribute may have dots), with `factory` that of a function, or the
+    application itself. What depends on the machine, or on another option, is filled in: a count of 0 workers or
+    reactors, no `bind`, empty directories.
     """
 
-    app: str
+    app: Any
     bind: tuple[str, ...] = _option(
-        ("127.0.0.1:8000",), "--bind", "-b", group="Listening", metavar="ADDRESS", repeatable=True,
-        help="host:port, [address]:port, unix:path or fd://number; repeatable. Port 0: any that is free.")
+        (), "--bind", "-b", group="Listening", metavar="ADDRESS", repeatable=True,
+        default_text=f"{DEFAULT_HOST}:{DEFAULT_PORT}",
+        help="Where to listen: host:port, [address]:port, unix:path or fd://number; repeatable. Port 0: any that is "
+             "free, the log says which.")
+    host: str = _option(
+        "", "--host", group="Listening", metavar="HOST", default_text=DEFAULT_HOST,
+        help="With --port another way to write one --bind: the name or address to listen on, an IPv6 one without "
+             "brackets.")
+    port: int | None = _option(
+        None, "--port", group="Listening", metavar="N", default_text=str(DEFAULT_PORT), common_variable="PORT",
+        help="The port of --host. The variable PORT, if it is what counts, means every IPv4 address.")
+    uds: str = _option(
+        "", "--uds", group="Listening", metavar="PATH", default_text="none",
+        help="The same as --bind unix:PATH.")
+    fd: int | None = _option(
+        None, "--fd", group="Listening", metavar="N", default_text="none",
+        help="The same as --bind fd://N: a listening socket that was inherited.")
+    backlog: int = _option(
+        limits.BACKLOG, "--backlog", group="Listening", metavar="N",
+        help="How many connections may wait in the kernel until they are accepted; it takes no more than "
+             "net.core.somaxconn. An inherited socket keeps its own.")
+    reuse_port: bool = _option(
+        False, "--reuse-port", group="Listening",
+        help="Other servers of the same user may listen on the same TCP port at the same time (SO_REUSEPORT); the "
+             "kernel spreads connections over them.")
     keep_alive_s: float = _option(
-        5.0, "--keep-alive", group="Listening", metavar="SECONDS",
+        5.0, "--keep-alive", group="Listening", metavar="SECONDS", aliases=("--timeout-keep-alive",),
         help="How long a connection may be idle between two requests.")
     head_timeout_s: float = _option(
         limits.HEAD_TIMEOUT_S, "--head-timeout", group="Listening", metavar="SECONDS",
@@ -82,6 +101,7 @@ class Config:
         help="Most header fields of a request; past it 431.")
     limit_request_field_size: int = _option(
         limits.MAX_FIELD_BYTES, "--limit-request-field-size", group="Limits", metavar="BYTES",
+        aliases=("--limit-request-field_size",),
         help="Longest header field line; past it 431.")
     limit_request_body: int = _option(
         limits.MAX_BODY_BYTES, "--limit-request-body", group="Limits", metavar="BYTES",
@@ -92,14 +112,25 @@ class Config:
     response_spool_max_bytes: int = _option(
         limits.RESPONSE_SPOOL_MAX_BYTES, "--response-spool-max", group="Limits", metavar="BYTES",
         help="How much of a WSGI response may wait in a file for a slow client, before the thread waits too.")
+    queue_size: int = _option(
+        limits.QUEUE_SIZE, "--queue-size", group="Limits", metavar="N",
+        help="How many requests of one reactor may wait for a worker with room; past it 503. 0: none waits.")
+    queue_timeout_s: float = _option(
+        limits.QUEUE_TIMEOUT_S, "--queue-timeout", group="Limits", metavar="SECONDS",
+        help="How long a request may wait for a worker with room; past it 503.")
     tmp_dir: str = _option(
         "", "--tmp-dir", group="Processes", metavar="DIR", default_text="TMPDIR or /tmp",
         help="Where large bodies and what slow clients make wait is kept, in files without a name.")
     workers: int = _option(
         0, "--workers", "-w", group="Processes", metavar="N", default_text="usable CPUs",
+        common_variable="WEB_CONCURRENCY",
         help="Worker processes, each with an application of its own.")
     threads: int = _option(
         1, "--threads", group="Processes", metavar="N", help="Threads of a worker that serves WSGI.")
+    worker_concurrency: int = _option(
+        limits.WORKER_CONCURRENCY, "--worker-concurrency", group="Processes", metavar="N",
+        aliases=("--worker-connections",),
+        help="How many requests a worker that serves ASGI has at once; more wait in the master.")
     reactors: int = _option(
         0, "--reactors", group="Processes", metavar="N", default_text=f"one for {WORKERS_PER_REACTOR} workers",
         help="Threads of the master that own the connections.")
@@ -108,8 +139,12 @@ class Config:
         help="Which worker gets a request: the least loaded, each in turn, one by connection, one by the client's "
              "address, or only an idle one.")
     graceful_timeout_s: float = _option(
-        30.0, "--graceful-timeout", group="Processes", metavar="SECONDS",
+        30.0, "--graceful-timeout", group="Processes", metavar="SECONDS", aliases=("--timeout-graceful-shutdown",),
         help="How long requests in flight may take to end when the server stops.")
+    pid: str = _option(
+        "", "--pid", "-p", group="Processes", metavar="FILE", default_text="none",
+        help="A file that holds the master's process id while it runs. A server whose file it is and that still runs "
+             "keeps another from starting.")
     interface: str = _option(
         "auto", "--interface", group="Application", choices=INTERFACES, help="What APP is; auto finds out.")
     factory: bool = _option(
@@ -118,13 +153,42 @@ class Config:
     app_dir: str = _option(
         "", "--app-dir", group="Application", metavar="DIR", default_text="the current directory",
         help="Where APP is looked for, before the rest of sys.path.")
+    lifespan: str = _option(
+        "auto", "--lifespan", group="Application", choices=LIFESPANS,
+        help="ASGI's start and stop messages: auto serves an app that does not know them, on does not, off sends none.")
+    root_path: str = _option(
+        "", "--root-path", group="Application", metavar="PATH", default_text="none",
+        help="The path below which the app lives, as in /shop; requests may have it or not, as the proxy before us "
+             "does it. It is scope['root_path'] and SCRIPT_NAME.")
+    server_header: bool = _option(
+        True, "--server-header", group="Responses", help="Send the field Server, unless the app does.")
+    date_header: bool = _option(
+        True, "--date-header", group="Responses", help="Send the field Date, unless the app does.")
+    header: tuple[str, ...] = _option(
+        (), "--header", group="Responses", metavar='"NAME: VALUE"', repeatable=True, separator="\n",
+        default_text="none",
+        help="A field for every response, the server's own answers too; repeatable. It comes in addition to one of the "
+             "same name from the app; only a Server takes the place of the server's, and the app's of both.")
     log_level: str = _option(
-        "info", "--log-level", group="Logging", choices=logs.LEVELS, help="What the server's own log shows.")
+        "info", "--log-level", group="Logging", choices=logs.LEVELS,
+        help="What the server's own log shows: lines of this level and above.")
+    config: str = _option(
+        "", "--config", "-c", group="Configuration", metavar="FILE", not_in_file=True, default_text="none",
+        help="A TOML file with options.")
+    env_file: str = _option(
+        "", "--env-file", group="Configuration", metavar="FILE", not_in_file=True, default_text="none",
+        help="A file of NAME=value lines, for variables that are not set already; the app gets them too.")
+    chdir: str = _option(
+        "", "--chdir", group="Configuration", metavar="DIR", default_text="the current directory",
+        help="Go to this directory first. --config and --env-file are looked for before that, all else after it.")
+    check_config: bool = _option(
+        False, "--check-config", group="Configuration", not_in_file=True,
+        help="Show what is in force and where each value comes from, and end. APP is not imported.")
 
     def __post_init__(self) -> None:
         _check_app(self.app)
-        if not self.bind:
-            raise _bad("--bind", "at least one address is needed")
+        self._check_ways_to_listen()
+        self._fill("bind", self.bind or self._composed_bind())
         for text in self.bind:
             try:
                 binds.parse(text)
@@ -151,14 +215,49 @@ class Config:
         for name, most in MOST.items():
             least = 0 if name in MAY_BE_ZERO else 1
             _check_count(OPTIONS[name].flags[0], getattr(self, name), most, least)
-        for name in ("keep_alive_s", "head_timeout_s", "body_timeout_s", "write_timeout_s"):
+        for name in ("keep_alive_s", "head_timeout_s", "body_timeout_s", "write_timeout_s", "queue_timeout_s"):
             _check_seconds(OPTIONS[name].flags[0], getattr(self, name))
         _check_seconds("--graceful-timeout", self.graceful_timeout_s)
-        for name in ("dispatch", "interface", "log_level"):
-            option = OPTIONS[name]
+        for name, option in OPTIONS.items():
             value = getattr(self, name)
-            if value not in option.choices:
-                raise _bad(option.flags[0], f"{value!r} is none of {', '.join(option.choices)}")
+            if option.choices and value not in option.choices:
+                known = ", ".join(option.choices)
+                raise _bad(option.main, f"{value!r} is none of {known}{meant(value, option.choices)}")
+        self._fill("root_path", self.root_path.rstrip("/"))
+        if not _ROOT_PATH.fullmatch(self.root_path):
+            raise _bad("--root-path", f"{self.root_path!r} is no path of the form /shop or /a/b")
+        try:
+            self.root_path.encode()
+        except UnicodeEncodeError:
+            raise _bad("--root-path", f"{self.root_path!r} is not UTF-8") from None
+        try:
+            fields.check(self.header)
+        except ValueError as error:
+            raise _bad("--header", str(error)) from None
+        if self.pid:
+            self._fill("pid", os.path.abspath(self.pid))
+
+    def _check_ways_to_listen(self) -> None:
+        names = [name for way in WAYS_TO_LISTEN for name in way]
+        used = [OPTIONS[name].main for name in names if getattr(self, name) not in ("", None, ())]
+        if len(used) > 1 and set(used) != {"--host", "--port"}:
+            raise _bad(used[0], f"cannot be given together with {used[-1]}: each says where to listen")
+
+    def _composed_bind(self) -> tuple[str, ...]:
+        """The one bind that --host and --port, --uds or --fd stand for."""
+        if self.uds:
+            return (f"unix:{self.uds}",)
+        if self.fd is not None:
+            _check_count("--fd", self.fd, 2**31 - 1, 0)
+            return (f"fd://{self.fd}",)
+        port = DEFAULT_PORT if self.port is None else self.port
+        _check_count("--port", port, 65535, 0)
+        bind = binds.tcp_text(self.host or DEFAULT_HOST, port)
+        try:
+            binds.parse(bind)
+        except ValueError as error:
+            raise _bad("--host", str(error)) from None
+        return (bind,)
 
     def _fill(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -173,9 +272,11 @@ OPTIONS: Final[dict[str, Option]] = {
     field.name: field.metadata["option"] for field in dataclasses.fields(Config) if "option" in field.metadata}
 
 
-def _check_app(app: str) -> None:
-    module, _, attribute = app.partition(":")
-    for name in (module, attribute):
+def _check_app(app: object) -> None:
+    if not isinstance(app, str):
+        return
+    module, colon, attribute = app.partition(":")
+    for name in (module, attribute) if colon else (module,):
         if not all(part.isidentifier() for part in name.split(".")):
             raise _bad("APP", f"{app!r} is not of the form module:attribute, as in myapp:app")
 
@@ -190,5 +291,5 @@ def _check_seconds(flag: str, seconds: float) -> None:
         raise _bad(flag, f"seconds, more than 0 and at most {limits.MAX_WAIT_S:g}, are needed, not {seconds:g}")
 
 
-def _bad(what: str, why: str) -> ServerError:
-    return ServerError(f"{what}: {why}", ExitCode.USAGE)
+def _bad(what: str, why: str) -> BadValue:
+    return BadValue(what, why)

@@ -1,4 +1,4 @@
-"""Exit codes, and the error that carries one: everything that ends the server with a message of its own."""
+"""Exit codes, and the errors that carry one: everything that ends the server with a message of its own."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ class ExitCode(IntEnum):
     """Exit status of the master, a contract with service managers."""
 
     OK = 0
-    USAGE = 2  # a bad option or value; click's own
-    APP = 3  # the application cannot be found, imported or started
+    USAGE = 2  # an unknown option, a missing argument; click's own
+    APP = 3  # the application cannot be imported or started
     BIND = 4  # an address cannot be listened on
     MANAGER_DIED = 5  # to be restarted by the service manager: the master must not fork again
     INTERNAL = 6
+    APP_MISSING = 7  # there is no such module, or nothing of that name in it
+    VALUE = 8  # an option's value cannot work
+    CONFIG = 9  # a configuration file cannot be read or understood
+    FILE = 10  # the pid file or a log file cannot be written
+    PLATFORM = 11  # not Linux
 
 
 class ServerError(Exception):
@@ -25,3 +30,16 @@ class ServerError(Exception):
     def __init__(self, message: str, exit_code: ExitCode) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class BadValue(ServerError):
+    """A value that cannot work (ExitCode.VALUE).
+
+    `what`: the option, as its main flag or APP; whoever knows that the value came from elsewhere says so in its
+    place. `why`: what is wrong with it.
+    """
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what}: {why}", ExitCode.VALUE)
+        self.what = what
+        self.why = why

@@ -64,12 +64,16 @@ class Listener:
             return  # somebody has removed it already
 
 
-def open_all(texts: tuple[str, ...]) -> list[Listener]:
-    """Listen on every bind. Raises ServerError (ExitCode.BIND) and leaves none open when one fails."""
+def open_all(texts: tuple[str, ...], backlog: int = limits.BACKLOG, reuse_port: bool = False) -> list[Listener]:
+    """Listen on every bind.
+
+    `backlog`: connections that may wait in the kernel; `reuse_port`: others may bind a TCP port too. Raises
+    ServerError (ExitCode.BIND) and leaves none open when one fails.
+    """
     opened: list[Listener] = []
     try:
         for text in texts:
-            opened.append(_open(text, parse(text)))
+            opened.append(_open(text, parse(text), backlog, reuse_port))
     except BaseException:
         for listener in opened:
             listener.close()
@@ -77,32 +81,34 @@ def open_all(texts: tuple[str, ...]) -> list[Listener]:
     return opened
 
 
-def _open(text: str, bind: Bind) -> Listener:
+def _open(text: str, bind: Bind, backlog: int, reuse_port: bool) -> Listener:
     try:
         match bind:
             case TcpBind():
-                return _open_tcp(bind)
+                return _open_tcp(bind, backlog, reuse_port)
             case UnixBind():
-                return _open_unix(bind)
+                return _open_unix(bind, backlog)
             case FdBind():
                 return _inherit(bind)
     except OSError as error:
         raise ServerError(f"Cannot listen on {text}: {error.strerror or error}", ExitCode.BIND) from None
 
 
-def _open_tcp(bind: TcpBind) -> Listener:
+def _open_tcp(bind: TcpBind, backlog: int, reuse_port: bool) -> Listener:
     found = socket.getaddrinfo(bind.host, bind.port, type=socket.SOCK_STREAM)
     # One bind is one socket. A name with addresses of both families ("localhost") means the IPv4 one.
     family, _, _, _, address = min(found, key=lambda one: one[0] != socket.AF_INET)
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by what is accepted
         if family == socket.AF_INET6:
             # [::] and 0.0.0.0 can be bound side by side, and clients never show as ::ffff:1.2.3.4.
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.bind(address)
-        listener.listen(limits.BACKLOG)
+        listener.listen(backlog)
         listener.setblocking(False)
         return Listener(listener, "tcp", _text_of(listener), inherited=False)
     except BaseException:
@@ -110,7 +116,7 @@ def _open_tcp(bind: TcpBind) -> Listener:
         raise
 
 
-def _open_unix(bind: UnixBind) -> Listener:
+def _open_unix(bind: UnixBind, backlog: int) -> Listener:
     _remove_stale(bind.path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -118,7 +124,7 @@ def _open_unix(bind: UnixBind) -> Listener:
         made = os.stat(bind.path, follow_symlinks=False)
         path = os.path.abspath(bind.path)
         try:
-            listener.listen(limits.BACKLOG)
+            listener.listen(backlog)
             listener.setblocking(False)
         except BaseException:
             os.unlink(bind.path)

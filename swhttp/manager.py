@@ -225,4 +225,5 @@ class Manager:
             slot=slot, generation=generation, memory=self._memory, app=config.app, factory=config.factory,
             app_dir=config.app_dir, interface=config.interface, threads=config.threads, channel=channel,
             binds=self._bind_texts, log_level=config.log_level, graceful_timeout_s=config.graceful_timeout_s,
-            tmp_dir=config.tmp_dir, response_spool_max_bytes=config.response_spool_max_bytes))
+            tmp_dir=config.tmp_dir, response_spool_max_bytes=config.response_spool_max_bytes,
+            root_path=config.root_path, lifespan=config.lifespan))

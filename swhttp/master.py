@@ -22,7 +22,7 @@ import signal
 import time
 from typing import Final
 
-from swhttp import __version__, hygiene, limits, listeners
+from swhttp import __version__, fields, hygiene, limits, listeners
 from swhttp.config import Config
 from swhttp.errors import ExitCode, ServerError
 from swhttp.ipc.geometry import Geometry
@@ -30,6 +30,7 @@ from swhttp.ipc.memory import SharedMemory
 from swhttp.logs import log
 from swhttp.manager import IGNORED, Manager
 from swhttp.messages import Channel
+from swhttp.pidfile import PidFile
 from swhttp.reactor.reactors import Reactors
 from swhttp.reactor.settings import ReactorSettings
 from swhttp.signals import SignalInbox
@@ -68,8 +69,12 @@ class Master:
         """Serve until told to stop; returns the exit status. Raises ServerError for what the operator can mend."""
         raise_fd_limit()
         blocked_before = hygiene.block_signals()  # one that comes before there is a handler waits for it
-        self._listeners = listeners.open_all(self._config.bind)
+        config = self._config
+        self._listeners = listeners.open_all(config.bind, config.backlog, config.reuse_port)
+        pid_file = PidFile(config.pid) if config.pid else None
         try:
+            if pid_file is not None:
+                pid_file.claim()
             self._start()
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before - set(SIGNALS))
             self._loop()
@@ -78,6 +83,8 @@ class Master:
         finally:
             for listener in self._listeners:
                 listener.close()
+            if pid_file is not None:
+                pid_file.release()
 
     # Start
 
@@ -114,10 +121,12 @@ class Master:
     def _start_reactors(self) -> Reactors:
         """Start the reactor threads. Signals are blocked here, so they are blocked there for good."""
         config = self._config
+        server_header, extra_fields = fields.lines(config.header, config.server_header)
         settings = ReactorSettings(
             dispatch=config.dispatch, threads=config.threads, keep_alive_s=config.keep_alive_s,
-            worker_concurrency=limits.WORKER_CONCURRENCY, queue_size=limits.QUEUE_SIZE,
-            queue_timeout_s=limits.QUEUE_TIMEOUT_S, server_header=b"swhttp",
+            worker_concurrency=config.worker_concurrency, queue_size=config.queue_size,
+            queue_timeout_s=config.queue_timeout_s, server_header=server_header,
+            date_header=config.date_header, extra_fields=extra_fields,
             head_timeout_s=config.head_timeout_s, body_timeout_s=config.body_timeout_s,
             write_timeout_s=config.write_timeout_s, max_line_bytes=config.limit_request_line,
             max_field_bytes=config.limit_request_field_size, max_fields=config.limit_request_fields,

@@ -351,8 +351,10 @@ class Supervisor:
             self._do(Step.PACE, worker, now_s)
             return
         if not self._ever_ready and not self.ending:
-            self._exit_code = ExitCode.APP
-            self._tell("failed", code=int(ExitCode.APP), text="The application did not boot")
+            missing = worker.status == ExitCode.APP_MISSING
+            self._exit_code = ExitCode.APP_MISSING if missing else ExitCode.APP
+            text = "The application is not there" if missing else "The application did not boot"
+            self._tell("failed", code=int(self._exit_code), text=text)
             self._end_all(now_s)
             return
         if worker.spawned_s >= self._failed_s:  # else it was forked before the failure that is counted already

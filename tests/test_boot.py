@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.support.fleet import Start
-from tests.support.server import EXIT_BOOT_FAILED, TESTS, Server
+from tests.support.server import EXIT_APP_MISSING, EXIT_BOOT_FAILED, TESTS, Server
 
 OPTIONS = ("--workers", "1", "--reactors", "1")
 
@@ -92,7 +92,7 @@ def test_an_app_that_cannot_be_imported_shows_its_traceback_and_none_of_ours(
 
 @pytest.mark.parametrize("app", ["no_such_module:app", "reference:no_such_app", "reference.nothing:app"])
 def test_an_app_that_is_not_there_is_said_without_a_traceback(server: Start, app: str) -> None:
-    log = fails(server(app, *OPTIONS, ready=False), EXIT_BOOT_FAILED)
+    log = fails(server(app, *OPTIONS, ready=False), EXIT_APP_MISSING)
     assert app.split(":")[0].split(".")[-1] in log or "no_such_app" in log
     assert "Traceback" not in log
 

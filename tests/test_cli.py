@@ -25,6 +25,15 @@ def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess
         timeout=60, check=False)
 
 
+def the_only_line(finished: subprocess.CompletedProcess[str], status: int) -> str:
+    """What a command that could not start has said, after checking that this is one line and nothing else."""
+    assert finished.returncode == status, finished.stderr
+    assert finished.stdout == ""
+    [line] = finished.stderr.splitlines()
+    assert line.startswith("Error: ")
+    return line
+
+
 def test_the_version_is_said() -> None:
     finished = run("--version")
     assert (finished.returncode, finished.stdout) == (0, f"swhttp {swhttp.__version__}\n")
@@ -38,38 +47,79 @@ def test_help_shows_every_option_under_its_heading() -> None:
     for option in OPTIONS.values():
         for flag in option.flags:
             assert flag in finished.stdout
+        for alias in option.aliases:
+            assert alias not in finished.stdout
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_help_and_version_load_nothing_compiled(argument: str) -> None:
+    script = (
+        "import sys\n"
+        f"sys.argv[1:] = [{argument!r}]\n"
+        "from swhttp.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        "    ours = [m for n, m in sys.modules.items() if n.startswith(('swhttp', 'httptools', 'uvloop'))]\n"
+        "    compiled = [m.__name__ for m in ours if not (m.__file__ or '').endswith('.py')]\n"
+        "    print('compiled:', compiled, file=sys.stderr)\n")
+    finished = subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True, capture_output=True,
+        timeout=60, check=False)
+    assert (finished.returncode, finished.stderr) == (0, "compiled: []\n")
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "Missing argument 'APP'"),
-        (["myapp"], "'myapp' is not of the form module:attribute"),
-        (["myapp:app", "--bind", "8000"], "'8000' is none of host:port"),
-        (["myapp:app", "--bind", "localhost:99999"], "'99999'"),
-        (["myapp:app", "--workers", "0"], "'--workers'"),
-        (["myapp:app", "--workers", "many"], "'many' is not a valid integer"),
-        (["myapp:app", "--workers", str(limits.MAX_WORKERS + 1)], f"from 1 to {limits.MAX_WORKERS}"),
-        (["myapp:app", "--threads", "0"], "'--threads'"),
-        (["myapp:app", "--reactors", "-1"], "'--reactors'"),
-        (["myapp:app", "--keep-alive", "nan"], "--keep-alive"),
-        (["myapp:app", "--graceful-timeout", "0"], "--graceful-timeout"),
-        (["myapp:app", "--dispatch", "best"], "'best' is not one of"),
-        (["myapp:app", "--interface", "cgi"], "'cgi' is not one of"),
-        (["myapp:app", "--log-level", "loud"], "'loud' is not one of"),
-        (["myapp:app", "--app-dir", "/no/such/directory"], "'/no/such/directory' is not a directory"),
-        (["myapp:app", "--no-such-option"], "--no-such-option"),
+        ([], "no application: name it as in swhttp myapp:app"),
+        (["myapp:app", "--no-such-option"], "--no-such-option: there is no such option"),
+        (["myapp:app", "--wrokers", "2"], "--wrokers: there is no such option; did you mean --workers?"),
+        (["myapp:app", "--wrokers=2"], "did you mean --workers?"),
+        (["myapp:app", "--log_level", "info"], "did you mean --log-level?"),
+        (["myapp:app", "--timeout-keepalive", "2"], "did you mean --timeout-keep-alive?"),
+        (["myapp:app", "--no-server-heder"], "did you mean --no-server-header?"),
+        (["myapp:app", "-k", "uvicorn.workers.UvicornWorker"], "-k: there are no worker classes"),
+        (["myapp:app", "-kgevent"], "-k: there are no worker classes"),
+        (["myapp:app", "--worker-class=gevent"], "--interface says which"),
+        (["myapp:app", "--reload"], "--reload: there is no reload in this version"),
+        (["myapp:app", "--preload"], "--preload: the app is imported in each worker"),
+        (["myapp:app", "--loop", "uvloop"], "--loop: "),
+        (["myapp:app", "--http", "httptools"], "--http: "),
+        (["myapp:app", "--workers"], "--workers"),
         (["myapp:app", "another:app"], "another:app"),
     ],
 )
-def test_bad_usage_is_said_in_one_line_and_is_exit_code_2(arguments: list[str], said: str) -> None:
-    finished = run(*arguments)
-    assert finished.returncode == 2
-    errors = [line for line in finished.stderr.splitlines() if line.startswith("Error: ")]
-    assert len(errors) == 1
-    assert said in errors[0]
-    assert "Traceback" not in finished.stderr
-    assert finished.stdout == ""
+def test_what_is_not_understood_is_said_in_one_line_and_is_exit_code_2(arguments: list[str], said: str) -> None:
+    assert said in the_only_line(run(*arguments), 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["my-app"], "APP: 'my-app' is not of the form module:attribute"),
+        (["myapp:app", "--bind", "8000"], "--bind: '8000' is none of host:port"),
+        (["myapp:app", "--bind", "localhost:99999"], "'99999'"),
+        (["myapp:app", "--bind", "localhost:1", "--port", "2"], "--bind: cannot be given together with --port"),
+        (["myapp:app", "--workers", "0"], "--workers: a number of 1 or more is needed, not 0"),
+        (["myapp:app", "--workers", "many"], "--workers: a whole number is needed, not 'many'"),
+        (["myapp:app", "-w", "1.5"], "--workers: a whole number is needed, not '1.5'"),
+        (["myapp:app", "--workers", str(limits.MAX_WORKERS + 1)], f"from 1 to {limits.MAX_WORKERS}"),
+        (["myapp:app", "--threads", "0"], "--threads: "),
+        (["myapp:app", "--reactors", "-1"], "--reactors: "),
+        (["myapp:app", "--keep-alive", "nan"], "--keep-alive: "),
+        (["myapp:app", "--timeout-keep-alive", "soon"], "--keep-alive: a number is needed, not 'soon'"),
+        (["myapp:app", "--graceful-timeout", "0"], "--graceful-timeout: "),
+        (["myapp:app", "--dispatch", "best"], "--dispatch: 'best' is none of least, round-robin"),
+        (["myapp:app", "--dispatch", "roundrobin"], "did you mean 'round-robin'?"),
+        (["myapp:app", "--interface", "asgi3"], "did you mean 'asgi'?"),
+        (["myapp:app", "--log-level", "loud"], "--log-level: 'loud' is none of "),
+        (["myapp:app", "--app-dir", "/no/such/directory"], "'/no/such/directory' is not a directory"),
+        (["myapp:app", "--chdir", "/no/such/directory"], "--chdir: '/no/such/directory': No such file or directory"),
+    ],
+)
+def test_a_value_that_cannot_work_is_said_in_one_line_and_is_exit_code_8(arguments: list[str], said: str) -> None:
+    assert said in the_only_line(run(*arguments), 8)
 
 
 def test_an_address_that_cannot_be_bound_is_exit_code_4() -> None:
@@ -79,9 +129,9 @@ def test_an_address_that_cannot_be_bound_is_exit_code_4() -> None:
     assert "Traceback" not in finished.stderr
 
 
-def test_an_app_that_is_not_there_is_exit_code_3(tmp_path: Path) -> None:
+def test_an_app_that_is_not_there_is_exit_code_7(tmp_path: Path) -> None:
     finished = run("no_such_module_at_all:app", "--bind", "127.0.0.1:0", "--workers", "2", cwd=tmp_path)
-    assert finished.returncode == 3, finished.stderr
+    assert finished.returncode == 7, finished.stderr
     assert "no_such_module_at_all" in finished.stderr
     assert "Listening at" not in finished.stderr
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from swhttp import binds, cpus, limits, listeners
+from swhttp import binds, cpus, fields, limits, listeners
 from swhttp.binds import FdBind, TcpBind, UnixBind
 from swhttp.config import Config
 from swhttp.errors import ExitCode, ServerError
@@ -35,13 +35,29 @@ def test_eight_workers_have_one_reactor(workers: int, reactors: int) -> None:
 @pytest.mark.parametrize(
     ("values", "named"),
     [
-        ({"app": "myapp"}, "APP"),
         ({"app": "my-app:app"}, "APP"),
         ({"app": "myapp:"}, "APP"),
         ({"app": ":app"}, "APP"),
         ({"app": "myapp:app:more"}, "APP"),
         ({"app": "myapp:make()"}, "APP"),
-        ({"bind": ()}, "--bind"),
+        ({"bind": ("127.0.0.1:1",), "port": 2}, "--bind"),
+        ({"host": "127.0.0.1", "uds": "/run/s"}, "--host"),
+        ({"uds": "/run/s", "fd": 3}, "--uds"),
+        ({"host": "[::1]"}, "--host"),
+        ({"port": 65536}, "--port"),
+        ({"port": -1}, "--port"),
+        ({"fd": -1}, "--fd"),
+        ({"backlog": 0}, "--backlog"),
+        ({"backlog": limits.MOST_BACKLOG + 1}, "--backlog"),
+        ({"worker_concurrency": 0}, "--worker-concurrency"),
+        ({"queue_size": -1}, "--queue-size"),
+        ({"queue_timeout_s": 0.0}, "--queue-timeout"),
+        ({"lifespan": "maybe"}, "--lifespan"),
+        ({"root_path": "shop"}, "--root-path"),
+        ({"root_path": "/a//b"}, "--root-path"),
+        ({"root_path": "/a?b"}, "--root-path"),
+        ({"root_path": "/a\r\nb"}, "--root-path"),
+        ({"root_path": "/\udc80"}, "--root-path"),
         ({"bind": ("127.0.0.1",)}, "--bind"),
         ({"bind": ("fd://3", "fd://3")}, "--bind"),
         ({"app_dir": "/no/such/directory"}, "--app-dir"),
@@ -62,13 +78,78 @@ def test_eight_workers_have_one_reactor(workers: int, reactors: int) -> None:
 def test_a_value_that_cannot_work_is_refused_by_its_name(values: dict[str, Any], named: str) -> None:
     with pytest.raises(ServerError) as failure:
         Config(**{"app": "myapp:app", **values})
-    assert failure.value.exit_code is ExitCode.USAGE
+    assert failure.value.exit_code is ExitCode.VALUE
     assert str(failure.value).startswith(f"{named}: ")
 
 
-@pytest.mark.parametrize("app", ["a:b", "package.module:app", "module:namespace.app", "módulo:app"])
+@pytest.mark.parametrize(
+    "app", ["a:b", "module", "package.module", "package.module:app", "module:namespace.app", "módulo:app"])
 def test_apps(app: str) -> None:
     assert Config(app).app == app
+
+
+@pytest.mark.parametrize(
+    ("values", "bind"),
+    [
+        ({"port": 80}, "127.0.0.1:80"),
+        ({"port": 0}, "127.0.0.1:0"),
+        ({"host": "0.0.0.0"}, "0.0.0.0:8000"),
+        ({"host": "::1", "port": 80}, "[::1]:80"),
+        ({"uds": "/run/s"}, "unix:/run/s"),
+        ({"fd": 0}, "fd://0"),
+    ],
+)
+def test_ways_to_say_where_to_listen(values: dict[str, Any], bind: str) -> None:
+    assert Config("a:b", **values).bind == (bind,)
+
+
+@pytest.mark.parametrize("path", ["", "/"])
+def test_a_root_path_of_nothing_is_none(path: str) -> None:
+    assert Config("a:b", root_path=path).root_path == ""
+
+
+# Default response fields
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "X-A", "", ": b", "X A: b", "X-A : b", " X-A: b", "X-A: b\r\nX-B: c", "X-A: b\nc", "X-A: \0", "X-A: \x7f",
+        "X-Ä: b", "X-A: \u20ac", "Content-Length: 5", "transfer-encoding: chunked", "Connection: close",
+        "Keep-Alive: 5", "Upgrade: h2c", "Trailer: X", "TE: trailers", "Proxy-Connection: close", "Date: now",
+    ],
+)
+def test_what_cannot_be_a_field_of_every_response_is_refused(text: str) -> None:
+    with pytest.raises(ServerError, match=r"^--header: ") as failure:
+        Config("a:b", header=(text,))
+    assert failure.value.exit_code is ExitCode.VALUE
+
+
+def test_fields_of_every_response_have_a_bound() -> None:
+    Config("a:b", header=("X-A: " + "b" * 3900,))
+    with pytest.raises(ServerError, match=f"more than {limits.MAX_DEFAULT_FIELDS_BYTES} bytes"):
+        Config("a:b", header=tuple("X-A: " + "b" * 1000 for _ in range(5)))
+
+
+def test_there_can_be_one_server_field_only() -> None:
+    with pytest.raises(ServerError, match="one Server only"):
+        Config("a:b", header=("Server: a", "server: b"))
+
+
+@pytest.mark.parametrize(
+    ("texts", "name_server", "server", "others"),
+    [
+        ((), True, b"swhttp", b""),
+        ((), False, b"", b""),
+        (("X-A:  b \t",), True, b"swhttp", b"X-A: b\r\n"),
+        (("X-A:",), True, b"swhttp", b"X-A: \r\n"),
+        (("X-A: \xe4", "X-A: 2"), False, b"", b"X-A: \xe4\r\nX-A: 2\r\n"),
+        (("SERVER: mine", "X-A: b"), False, b"mine", b"X-A: b\r\n"),
+    ],
+)
+def test_fields_of_every_response(texts: tuple[str, ...], name_server: bool, server: bytes, others: bytes) -> None:
+    fields.check(texts)
+    assert fields.lines(texts, name_server) == (server, others)
 
 
 # CPUs

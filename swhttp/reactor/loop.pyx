@@ -66,6 +66,7 @@ cdef int64_t SECOND_NS = 1000000000
 
 cdef enum:
     DATA_WAKE = 1  # epoll's user data of our eventfd, below the first listener's
+    DATE_LINE_BYTES = 37  # "date: Sun, 06 Nov 1994 08:49:37 GMT" and its CRLF (RFC 9110 §5.6.7)
 
 
 cdef int64_t _sooner(int64_t wait_ns, int64_t other_ns) noexcept nogil:
@@ -86,7 +87,7 @@ cdef class Reactor:
         sw_blocks_destroy(&s.blocks)
         for memory in (<size_t>s.conns, <size_t>s.free_rows, <size_t>s.in_flight, <size_t>s.free_entries,
                        <size_t>s.links, <size_t>s.scratch, <size_t>s.slab, <size_t>s.through, <size_t>s.events,
-                       <size_t>s.listener_fds, <size_t>s.pieces):
+                       <size_t>s.listener_fds, <size_t>s.pieces, <size_t>s.fields_tail):
             PyMem_RawFree(<void *><size_t>memory)
 
     cdef void *_zeroed(self, size_t count, size_t size) except NULL:
@@ -159,12 +160,17 @@ cdef class Reactor:
         s.wheel_done = <int64_t>(s.now_ns // WHEEL_TICK_NS)
         s.wheel_next = s.wheel_done + 1
         # The Server line stands behind the Date line, whose length never changes.
-        response_clock(s)
         name = b"server: " + settings.server_header + b"\r\n" if settings.server_header else b""
-        if s.date_len + len(name) > <int>sizeof(s.fields_tail):
-            raise ValueError("server_header is too long")
-        memcpy(s.fields_tail + s.date_len, <const char *>name, len(name))
-        s.fields_tail_len = s.date_len + <int>len(name)
+        name = b"\0" * (DATE_LINE_BYTES if settings.date_header else 0) + name
+        s.date_len = DATE_LINE_BYTES if settings.date_header else 0
+        s.extra_at = <int>len(name)
+        name += settings.extra_fields
+        if len(name) > limits.MAX_DEFAULT_FIELDS_BYTES:
+            raise ValueError("server_header and extra_fields are too long")
+        s.fields_tail = <char *>self._zeroed(1, len(name) + 1)
+        s.fields_tail_len = <int>len(name)
+        memcpy(s.fields_tail, <const char *>name, len(name))
+        response_clock(s)
         s.epoll = epoll_create1(EPOLL_CLOEXEC)
         if s.epoll < 0:
             raise OSError(errno, "epoll_create1")

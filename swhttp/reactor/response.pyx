@@ -42,6 +42,7 @@ cdef int WARNING = 30
 cdef uint64_t MAX_FILE_BYTES = 1 << 62
 cdef enum:
     SMALL_BODY_BYTES = 2048  # goes into the scratch behind its head, which must leave that much room
+    FIELDS_BYTES = 4608      # at most of what _fields adds: limits.MAX_DEFAULT_FIELDS_BYTES, and 512 of our own
     # A file as short as this shares its first packet with the head. A longer one follows the head's own: the client
     # reads while we send, and more of the transmission is done when its acknowledgements come, not in our sendfile.
     # 10 MiB over loopback took a third less CPU here with BBR (and more of the client's), as much with CUBIC.
@@ -71,8 +72,9 @@ cdef void response_clock(State *s) noexcept nogil:
     cdef char text[64]
     if now_s != s.date_s:
         s.date_s = now_s
-        s.date_len = sw_http_date(now_s, text)
-        memcpy(s.fields_tail, text, s.date_len)
+        if s.date_len > 0:
+            sw_http_date(now_s, text)
+            memcpy(s.fields_tail, text, s.date_len)
 
 
 cdef inline unsigned char *_text(unsigned char *p, const char *text, size_t length) noexcept nogil:
@@ -88,7 +90,9 @@ cdef unsigned char *_fields(State *s, Conn *c, unsigned char *p, int flags) noex
         if not flags & SW_FRAME_HAS_DATE:
             p = _text(p, s.fields_tail, s.date_len)
         if not flags & SW_FRAME_HAS_SERVER:
-            p = _text(p, s.fields_tail + s.date_len, s.fields_tail_len - s.date_len)
+            p = _text(p, s.fields_tail + s.date_len, s.extra_at - s.date_len)
+        if s.fields_tail_len > s.extra_at:
+            p = _text(p, s.fields_tail + s.extra_at, s.fields_tail_len - s.extra_at)
     if not c.flags & CONN_KEEP_ALIVE:
         p = _text(p, b"connection: close\r\n", 19)
     elif c.flags & CONN_HTTP10:
@@ -233,7 +237,7 @@ cdef bint response_frame(State *s, Conn *c, SlotLink *link, const sw_frame *fram
         # An app that fails before its head while the client is gone has nothing to say but ABORT.
         if c.flags & CONN_HEAD_SENT or not frame.flags & SW_FRAME_ABORT or frame.type != RESPONSE_SMALL or body_len:
             return False
-    if frame.flags & SW_FRAME_HEAD and frame.head_len + SMALL_BODY_BYTES + 512 > SCRATCH_BYTES:
+    if frame.flags & SW_FRAME_HEAD and frame.head_len + SMALL_BODY_BYTES + FIELDS_BYTES > SCRATCH_BYTES:
         return False
     body = payload + frame.head_len
     if frame.type == RESPONSE_SHM:

@@ -14,7 +14,8 @@ DISPATCH_MODES = ("least", "round-robin", "fixed", "ip", "idle")
 @dataclass(frozen=True)
 class ReactorSettings:
     """`threads`: of each WSGI worker; `keep_alive_s`: how long an idle connection stays open after a response;
-    `max_body_bytes`: 0 for no limit; `inline_body_bytes`: what an ASGI app gets whole."""
+    `max_body_bytes`: 0 for no limit; `inline_body_bytes`: what an ASGI app gets whole; `server_header`: empty for no
+    Server field; `extra_fields`: whole field lines, for every response."""
 
     dispatch: str = "least"
     threads: int = 1
@@ -23,6 +24,8 @@ class ReactorSettings:
     queue_size: int = limits.QUEUE_SIZE
     queue_timeout_s: float = limits.QUEUE_TIMEOUT_S
     server_header: bytes = b"swhttp"
+    date_header: bool = True
+    extra_fields: bytes = b""
     head_timeout_s: float = limits.HEAD_TIMEOUT_S
     body_timeout_s: float = limits.BODY_TIMEOUT_S
     write_timeout_s: float = limits.WRITE_TIMEOUT_S

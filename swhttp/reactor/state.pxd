@@ -338,9 +338,9 @@ cdef struct State:
     int64_t wheel_done       # every tick up to here has been looked at
     int64_t wheel_next       # no connection hangs before this tick
     # Output.
-    char fields_tail[128]    # Date and Server lines
-    int date_len
-    int server_at
+    char *fields_tail        # Date and Server lines, then those of --header
+    int date_len             # 0: no Date line
+    int extra_at             # where those of --header begin
     int fields_tail_len
     int64_t date_s
     unsigned char *scratch

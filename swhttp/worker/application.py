@@ -15,7 +15,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from swhttp.options import meant
+
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+USUAL_NAMES = ("application", "app")
+"""What an application is called, in this order, when only its module is named."""
 _MACHINERY = (_OURS, "<frozen importlib", os.path.dirname(importlib.__file__) + os.sep)
 
 
@@ -23,11 +27,16 @@ class BootFailure(Exception):
     """The application cannot be served: one readable message."""
 
 
+class AppMissing(BootFailure):
+    """There is no such module, or nothing of that name in it."""
+
+
 def load(app: Any, *, factory: bool, app_dir: str | None) -> Any:
     """The application that `app` names (or is).
 
-    app: `module:attr`, `module:attr.attr`, or an object; factory: call it to get the application; app_dir: where
-    modules are looked for first, None for the current directory. Raises BootFailure, and whatever the import raises.
+    app: `module` (its `application` or `app`), `module:attr`, `module:attr.attr`, or an object; factory: call it to
+    get the application; app_dir: where modules are looked for first, None for the current directory. Raises
+    BootFailure, and whatever the import raises.
     """
     directory = os.path.abspath(app_dir or os.getcwd())
     if directory not in sys.path:
@@ -43,22 +52,31 @@ def load(app: Any, *, factory: bool, app_dir: str | None) -> Any:
 
 
 def _find(name: str) -> Any:
-    module_name, colon, path = name.partition(":")
-    if not (module_name and colon and path):
-        raise BootFailure(f"{name!r} does not name an application: write module:attribute")
+    module_name, _, path = name.partition(":")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise BootFailure(f"there is no module {error.name!r} (looked for {name!r})") from None
+            raise AppMissing(f"there is no module {error.name!r} (looked for {name!r})") from None
         raise
+    if not path:
+        for usual in USUAL_NAMES:
+            if hasattr(module, usual):
+                return getattr(module, usual)
+        raise AppMissing(f"module {module_name!r} has neither {' nor '.join(map(repr, USUAL_NAMES))}: "
+                         f"write {module_name}:attribute")
     found: Any = module
     for attribute in path.split("."):
         try:
             found = getattr(found, attribute)
         except AttributeError:
-            raise BootFailure(f"module {module_name!r} has no {path!r}") from None
+            raise AppMissing(f"module {module_name!r} has no {path!r}{_like(path, found)}") from None
     return found
+
+
+def _like(path: str, found: Any) -> str:
+    """A hint, when the name is nearly right."""
+    return meant(path.rpartition(".")[2], (name for name in dir(found) if not name.startswith("_")))
 
 
 def interface_of(app: Callable[..., Any]) -> str:

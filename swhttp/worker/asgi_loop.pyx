@@ -126,7 +126,7 @@ async def _serve(context, app, loop, ready, stopping):
     lifespan = Lifespan(app, context.lifespan)
     await lifespan.startup()
     channel = Channel(context.memory, context.slot)
-    adapter = AsgiAdapter(channel, app, loop, lifespan.state, context.binds, channel.reactors)
+    adapter = AsgiAdapter(channel, app, loop, lifespan.state, context.binds, channel.reactors, context.root_path)
     worker = AsgiLoop(channel, adapter, loop)
     loop.add_signal_handler(signal.SIGTERM, stopping)
     loop.add_reader(context.channel.fileno(), _manager_is_gone, context.channel)

@@ -39,5 +39,7 @@ class WorkerContext:
     """Where response bodies go that a slow client makes wait."""
     response_spool_max_bytes: int = limits.RESPONSE_SPOOL_MAX_BYTES
     """WSGI: how much of one response may be in a file, ahead of its client."""
+    root_path: str = ""
+    """Below which the app lives, as in "/shop"; empty: at the root."""
     lifespan: str = "auto"
     """auto: an app that raises before its first receive() has none; on: it must have one; off: it is not asked."""

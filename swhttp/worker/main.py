@@ -1,7 +1,8 @@
 """A worker process, from the fork to its exit status: import the app, choose the loop, serve, leave.
 
 It owns the order of these steps. The manager calls `run` in the child, after hygiene. Exit statuses: 0 drained,
-ExitCode.APP the app could not be loaded or started (said on stderr); everything else is a crash.
+ExitCode.APP the app could not be loaded or started, ExitCode.APP_MISSING it is not there (said on stderr); everything
+else is a crash.
 """
 
 from __future__ import annotations
@@ -54,4 +55,4 @@ def run(context: WorkerContext) -> int:
 
 def _failed(error: BaseException) -> int:
     application.print_failure(error)
-    return ExitCode.APP
+    return ExitCode.APP_MISSING if isinstance(error, application.AppMissing) else ExitCode.APP

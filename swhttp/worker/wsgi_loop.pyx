@@ -303,7 +303,7 @@ def serve(context, app, ready, stopping):
     cdef WsgiLoop worker = WsgiLoop(context.memory, context.slot, context.channel.fileno(), context.threads)
     signal.signal(signal.SIGTERM, lambda number, frame: stopping())
     worker.adapter = WsgiAdapter(worker, app, context.binds, context.threads > 1, f"swhttp/{swhttp.__version__}",
-                                 context.tmp_dir, context.response_spool_max_bytes)
+                                 context.tmp_dir, context.response_spool_max_bytes, context.root_path)
     threads = [threading.Thread(target=_work_unsignalled, args=(worker,), name=f"swhttp-{number}")
                for number in range(1, context.threads)]
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())

@@ -214,6 +214,7 @@ async def _http(
         "client": scope["client"],
         "server": scope["server"],
         "scheme": scope["scheme"],
+        "root_path": scope["root_path"],
     }
     answer = json.dumps(report).encode()
     fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]

@@ -40,6 +40,7 @@ ORPHAN_TIMEOUT_S = 5.0
 EXIT_BOOT_FAILED = 3
 EXIT_CANNOT_BIND = 4
 EXIT_MANAGER_DIED = 5
+EXIT_APP_MISSING = 7
 LISTENING = r"\[INFO\] Listening at: (\S+) \((\d+)\)"
 TCP_ADDRESS = re.compile(r"https?://(\[[0-9a-fA-F:]+\]|[^:/]+):(\d+)")
 

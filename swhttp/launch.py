@@ -1,0 +1,106 @@
+"""From what was given to a server that has ended, or to one readable message: what the command and `swhttp.run` share.
+
+Every failure of ours becomes a message on stderr and an exit code here, never a traceback. It knows nothing of how
+the master works.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import NoReturn
+
+from swhttp import logs
+from swhttp.config import OPTIONS, WAYS_TO_LISTEN, Config
+from swhttp.errors import ExitCode, ServerError
+from swhttp.sources import Layer, Loaded, keywords, load
+
+
+def check_platform() -> None:
+    """End the process where it cannot work."""
+    if not sys.platform.startswith("linux"):
+        fail("swhttp runs on Linux only: it needs memfd, eventfd, epoll and pidfd", ExitCode.PLATFORM)
+
+
+def fail(message: str, exit_code: int) -> NoReturn:
+    """Say why there is no server, and end the process."""
+    print(f"Error: {message}", file=sys.stderr)
+    sys.exit(exit_code)
+
+
+def serve(what_was_given: Callable[[], Layer]) -> NoReturn:
+    """Serve until the server is told to stop; ends the process. `what_was_given`: the layer above all others; it may
+    raise ServerError."""
+    try:
+        loaded = load(what_was_given())
+    except ServerError as error:
+        fail(str(error), error.exit_code)
+    if loaded.config.check_config:
+        print(in_force(loaded))
+        sys.exit(ExitCode.OK)
+    logs.configure(loaded.config.log_level)
+    for note in loaded.notes:
+        logs.log.warning("%s", note)
+    if not isinstance(loaded.config.app, str):
+        logs.log.info("The app is an object: workers are forked with it, and none can import it afresh")
+    sys.exit(_run(loaded.config))
+
+
+def _run(config: Config) -> int:
+    try:
+        # Imported here so that a bad option, --help and --version do not wait for the compiled modules.
+        from swhttp.master import Master
+
+        return Master(config).run()
+    except ServerError as error:
+        logs.log.error("%s", error)
+        return error.exit_code
+    except Exception:
+        logs.log.critical("Internal error", exc_info=True)
+        sys.stderr.flush()
+        os._exit(ExitCode.INTERNAL)  # threads may still run; the kernel ends them, and the manager with us
+
+
+def in_force(loaded: Loaded) -> str:
+    """One line for each option: its key, its value, where that comes from."""
+    rows = [("app", shown(loaded.config.app), _source(loaded, "app"))]
+    for name, option in OPTIONS.items():
+        if name != "check_config":
+            rows.append((option.key, shown(getattr(loaded.config, name)), _source(loaded, name)))
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    return "\n".join(f"{key:{widths[0]}}  {value:{widths[1]}}  {source}" for key, value, source in rows)
+
+
+def _source(loaded: Loaded, name: str) -> str:
+    if name in loaded.given:
+        return loaded.given[name].source
+    if name == "bind":  # composed of another way to say it
+        said = [other for way in WAYS_TO_LISTEN for other in way if other in loaded.given]
+        if said:
+            return f"{loaded.given[said[0]].source} ({', '.join(OPTIONS[other].key for other in said)})"
+    return "default"
+
+
+def shown(value: object) -> str:
+    """A value, as people write it."""
+    if value is None or value == () or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def run(app: object, options: dict[str, object]) -> NoReturn:
+    """`swhttp.run`, which see."""
+    check_platform()
+    if threading.current_thread() is not threading.main_thread():
+        fail("run(): to be called in the main thread, which gets the signals", ExitCode.USAGE)
+    if threading.active_count() > 1:
+        others = ", ".join(thread.name for thread in threading.enumerate() if thread is not threading.main_thread())
+        fail(f"run(): workers cannot be forked from a process with other threads: {others}", ExitCode.USAGE)
+    serve(functools.partial(keywords, {"app": app, **options}))

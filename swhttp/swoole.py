@@ -1,0 +1,87 @@
+"""Swoole's names for settings, so that a configuration of it can be carried over: what each is called here.
+
+Only names whose meaning is the same are taken (https://wiki.swoole.com, Server configuration); others that are well
+known get advice instead of a setting that would do something else. They are understood in files only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from swhttp.errors import BadValue
+
+
+@dataclass(frozen=True)
+class Setting:
+    """`option`: the field of Config; `values`: what its numbers mean, if they are a list; `no_value`: why some others
+    have no counterpart."""
+
+    option: str
+    values: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    no_value: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def ours(self, what: str, value: object) -> object:
+        """The value as the option takes it. `what`: where it stands. Raises BadValue."""
+        if not self.values or isinstance(value, str):
+            return value
+        if isinstance(value, int) and not isinstance(value, bool) and value in self.values:
+            return self.values[value]
+        why = self.no_value.get(value) if isinstance(value, int) else None
+        raise BadValue(what, why or f"{value!r} is none of {', '.join(map(str, self.values))}")
+
+
+SETTINGS: Final[Mapping[str, Setting]] = {
+    "worker_num": Setting("workers"),
+    "reactor_num": Setting("reactors"),
+    "max_wait_time": Setting("graceful_timeout_s"),
+    "worker_max_concurrency": Setting("worker_concurrency"),
+    "dispatch_mode": Setting(
+        "dispatch", {1: "round-robin", 2: "fixed", 3: "idle", 4: "ip", 9: "least", 10: "least"},
+        {5: "5, by user id, has no counterpart: use 2 (fixed) or 4 (ip)",
+         7: "7, workers that accept by themselves, has no counterpart: connections are the master's; use 3 (idle)",
+         8: "8, by connections, has no counterpart: use 9 (least), by requests"}),
+    "backlog": Setting("backlog"),
+    "enable_reuse_port": Setting("reuse_port"),
+    "pid_file": Setting("pid"),
+    "log_level": Setting(
+        "log_level", {0: "debug", 2: "info", 4: "warning", 5: "error"},
+        {1: "1, trace, has no counterpart: use 0 (debug)", 3: "3, notice, has no counterpart: use 2 (info)",
+         6: "6, no log at all, has no counterpart: use 'critical'"}),
+    "package_max_length": Setting("limit_request_body"),
+    "upload_tmp_dir": Setting("tmp_dir"),
+}
+"""Swoole's name to what it is here."""
+
+_APPS = "this is the app's business"
+_ALWAYS = "it is always so; leave it out"
+_NOT_NOW = "not in this version"
+ADVICE: Final[Mapping[str, str]] = {
+    "task_worker_num": "there are no task workers in this version",
+    "max_request": "workers are not recycled in this version",
+    "max_conn": "the number of connections has a fixed bound",
+    "max_connection": "the number of connections has a fixed bound",
+    "max_concurrency": "say worker-concurrency, for each worker, and queue-size",
+    "daemonize": "it stays in the foreground; a service manager such as systemd keeps it running",
+    "user": _NOT_NOW + "; start it as that user",
+    "group": _NOT_NOW + "; start it with that group",
+    "chroot": _NOT_NOW,
+    "heartbeat_idle_time": "say keep-alive for connections between requests",
+    "heartbeat_check_interval": "deadlines need no interval; say keep-alive for connections between requests",
+    "http_compression": _NOT_NOW + "; let the app or a proxy compress",
+    "http_compression_level": _NOT_NOW + "; let the app or a proxy compress",
+    "http_parse_post": _APPS, "http_parse_cookie": _APPS, "http_parse_files": _APPS,
+    "document_root": _NOT_NOW + "; let the app or a proxy serve files",
+    "enable_static_handler": _NOT_NOW + "; let the app or a proxy serve files",
+    "static_handler_locations": _NOT_NOW + "; let the app or a proxy serve files",
+    "open_http_protocol": _ALWAYS, "open_tcp_nodelay": _ALWAYS, "enable_coroutine": _ALWAYS, "reload_async": _ALWAYS,
+    "open_http2_protocol": _NOT_NOW, "open_websocket_protocol": _NOT_NOW, "tcp_fastopen": _NOT_NOW,
+    "open_cpu_affinity": _NOT_NOW, "ssl_cert_file": _NOT_NOW + "; let a proxy do TLS",
+    "ssl_key_file": _NOT_NOW + "; let a proxy do TLS",
+    "buffer_output_size": "large responses need no buffer; see response-spool-max",
+    "socket_buffer_size": "large responses need no buffer; see response-spool-max",
+    "upload_max_filesize": "say limit-request-body",
+}
+"""Well-known names of Swoole that are no options here: what to do instead."""
