@@ -17,9 +17,9 @@ from swhttp.config import OPTIONS
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
     """`python -m swhttp ARGUMENTS`, to its end."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "100"} | variables
     return subprocess.run(
         [sys.executable, "-m", "swhttp", *arguments], cwd=cwd, env=environment, text=True, capture_output=True,
         timeout=60, check=False)
@@ -120,6 +120,46 @@ def test_what_is_not_understood_is_said_in_one_line_and_is_exit_code_2(arguments
 )
 def test_a_value_that_cannot_work_is_said_in_one_line_and_is_exit_code_8(arguments: list[str], said: str) -> None:
     assert said in the_only_line(run(*arguments), 8)
+
+
+def test_check_config_shows_each_option_with_where_it_comes_from_and_imports_nothing(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("raise ZeroDivisionError\n")
+    (tmp_path / "s.toml").write_text('threads = 3\nbind = ["127.0.0.1:0", "unix:s"]\nfactory = true\n')
+    (tmp_path / "pyproject.toml").write_text("[tool.swhttp]\nthreads = 4\nkeep-alive = 2.5\n")
+    finished = run(
+        "broken:app", "--check-config", "-c", "s.toml", "--workers", "5", "--no-date-header", cwd=tmp_path,
+        SWHTTP_QUEUE_SIZE="9", SWHTTP_WORKERS="6")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    lines = finished.stdout.splitlines()
+    rows = {line.split()[0]: re.split(r" {2,}", line)[1:] for line in lines}
+    assert list(rows) == ["app", *(option.key for name, option in OPTIONS.items() if name != "check_config")]
+    assert {key: rows[key] for key in ("app", "workers", "threads", "keep-alive", "queue-size", "bind", "factory")} == {
+        "app": ["broken:app", "command line"], "workers": ["5", "command line"], "threads": ["3", "s.toml"],
+        "keep-alive": ["2.5", "pyproject.toml"], "queue-size": ["9", "variable SWHTTP_QUEUE_SIZE"],
+        "bind": ["127.0.0.1:0, unix:s", "s.toml"], "factory": ["true", "s.toml"]}
+    assert rows["date-header"] == ["false", "command line"]
+    assert rows["reactors"] == ["1", "default"]
+    assert rows["uds"] == ["-", "default"]
+    assert len({line.index(rows[line.split()[0]][-1], 20) for line in lines}) == 1  # the last column stands in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "bind", "source"),
+    [
+        (["--port", "1"], "127.0.0.1:1", "command line (port)"),
+        (["--host", "::1", "--port", "1"], "[::1]:1", "command line (host, port)"),
+        (["--uds", "s"], "unix:s", "command line (uds)"),
+        ([], "127.0.0.1:8000", "default"),
+    ],
+)
+def test_check_config_shows_what_a_bind_was_made_of(arguments: list[str], bind: str, source: str) -> None:
+    finished = run("a:b", "--check-config", *arguments)
+    [line] = [line for line in finished.stdout.splitlines() if line.startswith("bind ")]
+    assert re.split(r" {2,}", line)[1:] == [bind, source]
+
+
+def test_check_config_refuses_what_cannot_work() -> None:
+    assert "--workers" in the_only_line(run("a:b", "--check-config", "--workers", "-1"), 8)
 
 
 def test_an_address_that_cannot_be_bound_is_exit_code_4() -> None:

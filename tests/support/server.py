@@ -48,7 +48,7 @@ TCP_ADDRESS = re.compile(r"https?://(\[[0-9a-fA-F:]+\]|[^:/]+):(\d+)")
 class Server:
     """`python -m swhttp APP --bind ... OPTIONS` in a scratch directory; ready when the constructor returns.
 
-    app: import string, found in tests/apps unless an `--app-dir` option is given.
+    app: import string, found in tests/apps unless an `--app-dir` option is given; empty: an option names it.
     binds: `--bind` values; {dir} stands for the scratch directory. Default: a free port on 127.0.0.1.
     ready: False starts without waiting for the log line (boots that fail or block).
     """
@@ -77,7 +77,7 @@ class Server:
         self._checked_lines = 0
         self._baseline: dict[str, Any] = {}
 
-        command = [sys.executable, "-m", "swhttp", app]
+        command = [sys.executable, "-m", "swhttp", *([app] if app else [])]
         if "--app-dir" not in options:
             command += ["--app-dir", str(APPS)]
         for bind in self.binds:

@@ -1,0 +1,113 @@
+"""Every failure to start has its exit code and one message that says what to mend, and leaves no process.
+
+The numbers are written out: service managers and scripts rely on them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.support.fleet import Start
+from tests.support.server import TESTS, free_listening_socket
+
+ROOT = TESTS.parent
+
+
+@dataclass(frozen=True)
+class Failure:
+    """`arguments` of the command; `said`: a pattern of the message; `files` in its directory, by name."""
+
+    code: int
+    arguments: Sequence[str]
+    said: str
+    files: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+WSGI = "reference:wsgi"
+FROM_FILE = [WSGI, "-c", "f.toml"]
+FAILURES = {
+    "no app": Failure(2, [], r"no application: "),
+    "an unknown option": Failure(2, ["--quux", WSGI], r"--quux: there is no such option"),
+    "a module that is not there": Failure(7, ["no_such_module:app"], r"there is no module 'no_such_module'"),
+    "a submodule that is not there": Failure(7, ["reference.sub:app"], r"there is no module 'reference.sub'"),
+    "an attribute that is not there": Failure(7, ["reference:wsig"], r"has no 'wsig'; did you mean 'wsgi'\?"),
+    "a module without the usual names": Failure(
+        7, ["paths"], r"neither 'application' nor 'app': write paths:attribute"),
+    "an app that cannot be called": Failure(3, ["reference:PATTERN"], r"bytes objects cannot be called"),
+    "a value that cannot work": Failure(8, [WSGI, "-w", "0"], r"--workers: "),
+    "a variable that cannot work": Failure(8, [WSGI], r"SWHTTP_WORKERS: ", {}, {"SWHTTP_WORKERS": "x"}),
+    "a key that cannot work": Failure(8, FROM_FILE, r"f\.toml: workers: ", {"f.toml": "workers=-1"}),
+    "a file that is not there": Failure(9, FROM_FILE, r"--config: cannot read 'f\.toml': No such"),
+    "a file that is not TOML": Failure(9, FROM_FILE, r"f\.toml: not TOML: ", {"f.toml": "]"}),
+    "a project that is not TOML": Failure(9, [WSGI], r"pyproject\.toml: not TOML: ", {"pyproject.toml": "]"}),
+    "an unknown key": Failure(9, FROM_FILE, r"f\.toml: quux: unknown key", {"f.toml": "quux=1"}),
+    "an env file that is not there": Failure(9, [WSGI, "--env-file", "e"], r"--env-file: cannot read 'e'"),
+    "a pid file that cannot be": Failure(10, [WSGI, "--pid", "/no/such/pid"], r"Cannot write the pid file /no"),
+    "an address that cannot be": Failure(4, [WSGI, "-b", "unix:/no/such/s"], r"Cannot listen on unix:/no/such/s"),
+}
+
+
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_failure_to_start(tmp_path: Path, name: str) -> None:
+    failure = FAILURES[name]
+    for file, text in failure.files.items():
+        (tmp_path / file).write_text(text)
+    command = [sys.executable, "-m", "swhttp", *failure.arguments]
+    if "-b" not in failure.arguments:
+        command += ["--bind", "127.0.0.1:0"]
+    finished = run([*command, "--app-dir", str(TESTS / "apps")], tmp_path, failure.variables)
+    assert finished.returncode == failure.code, finished.stderr
+    assert re.search(failure.said, finished.stderr)
+    assert "Traceback" not in finished.stderr
+    assert "Usage" not in finished.stderr
+    assert finished.stdout == ""
+    if failure.code not in (3, 7):  # there the log says besides which worker could not boot
+        assert len(finished.stderr.splitlines()) == 1, finished.stderr
+
+
+def run(
+    command: list[str], directory: Path, variables: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """A command, to the end of it and of everything that holds its stderr."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | (variables or {})
+    return subprocess.run(
+        command, cwd=directory, env=environment, text=True, capture_output=True, timeout=60, check=False)
+
+
+def test_a_port_that_is_taken(server: Start) -> None:
+    with free_listening_socket() as listener:
+        port = listener.getsockname()[1]
+        site = server("reference:wsgi", binds=(f"127.0.0.1:{port}",), ready=False)
+        site.expect_log("Cannot listen")
+        site.finish(expect=4)
+    [line] = site.log.lines
+    assert line.endswith(f"[ERROR] Cannot listen on 127.0.0.1:{port}: Address already in use")
+
+
+def test_an_app_that_fails_to_import_shows_its_traceback_and_none_of_ours(server: Start) -> None:
+    site = server("broken_import:app", "--workers", "1", ready=False)
+    site.expect_log("")
+    site.finish(expect=3)
+    files = re.findall(r'File "([^"]+)"', site.log.text())
+    assert files
+    assert all(file.endswith("/tests/apps/broken_import.py") for file in files)
+    assert "The application did not boot" in site.log.lines[-1]
+
+
+@pytest.mark.parametrize("start", ["from swhttp.cli import main; main()", "import swhttp; swhttp.run('a:b')"])
+def test_another_system_is_said(tmp_path: Path, start: str) -> None:
+    finished = run([sys.executable, "-c", f"import sys; sys.platform = 'darwin'; {start}"], tmp_path)
+    assert finished.returncode == 11
+    assert finished.stderr == (
+        "Error: swhttp runs on Linux only: it needs memfd, eventfd, epoll and pidfd\n")
