@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 SOURCES := $(wildcard swhttp/*/*.pyx swhttp/*/*.pxd swhttp/*/*.pxi swhttp/*/*.h)
 CYTHON := $(filter %.pyx %.pxd,$(SOURCES))
 
-.PHONY: help serve build test differential soak lint model bench bench-gate clean
+.PHONY: help serve build test differential soak lint docs model bench bench-gate clean
 
 help:
 	@echo "make serve       serve examples/flask_app.py at http://127.0.0.1:8000"
@@ -16,6 +16,7 @@ help:
 	@echo "make differential  20,000 requests against h11 (minutes)"
 	@echo "make soak        a gibibyte each way at 1 MiB a second (17 minutes)"
 	@echo "make lint        ruff, mypy --strict, cython-lint"
+	@echo "make docs        write docs/options.md from the options"
 	@echo "make model       check the wake-up protocol with spin"
 	@echo "make bench       compare with other servers (long)"
 	@echo "make bench-gate  check the promised ratios (up to 10 minutes)"
@@ -41,6 +42,9 @@ lint: $(VENV)/linters
 	$(BIN)/mypy
 	@# It runs pycodestyle by its name.
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint $(CYTHON)
+
+docs: build
+	$(BIN)/python -m swhttp.reference > docs/options.md
 
 model:
 	@for tool in spin gcc; do command -v $$tool >/dev/null || \

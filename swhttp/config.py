@@ -26,6 +26,7 @@ DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8000
 WORKERS_PER_REACTOR: Final = 8
 MOST: Final = {
+    "workers": limits.MAX_WORKERS, "reactors": limits.MAX_REACTORS, "threads": limits.MAX_THREADS,
     "limit_request_line": limits.MAX_HEAD_BYTES, "limit_request_fields": limits.MOST_FIELDS,
     "limit_request_field_size": limits.MAX_HEAD_BYTES, "limit_request_body": limits.MOST_BODY_BYTES,
     "inline_body_bytes": limits.MAX_INLINE_BODY_BYTES, "response_spool_max_bytes": limits.MOST_BODY_BYTES,
@@ -66,7 +67,7 @@ class Config:
              "brackets.")
     port: int | None = _option(
         None, "--port", group="Listening", metavar="N", default_text=str(DEFAULT_PORT), common_variable="PORT",
-        help="The port of --host. The variable PORT, if it is what counts, means every IPv4 address.")
+        help="The port of --host. If the variable PORT is what counts, --host is 0.0.0.0, unless it is given.")
     uds: str = _option(
         "", "--uds", group="Listening", metavar="PATH", default_text="none",
         help="The same as --bind unix:PATH.")
@@ -83,26 +84,27 @@ class Config:
              "kernel spreads connections over them.")
     keep_alive_s: float = _option(
         5.0, "--keep-alive", group="Listening", metavar="SECONDS", aliases=("--timeout-keep-alive",),
-        help="How long a connection may be idle between two requests.")
+        help="How long a connection may be idle between two requests; then it is closed.")
     head_timeout_s: float = _option(
         limits.HEAD_TIMEOUT_S, "--head-timeout", group="Listening", metavar="SECONDS",
-        help="How long a request's head may take to arrive, in all.")
+        help="How long a request's head may take to arrive, in all; past it 408.")
     body_timeout_s: float = _option(
         limits.BODY_TIMEOUT_S, "--body-timeout", group="Listening", metavar="SECONDS",
-        help=f"How long a request's body may come at less than {limits.MIN_RATE_BYTES_S} bytes a second.")
+        help=f"How long a request's body may come at less than {limits.MIN_RATE_BYTES_S} bytes a second; past it 408.")
     write_timeout_s: float = _option(
         limits.WRITE_TIMEOUT_S, "--write-timeout", group="Listening", metavar="SECONDS",
-        help=f"How long a client may take what it is sent at less than {limits.MIN_RATE_BYTES_S} bytes a second.")
+        help=f"How long a client may take what it is sent at less than {limits.MIN_RATE_BYTES_S} bytes a second; then "
+             "the connection is cut.")
     limit_request_line: int = _option(
         limits.MAX_REQUEST_LINE_BYTES, "--limit-request-line", group="Limits", metavar="BYTES",
-        help="Longest request line; past it 414.")
+        help="Longest request line, with its CRLF; past it 414.")
     limit_request_fields: int = _option(
         limits.MAX_FIELDS, "--limit-request-fields", group="Limits", metavar="N",
         help="Most header fields of a request; past it 431.")
     limit_request_field_size: int = _option(
         limits.MAX_FIELD_BYTES, "--limit-request-field-size", group="Limits", metavar="BYTES",
         aliases=("--limit-request-field_size",),
-        help="Longest header field line; past it 431.")
+        help="Longest header field line, with its CRLF; past it 431.")
     limit_request_body: int = _option(
         limits.MAX_BODY_BYTES, "--limit-request-body", group="Limits", metavar="BYTES",
         help="Largest request body; past it 413. 0: no limit.")
@@ -111,7 +113,8 @@ class Config:
         help="A body up to this is received whole before an ASGI app is called; a larger one is streamed to it.")
     response_spool_max_bytes: int = _option(
         limits.RESPONSE_SPOOL_MAX_BYTES, "--response-spool-max", group="Limits", metavar="BYTES",
-        help="How much of a WSGI response may wait in a file for a slow client, before the thread waits too.")
+        help="How much of a WSGI response may wait in a file for a slow client, before the thread waits too. "
+             "0: no file.")
     queue_size: int = _option(
         limits.QUEUE_SIZE, "--queue-size", group="Limits", metavar="N",
         help="How many requests of one reactor may wait for a worker with room; past it 503. 0: none waits.")
@@ -126,7 +129,9 @@ class Config:
         common_variable="WEB_CONCURRENCY",
         help="Worker processes, each with an application of its own.")
     threads: int = _option(
-        1, "--threads", group="Processes", metavar="N", help="Threads of a worker that serves WSGI.")
+        1, "--threads", group="Processes", metavar="N",
+        help="Threads of a worker that serves WSGI: that many requests at once. A worker that serves ASGI has one "
+             "event loop.")
     worker_concurrency: int = _option(
         limits.WORKER_CONCURRENCY, "--worker-concurrency", group="Processes", metavar="N",
         aliases=("--worker-connections",),
@@ -140,13 +145,14 @@ class Config:
              "address, or only an idle one.")
     graceful_timeout_s: float = _option(
         30.0, "--graceful-timeout", group="Processes", metavar="SECONDS", aliases=("--timeout-graceful-shutdown",),
-        help="How long requests in flight may take to end when the server stops.")
+        help="How long requests in flight may take to end when the server stops; then workers are killed.")
     pid: str = _option(
         "", "--pid", "-p", group="Processes", metavar="FILE", default_text="none",
         help="A file that holds the master's process id while it runs. A server whose file it is and that still runs "
              "keeps another from starting.")
     interface: str = _option(
-        "auto", "--interface", group="Application", choices=INTERFACES, help="What APP is; auto finds out.")
+        "auto", "--interface", group="Application", choices=INTERFACES,
+        help="What APP is; auto finds out by looking at it.")
     factory: bool = _option(
         False, "--factory", group="Application",
         help="APP is a function without arguments that returns the application.")
@@ -154,7 +160,7 @@ class Config:
         "", "--app-dir", group="Application", metavar="DIR", default_text="the current directory",
         help="Where APP is looked for, before the rest of sys.path.")
     lifespan: str = _option(
-        "auto", "--lifespan", group="Application", choices=LIFESPANS,
+        "auto", "--lifespan", group="Application", choices=LIFESPANS, aliases=("--asgi-lifespan",),
         help="ASGI's start and stop messages: auto serves an app that does not know them, on does not, off sends none.")
     root_path: str = _option(
         "", "--root-path", group="Application", metavar="PATH", default_text="none",
@@ -207,11 +213,8 @@ class Config:
             raise _bad("--tmp-dir", f"no file can be made in {self.tmp_dir!r}: {error.strerror}") from None
         if self.workers == 0:
             self._fill("workers", min(cpus.usable(), limits.MAX_WORKERS))
-        _check_count("--workers", self.workers, limits.MAX_WORKERS)
         if self.reactors == 0:
             self._fill("reactors", min(math.ceil(self.workers / WORKERS_PER_REACTOR), limits.MAX_REACTORS))
-        _check_count("--reactors", self.reactors, limits.MAX_REACTORS)
-        _check_count("--threads", self.threads, limits.MAX_THREADS)
         for name, most in MOST.items():
             least = 0 if name in MAY_BE_ZERO else 1
             _check_count(OPTIONS[name].flags[0], getattr(self, name), most, least)

@@ -16,6 +16,19 @@ _WEBSOCKET = "there are no WebSockets in this version"
 _TLS = "there is no TLS in this version: let a proxy do it"
 _RECYCLE = "workers are not recycled in this version"
 _ROOT = "privileges are not dropped in this version: start it as the user it should run as"
+_SERVICE = "it stays in the foreground: a service manager such as systemd keeps it running"
+_NAMES = "processes keep their names in this version"
+_TIMEOUT = "a slow client never holds a worker, and a slow app is not killed in this version: leave it out"
+_HTTP2 = "there is no HTTP/2 in this version: let a proxy do it"
+_STRICT = "requests that RFC 9112 does not allow are always refused: leave it out"
+_UMASK = "say umask in the shell or the service manager"
+_SYSLOG = "let the service manager take stderr to syslog"
+_STDIO = "what the app prints goes where stdout and stderr go: leave it out"
+_HEADERS = "a field whose name has an underscore is never in environ: leave it out"
+_DIRTY = "there are no workers for long tasks in this version"
+_CONTROL = "there is no control socket in this version"
+_PASTE = "name the app as module:attribute"
+_ENV = "set it in the shell, or say --env-file FILE"
 _STATSD = "there is no statsd in this version"
 
 ADVICE: Final[Mapping[str, str]] = {
@@ -26,26 +39,44 @@ ADVICE: Final[Mapping[str, str]] = {
     "--loop": _LOOP, "--http": _HTTP, "--asgi-loop": _LOOP, "--http-parser": _HTTP,
     "--ws": _WEBSOCKET, "--ws-max-size": _WEBSOCKET, "--ws-max-queue": _WEBSOCKET,
     "--ws-ping-interval": _WEBSOCKET, "--ws-ping-timeout": _WEBSOCKET, "--ws-per-message-deflate": _WEBSOCKET,
-    "-t": "a slow client never holds a worker, and a slow app is not killed in this version: leave it out",
-    "--timeout": "a slow client never holds a worker, and a slow app is not killed in this version: leave it out",
+    "--websocket-max-message-size": _WEBSOCKET,
+    "-t": _TIMEOUT, "--timeout": _TIMEOUT,
     "--worker-tmp-dir": "workers show no sign of life in a file: leave it out; --tmp-dir is for large bodies",
     "--limit-concurrency": "say --worker-concurrency, for each worker, and --queue-size",
-    "--limit-max-requests": _RECYCLE, "--max-requests": _RECYCLE, "--max-requests-jitter": _RECYCLE,
+    "--limit-max-requests": _RECYCLE, "--limit-max-requests-jitter": _RECYCLE,
+    "--max-requests": _RECYCLE, "--max-requests-jitter": _RECYCLE,
     "--h11-max-incomplete-event-size": "say --limit-request-line and --limit-request-field-size",
     "--keyfile": _TLS, "--certfile": _TLS, "--ca-certs": _TLS, "--cert-reqs": _TLS, "--ciphers": _TLS,
     "--ssl-keyfile": _TLS, "--ssl-certfile": _TLS, "--ssl-keyfile-password": _TLS, "--ssl-version": _TLS,
     "--ssl-cert-reqs": _TLS, "--ssl-ca-certs": _TLS, "--ssl-ciphers": _TLS,
     "-u": _ROOT, "--user": _ROOT, "-g": _ROOT, "--group": _ROOT, "--initgroups": _ROOT,
-    "-m": "say umask in the shell or the service manager", "--umask": "say umask in the shell or the service manager",
-    "-D": "it stays in the foreground: a service manager such as systemd keeps it running",
-    "--daemon": "it stays in the foreground: a service manager such as systemd keeps it running",
-    "-n": "processes keep their names in this version", "--name": "processes keep their names in this version",
-    "-e": "set it in the shell, or say --env-file FILE", "--env": "set it in the shell, or say --env-file FILE",
+    "-m": _UMASK, "--umask": _UMASK, "-D": _SERVICE, "--daemon": _SERVICE, "-n": _NAMES, "--name": _NAMES,
+    "-e": _ENV, "--env": _ENV,
     "--pythonpath": "say --app-dir DIR, or set PYTHONPATH",
-    "--print-config": "say --check-config", "--spew": "there is no such thing here",
+    "--print-config": "say --check-config", "--spew": "there is no trace of every line",
     "--statsd-host": _STATSD, "--statsd-prefix": _STATSD, "--dogstatsd-tags": _STATSD,
-    "--no-sendfile": "files are always sent by sendfile", "--paste": "name the app as module:attribute",
-    "--paster": "name the app as module:attribute",
+    "--enable-backlog-metric": _STATSD,
+    "--no-sendfile": "files are always sent by sendfile: leave it out",
+    "--paste": _PASTE, "--paster": _PASTE, "--paste-global": _PASTE,
+    "--capture-output": _STDIO, "-R": _STDIO, "--enable-stdio-inheritance": _STDIO,
+    "--logger-class": "there are no logger classes",
+    "--log-syslog": _SYSLOG, "--log-syslog-to": _SYSLOG, "--log-syslog-prefix": _SYSLOG,
+    "--log-syslog-facility": _SYSLOG, "--disable-redirect-access-to-syslog": _SYSLOG,
+    "--use-colors": "set NO_COLOR for none", "--no-use-colors": "set NO_COLOR for none",
+    "--protocol": "HTTP/1.1 is what is spoken", "--uwsgi-allow-from": "HTTP/1.1 is what is spoken",
+    "--suppress-ragged-eofs": _TLS, "--do-handshake-on-connect": _TLS,
+    "--http-protocols": _HTTP2, "--http2-cleartext": _HTTP2, "--http2-max-concurrent-streams": _HTTP2,
+    "--http2-initial-window-size": _HTTP2, "--http2-max-frame-size": _HTTP2, "--http2-max-header-list-size": _HTTP2,
+    "--permit-obsolete-folding": _STRICT, "--strip-header-spaces": _STRICT, "--casefold-http-method": _STRICT,
+    "--permit-unconventional-http-method": _STRICT, "--permit-unconventional-http-version": _STRICT,
+    "--header-map": _HEADERS, "--forwarder-headers": _HEADERS,
+    "--http2": _HTTP2,
+    "--timeout-worker-healthcheck": _TIMEOUT,
+    "--reset-contextvars": "each request has a context of its own: leave it out",
+    "--asgi-disconnect-grace-period": "an app learns at once that its client is gone: leave it out",
+    "--dirty-app": _DIRTY, "--dirty-workers": _DIRTY, "--dirty-timeout": _DIRTY, "--dirty-threads": _DIRTY,
+    "--dirty-graceful-timeout": _DIRTY,
+    "--control-socket": _CONTROL, "--control-socket-mode": _CONTROL, "--no-control-socket": _CONTROL,
 }
 """Flag to advice."""
 

@@ -1,15 +1,8 @@
 """Where options get their values from, and which of them count.
 
-    the command line, or the arguments of swhttp.run()
-    SWHTTP_ variables; those of --env-file count as if they had been set before
-    the file of --config
-    [tool.swhttp] of pyproject.toml in the current directory
-    WEB_CONCURRENCY, PORT and what else several servers read
-    the default
-
-The first that has a value for an option decides. Every value is kept with the place it came from, so that a message
-about it can name that place, and --check-config can show it. Apart from `load`, which reads the files and changes the
-directory, everything here is a function of its arguments.
+The first of RANKS that has a value for an option decides. Every value is kept with the place it came from, so that a
+message about it can name that place, and --check-config can show it. Apart from `load`, which reads the files and
+changes the directory, everything here is a function of its arguments.
 """
 
 from __future__ import annotations
@@ -44,6 +37,16 @@ class Given:
     name: str
     source: str
 
+
+RANKS: Final = (
+    "the command line, or the arguments of `swhttp.run()`",
+    "variables that begin with `SWHTTP_`; those of `--env-file` count as if they had been set before the start",
+    "the file of `--config`",
+    "`[tool.swhttp]` of `pyproject.toml` in the current directory",
+    "variables that other servers read too",
+    "the default",
+)
+"""The sources, the one that counts first."""
 
 Layer = dict[str, Given]
 """What one source says, by the names of Config's fields."""
