@@ -7,6 +7,7 @@ blocked from before the fork until the child is clean, so no handler of the pare
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import os
 import signal
@@ -23,6 +24,8 @@ PR_SET_PDEATHSIG: Final = 1
 KEPT_IGNORED: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 # A terminal sends these to its whole foreground group; the master decides what they mean.
 TERMINAL_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
+
+_apps_fds: set[int] = set()
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -92,9 +95,22 @@ def _leave(status: int) -> NoReturn:
         os._exit(status)
 
 
+def keep_what_is_open(but: Collection[int]) -> None:
+    """Let children keep the fds that are open now, except `but`: those of an application that exists already.
+
+    An application that is imported in a worker opens its files there. One that was made before the forks has them
+    already, and would go on writing to the numbers, whatever they are by then.
+    """
+    for fd in [int(name) for name in os.listdir("/proc/self/fd")]:
+        if fd not in but:
+            with contextlib.suppress(OSError):  # the one that listed the directory
+                os.fstat(fd)
+                _apps_fds.add(fd)
+
+
 def close_all_but(keep_fds: Collection[int]) -> None:
-    """Close every fd but `keep_fds` and the three standard ones, whoever opened them."""
-    kept = {0, 1, 2, *keep_fds}
+    """Close every fd but `keep_fds`, an application's and the three standard ones, whoever opened them."""
+    kept = {0, 1, 2, *keep_fds, *_apps_fds}
     for fd in [int(name) for name in os.listdir("/proc/self/fd")]:
         if fd not in kept:
             try:

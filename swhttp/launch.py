@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from swhttp import logs
+from swhttp.binds import FdBind, parse
 from swhttp.config import OPTIONS, WAYS_TO_LISTEN, Config
 from swhttp.errors import ExitCode, ServerError
 from swhttp.sources import Layer, Loaded, keywords, load
@@ -45,6 +46,10 @@ def serve(what_was_given: Callable[[], Layer]) -> NoReturn:
     for note in loaded.notes:
         logs.log.warning("%s", note)
     if not isinstance(loaded.config.app, str):
+        from swhttp import hygiene  # which another system may not even be able to import
+
+        binds = [parse(text) for text in loaded.config.bind]
+        hygiene.keep_what_is_open([bind.fd for bind in binds if isinstance(bind, FdBind)])
         logs.log.info("The app is an object: workers are forked with it, and none can import it afresh")
     sys.exit(_run(loaded.config))
 

@@ -71,6 +71,18 @@ def test_an_object_is_served_and_that_it_cannot_be_imported_afresh_is_said(tmp_p
         assert len([line for line in log.lines if "The app is an object" in line]) == 1
 
 
+def test_the_open_files_of_an_object_stay_its_own(tmp_path: Path) -> None:
+    call = (
+        "import os\nopened = open(__file__, 'rb')\nsize = os.fstat(opened.fileno()).st_size\n\n"
+        "def reader(environ, start_response):\n"
+        "    start_response('200 OK', [])\n"
+        "    return [os.pread(opened.fileno(), 9, size - 9)]\n\n"
+        "swhttp.run(reader, bind='127.0.0.1:0', workers=1)\n# the end")
+    with script(tmp_path, call) as (process, log):
+        assert get(log).body == b"\n# the end\n"[-9:]
+        assert stopped(process) == 0
+
+
 def test_a_string_is_imported_in_the_workers(tmp_path: Path) -> None:
     call = 'if __name__ == "__main__":\n    swhttp.run("site_script", bind="127.0.0.1:0", workers=1)'
     with script(tmp_path, call) as (process, log):

@@ -69,14 +69,15 @@ def test_ready_is_told_with_everything_the_master_needs() -> None:
     assert machine.ready(0, 1, "wsgi", 0.6) == [], "ready twice is said once"
 
 
-@pytest.mark.parametrize("status", [3, 0, -11])
-def test_a_boot_that_fails_before_any_worker_was_ready_ends_the_server(status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "code"), [(3, ExitCode.APP), (0, ExitCode.APP), (-11, ExitCode.APP), (7, ExitCode.APP_MISSING)])
+def test_a_boot_that_fails_before_any_worker_was_ready_ends_the_server(status: int, code: ExitCode) -> None:
     machine = supervisor(2)
     machine.start(0.0)
     actions = machine.exited(0, 1, status, 0.2)
     assert told(actions) == ["gone", "failed"]
     assert killed(actions) == [(1, SIGTERM)], "the others are not waited for"
-    assert machine.exited(1, 1, -15, 0.3)[-1] == Finish(ExitCode.APP)
+    assert machine.exited(1, 1, -15, 0.3)[-1] == Finish(code)
     assert machine.next_tick_s() == math.inf
 
 

@@ -48,6 +48,9 @@ cdef enum:
     # 10 MiB over loopback took a third less CPU here with BBR (and more of the client's), as much with CUBIC.
     JOINED_FILE_BYTES = 65536
 
+if limits.MAX_DEFAULT_FIELDS_BYTES + 512 > FIELDS_BYTES:
+    raise ValueError("FIELDS_BYTES is too small")
+
 cdef extern from * nogil:
     """
     #include <time.h>
