@@ -112,5 +112,5 @@ def main() -> NoReturn:
         launch.fail(_unknown(error.option_name), ExitCode.USAGE)
     except click.ClickException as error:
         launch.fail(error.format_message().rstrip("."), ExitCode.USAGE)
-    except click.Abort:
-        launch.fail("interrupted", ExitCode.USAGE)
+    except click.Abort:  # Ctrl-C, as in launch.serve
+        sys.exit(ExitCode.OK)

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from swhttp import logs
 from swhttp.binds import FdBind, parse
-from swhttp.config import OPTIONS, WAYS_TO_LISTEN, Config
+from swhttp.config import OPTIONS, WAYS_TO_LISTEN
 from swhttp.errors import ExitCode, ServerError
 from swhttp.sources import Layer, Loaded, keywords, load
 
@@ -36,30 +36,35 @@ def serve(what_was_given: Callable[[], Layer]) -> NoReturn:
     """Serve until the server is told to stop; ends the process. `what_was_given`: the layer above all others; it may
     raise ServerError."""
     try:
+        sys.exit(_serve(what_was_given))
+    except KeyboardInterrupt:  # while it was starting; later the master has a handler
+        sys.exit(ExitCode.OK)
+
+
+def _serve(what_was_given: Callable[[], Layer]) -> int:
+    try:
         loaded = load(what_was_given())
     except ServerError as error:
         fail(str(error), error.exit_code)
     if loaded.config.check_config:
         print(in_force(loaded))
-        sys.exit(ExitCode.OK)
-    logs.configure(loaded.config.log_level)
-    for note in loaded.notes:
-        logs.log.warning("%s", note)
-    if not isinstance(loaded.config.app, str):
+        return ExitCode.OK
+    is_object = not isinstance(loaded.config.app, str)
+    if is_object:  # before we open anything ourselves
         from swhttp import hygiene  # which another system may not even be able to import
 
         binds = [parse(text) for text in loaded.config.bind]
         hygiene.keep_what_is_open([bind.fd for bind in binds if isinstance(bind, FdBind)])
+    logs.configure(loaded.config.log_level)
+    for note in loaded.notes:
+        logs.log.warning("%s", note)
+    if is_object:
         logs.log.info("The app is an object: workers are forked with it, and none can import it afresh")
-    sys.exit(_run(loaded.config))
-
-
-def _run(config: Config) -> int:
     try:
         # Imported here so that a bad option, --help and --version do not wait for the compiled modules.
         from swhttp.master import Master
 
-        return Master(config).run()
+        return Master(loaded.config).run()
     except ServerError as error:
         logs.log.error("%s", error)
         return error.exit_code

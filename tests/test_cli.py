@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -160,6 +161,19 @@ def test_check_config_shows_what_a_bind_was_made_of(arguments: list[str], bind: 
 
 def test_check_config_refuses_what_cannot_work() -> None:
     assert "--workers" in the_only_line(run("a:b", "--check-config", "--workers", "-1"), 8)
+
+
+def test_ctrl_c_during_the_start_is_a_stop_as_told(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "env")
+    with subprocess.Popen(
+        [sys.executable, "-m", "swhttp", "a:b", "--env-file", "env"], cwd=tmp_path, stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        # A shell's background job ignores SIGINT, and hands that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as starting, (tmp_path / "env").open("w"):  # which waits until the command has come to read it
+        starting.send_signal(signal.SIGINT)
+        _, said = starting.communicate(timeout=60)
+    assert (starting.returncode, said) == (0, b"")
 
 
 def test_an_address_that_cannot_be_bound_is_exit_code_4() -> None:
