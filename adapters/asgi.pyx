@@ -103,7 +103,7 @@ cdef class AsgiAdapter:
     cdef int ended(self, AsgiExchange exchange, object error) except -1:
         """The app is through with a request, with `error` or None: see that its final frame goes out."""
         if error is not None:
-            if not (exchange.gone and isinstance(error, OSError)):
+            if not (exchange.gone and _is_because_it_left(error)):
                 self.outlet.line[SLOT_APP_ERRORS] += 1
                 logger.error("exception in the ASGI app", exc_info=error)
         elif not exchange.complete and not exchange.is_gone():
@@ -200,6 +200,20 @@ cdef class AsgiAdapter:
             if self.outlet.has_room(exchange.reactor, exchange.need):
                 return True
         return False
+
+
+cdef bint _is_because_it_left(object error):
+    """Does an exception of the app's say no more than that its client is gone?
+
+    So does an OSError (ASGI specification 2.4), also in a group, and what a framework raises in its place: Starlette's
+    ClientDisconnect comes out of its handler for ours. A built-in exception from such a handler is a bug of the app's.
+    """
+    cdef object cause = error.__cause__ if error.__suppress_context__ else error.__context__
+    if isinstance(error, OSError):
+        return True
+    if isinstance(error, BaseExceptionGroup):
+        return all([_is_because_it_left(one) for one in error.exceptions])
+    return isinstance(cause, ClientDisconnected) and type(error).__module__ != "builtins"
 
 
 cdef class AsgiExchange(Exchange):

@@ -19,6 +19,7 @@ from django.http import (
 )
 from django.urls import path, reverse
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
 import site_parts
@@ -72,6 +73,7 @@ def upload(request: HttpRequest, name: str) -> HttpResponse:
     return JsonResponse({"name": name, **site_parts.Digest().read(request).report()})
 
 
+@gzip_page
 @require_GET
 def lines(request: HttpRequest) -> StreamingHttpResponse:
     produced = (f"line {number}\n" for number in range(site_parts.LINES))
@@ -125,6 +127,8 @@ def later(request: HttpRequest, name: str) -> HttpResponse:
     return LaterResponse(name, request.GET["gate"])
 
 
+# By page, not by GZipMiddleware for all: that keeps events back until there are some KiB of them.
+@gzip_page
 def text(request: HttpRequest) -> HttpResponse:
     return HttpResponse(site_parts.LONG_TEXT, content_type="text/plain")
 

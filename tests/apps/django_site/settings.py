@@ -14,7 +14,6 @@ INSTALLED_APPS = ["django.contrib.sessions", "django.contrib.messages", "django.
                   "django_site.guestbook"]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "django.middleware.gzip.GZipMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
