@@ -41,6 +41,7 @@ cdef class AsgiExchange(Exchange):
     cdef int turn_calls
     cdef bint finished          # the app has sent its last body message
     cdef bint is_waiting        # in adapter.waiting
+    cdef bint listens           # a receive() has waited for the client to leave
     cdef bint owes_end          # the app is through, the final frame had no room yet
     cdef bint owes_credit       # credit for its request body had no room yet
     cdef bint delivered         # the whole body is published, trailers follow
@@ -75,6 +76,8 @@ cdef class SendCall(Call):
     cdef Py_ssize_t sent
     cdef bint last
     cdef bint resting
+    cdef int leaving_turns      # that it has waited since the client left
+    cdef bint _lets_others_cancel(self) except -1
     cdef int _start(self) except -1
     cdef object _get(self, str key, object otherwise=*)
     cdef int _take_body(self) except -1

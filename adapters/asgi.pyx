@@ -36,6 +36,8 @@ cdef enum:
     TURN_BYTES = 65536   # send() gives others a turn after so many body bytes
     TURN_CALLS = 16      # or so many calls
     MAX_SPARE = 256      # exchanges kept for the next request
+    MAX_LINKS = 16       # of exceptions that came of one another
+    LEAVING_TURNS = 16   # of the loop, in which who has heard that the client is gone may cancel who sends
 
 cdef object logger = logging.getLogger("swhttp.worker")
 cdef str TYPE = "type"
@@ -78,7 +80,7 @@ cdef class AsgiAdapter:
             exchange = AsgiExchange(self.outlet, self)
         exchange.open(reactor, descriptor)
         exchange.finished = exchange.is_waiting = exchange.owes_end = False
-        exchange.delivered = exchange.trailed = False
+        exchange.delivered = exchange.trailed = exchange.listens = False
         exchange.expects = (exchange.block.flags & SW_BLOCK_EXPECTS) != 0
         exchange.turn_calls = 0
         self.active += 1
@@ -103,7 +105,7 @@ cdef class AsgiAdapter:
     cdef int ended(self, AsgiExchange exchange, object error) except -1:
         """The app is through with a request, with `error` or None: see that its final frame goes out."""
         if error is not None:
-            if not (exchange.gone and isinstance(error, OSError)):
+            if not (exchange.gone and (isinstance(error, OSError) or _is_of_ours(error, MAX_LINKS))):
                 self.outlet.line[SLOT_APP_ERRORS] += 1
                 logger.error("exception in the ASGI app", exc_info=error)
         elif not exchange.complete and not exchange.is_gone():
@@ -202,6 +204,22 @@ cdef class AsgiAdapter:
         return False
 
 
+cdef bint _is_of_ours(object error, int depth):
+    """Is an exception of the app's our ClientDisconnected, or what frameworks have made of it?
+
+    A group of such (anyio's task groups), or an exception of a framework's own that came of one: Starlette's
+    ClientDisconnect, Litestar's LitestarException. A built-in exception that came of one is a bug of who handled it.
+    """
+    cdef object cause = error.__cause__ if error.__suppress_context__ else error.__context__
+    if isinstance(error, ClientDisconnected):
+        return True
+    if depth == 0:  # of exceptions that are linked in a circle, for one
+        return False
+    if isinstance(error, BaseExceptionGroup):
+        return all([_is_of_ours(one, depth - 1) for one in error.exceptions])
+    return cause is not None and type(error).__module__ != "builtins" and _is_of_ours(cause, depth - 1)
+
+
 cdef class AsgiExchange(Exchange):
     """One http request: the two callables that the app gets, and who waits in them."""
 
@@ -285,6 +303,7 @@ cdef class ReceiveCall(Call):
         if not exchange.complete and not exchange.is_gone():
             exchange.watch()
             if not exchange.is_gone():
+                exchange.listens = True
                 self.value = exchange.wait()
                 return False
         self.value = {TYPE: DISCONNECT}
@@ -331,6 +350,11 @@ cdef class SendCall(Call):
         self.value = None
         if self.resting:
             return True
+        if not exchange.complete and exchange.is_gone():  # from here on `gone` is looked at, which is as old as this
+            if self._lets_others_cancel():
+                return False
+            if self.body is not None:
+                raise ClientDisconnected("the client is gone")
         if self.body is None:
             kind = self._get(TYPE)
             if kind == RESPONSE_START:
@@ -355,6 +379,20 @@ cdef class SendCall(Call):
             exchange.turn_bytes = 0
         return False
 
+    cdef bint _lets_others_cancel(self) except -1:
+        """The client is gone: True to wait for a turn of the loop first, before this raises.
+
+        Django, Litestar and Quart listen in a task of its own, and cancel the one that sends. An exception from here
+        that comes first takes them by surprise: generators then end with some later garbage collection.
+        """
+        cdef AsgiExchange exchange = self.exchange
+        if not exchange.listens or self.leaving_turns == LEAVING_TURNS:
+            return False
+        self.leaving_turns += 1
+        self.value = None
+        exchange.wake()
+        return True
+
     cdef object _get(self, str key, object otherwise=None):
         cdef PyObject *value
         if type(self.message) is dict:
@@ -368,7 +406,7 @@ cdef class SendCall(Call):
         cdef object pair
         if exchange.started:
             raise RuntimeError("http.response.start was sent twice")
-        if exchange.is_gone():
+        if exchange.gone:
             raise ClientDisconnected("the client is gone")
         status = self._get(STATUS)
         if not isinstance(status, int):
@@ -393,7 +431,7 @@ cdef class SendCall(Call):
             raise RuntimeError(f"{self._get(TYPE)} was sent before http.response.start")
         if exchange.finished:
             raise RuntimeError(f"{self._get(TYPE)} was sent after the response was complete")
-        if not exchange.complete and exchange.is_gone():
+        if not exchange.complete and exchange.gone:
             raise ClientDisconnected("the client is gone")
         return 0
 
@@ -421,7 +459,7 @@ cdef class SendCall(Call):
         cdef AsgiExchange exchange = self.exchange
         if exchange.started:
             raise RuntimeError("http.response.early_hint was sent after http.response.start")
-        if exchange.is_gone():
+        if exchange.gone:
             raise ClientDisconnected("the client is gone")
         self.what = EARLY_HINTS
         self.body = hint_lines(self._get("links", ()))
@@ -439,7 +477,7 @@ cdef class SendCall(Call):
             raise RuntimeError("http.response.trailers was sent before the end of the body")
         if exchange.trailed:
             raise RuntimeError("http.response.trailers was sent after the response was complete")
-        if not exchange.complete and exchange.is_gone():
+        if not exchange.complete and exchange.gone:
             raise ClientDisconnected("the client is gone")
         lines = trailer_lines(self._get(HEADERS, ()))
         if exchange.trailers is not None:
@@ -499,6 +537,8 @@ cdef class SendCall(Call):
                 self._push_once()
             if exchange.blocked == WAIT_NONE:
                 if not exchange.complete and exchange.is_gone():
+                    if self._lets_others_cancel():
+                        return False
                     raise ClientDisconnected("the client is gone")
                 return True
             if exchange.blocked == WAIT_TURN:

@@ -1,4 +1,11 @@
-"""A small Flask site: `swhttp flask_app:app --app-dir examples`."""
+"""A small Flask site: `swhttp flask_app:app --app-dir examples`.
+
+Shows a page with a form, and JSON.
+
+    curl http://127.0.0.1:8000/
+    curl -d name=Ada http://127.0.0.1:8000/greet
+    curl --json '[1, 2, 3]' http://127.0.0.1:8000/sum
+"""
 
 from __future__ import annotations
 
@@ -20,11 +27,11 @@ def index() -> str:
 
 @app.post("/greet")
 def greet() -> Response:
-    """The answer to it: curl -d name=Ada http://127.0.0.1:8000/greet"""
+    """The answer to it."""
     return Response(f"Hello, {request.form.get('name') or 'stranger'}!\n", mimetype="text/plain")
 
 
 @app.post("/sum")
 def add() -> Response:
-    """JSON in, JSON out: curl --json '[1, 2, 3]' http://127.0.0.1:8000/sum"""
+    """JSON in, JSON out."""
     return jsonify(sum=sum(request.get_json()))

@@ -1,4 +1,10 @@
-"""A small Starlette site with a lifespan: `swhttp starlette_app:app --app-dir examples`."""
+"""A small Starlette site: `swhttp starlette_app:app --app-dir examples`.
+
+Shows a lifespan whose state every request can see.
+
+    curl http://127.0.0.1:8000/
+    curl --json '[1, 2, 3]' http://127.0.0.1:8000/sum
+"""
 
 from __future__ import annotations
 
@@ -31,7 +37,7 @@ async def index(request: Request) -> Response:
 
 
 async def add(request: Request) -> Response:
-    """JSON in, JSON out: curl --json '[1, 2, 3]' http://127.0.0.1:8000/sum"""
+    """JSON in, JSON out."""
     return JSONResponse({"sum": sum(await request.json())})
 
 

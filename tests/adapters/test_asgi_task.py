@@ -101,6 +101,38 @@ def test_an_app_hears_that_its_client_is_gone(site: Server) -> None:
     processes.wait_until(lambda: site.get("/notes")["gone"] == expected, "the probe to hear of it")
 
 
+@pytest.mark.parametrize("how", ["turns", "flow"])
+def test_who_listens_can_cancel_who_sends_before_its_send_raises(site: Server, how: str) -> None:
+    expected: list[str] = []
+    for _ in range(5):  # both hear of it at nearly the same time
+        client = site.connect()
+        client.send_request("GET", f"/watched?{how}")
+        client.raw(200)
+        client.close()
+        expected += ["http.disconnect", "CancelledError"]
+        processes.wait_until(lambda: len(site.get("/notes")["gone"]) == len(expected), "both to hear of it")
+        assert site.get("/notes")["gone"] == expected
+
+
+@pytest.mark.parametrize(
+    ("how", "logged"), [("context", False), ("cause", False), ("own", True), ("bug", True), ("mixed", True)]
+)
+def test_an_exception_is_logged_unless_it_is_what_a_framework_made_of_ours(
+    site: Server, how: str, logged: bool
+) -> None:
+    # "own" cannot be told from any other exception: it says itself that it did not come of ours.
+    if logged:
+        site.expect_log(r"exception in the ASGI app|Traceback")
+    client = site.connect()
+    client.send_request("GET", f"/translates?{how}")
+    client.raw(200)
+    client.close()
+    processes.wait_until(lambda: site.get("/notes")["gone"] == [how], "the probe to end")
+    assert site.get("/look")
+    site.log.catch_up()
+    assert ("exception in the ASGI app" in site.log.text()) == logged
+
+
 def test_the_scope(site: Server) -> None:
     with site.connect() as client:
         for _ in range(2):  # the second comes from the caches

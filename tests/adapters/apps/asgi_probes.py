@@ -189,6 +189,54 @@ async def disconnect(scope: Message, receive: Receive, send: Send) -> dict[str, 
     return {}
 
 
+async def watched(scope: Message, receive: Receive, send: Send) -> dict[str, Any]:
+    """Stream in a task, and cancel it when the client is gone, as frameworks do."""
+    await receive()
+    await send({"type": "http.response.start", "status": 200})
+    piece = b"x" * (1 if scope["query_string"] == b"turns" else 65536)
+
+    async def stream() -> None:
+        while True:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await asyncio.sleep(0)
+
+    sender = asyncio.create_task(stream())
+    GONE.append((await receive())["type"])
+    sender.cancel()
+    try:
+        await sender
+    except BaseException as error:
+        GONE.append(type(error).__name__)
+    return {}
+
+
+class FrameworkError(Exception):
+    """What a framework raises instead of ours."""
+
+
+async def translates(scope: Message, receive: Receive, send: Send) -> dict[str, Any]:
+    """Stream until the client is gone, and let out something else than what send() raised."""
+    await receive()
+    await send({"type": "http.response.start", "status": 200})
+    how = scope["query_string"].decode()
+    try:
+        try:
+            while True:
+                await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
+        except OSError as error:
+            if how == "own":
+                raise FrameworkError from None
+            if how == "bug":
+                raise KeyError(how) from error
+            if how == "mixed":
+                raise ExceptionGroup(how, [error, ValueError(how)]) from None
+            if how == "context":
+                raise FrameworkError  # noqa: B904 - as Starlette does
+            raise FrameworkError from ExceptionGroup("", [error])
+    finally:
+        GONE.append(how)
+
+
 async def wait(scope: Message, receive: Receive, send: Send) -> dict[str, Any]:
     """Wait for /open."""
     WAITING.append("open")
@@ -226,7 +274,7 @@ async def shows(scope: Message, receive: Receive, send: Send) -> dict[str, Any]:
 
 PROBES = {
     function.__name__: function
-    for function in (look, notice, suspends, cancels, calls, disconnect, wait, opens, notes, shows)
+    for function in (look, notice, suspends, cancels, calls, disconnect, watched, translates, wait, opens, notes, shows)
 }
 
 

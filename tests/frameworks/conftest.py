@@ -1,0 +1,40 @@
+"""One running site for all tests of this package, in every shape in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.frameworks.sites import SHAPES, Site, migrate, serving
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(ability): for sites whose framework has it")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what a framework does not have: it is not ours to test, and not skipped either."""
+    kept, left_out = [], []
+    for item in items:
+        marker = item.get_closest_marker("needs")
+        shape = item.callspec.params.get("site") if marker and isinstance(item, pytest.Function) else None
+        (left_out if marker and shape and marker.args[0] not in shape.project.can else kept).append(item)
+    items[:] = kept
+    config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The empty database of the Django site."""
+    path = tmp_path_factory.mktemp("site") / "db.sqlite3"
+    migrate(path)
+    return path
+
+
+@pytest.fixture(scope="package", params=SHAPES, ids=str)
+def site(request: pytest.FixtureRequest, database: Path) -> Iterator[Site]:
+    """One server (and nginx) per shape, ended before the next starts."""
+    with serving(request.param, SITE_DB=str(database)) as running:
+        yield running
