@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, Final
 
-from swhttp import binds, cpus, limits, logs
+from swhttp import accessformat, binds, cpus, limits, logs
 from swhttp.errors import ExitCode, ServerError
 
 DISPATCH_MODES: Final = ("least", "round-robin", "fixed", "ip", "idle")
@@ -120,6 +120,13 @@ class Config:
         help="Where APP is looked for, before the rest of sys.path.")
     log_level: str = _option(
         "info", "--log-level", group="Logging", choices=logs.LEVELS, help="What the server's own log shows.")
+    access_log: str = _option(
+        "", "--access-log", group="Logging", metavar="PATH", default_text="none",
+        help="Where each request is logged, one line each; - is stdout. SIGRTMIN opens the file again.")
+    access_log_format: str = _option(
+        "combined", "--access-log-format", group="Logging", metavar="FORMAT",
+        help=f"{', '.join(accessformat.NAMED)}, or a format of Apache's (%h %>s %{{Referer}}i) or gunicorn's atoms "
+             "(%(h)s).")
 
     def __post_init__(self) -> None:
         _check_app(self.app)
@@ -159,6 +166,10 @@ class Config:
             value = getattr(self, name)
             if value not in option.choices:
                 raise _bad(option.flags[0], f"{value!r} is none of {', '.join(option.choices)}")
+        try:
+            accessformat.parse(self.access_log_format)
+        except ValueError as error:
+            raise ServerError(f"--access-log-format: {error}", ExitCode.VALUE) from None
 
     def _fill(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)

@@ -14,6 +14,8 @@ class ExitCode(IntEnum):
     BIND = 4  # an address cannot be listened on
     MANAGER_DIED = 5  # to be restarted by the service manager: the master must not fork again
     INTERNAL = 6
+    VALUE = 8  # the value of an option cannot work
+    FILE = 10  # a log file cannot be written
 
 
 class ServerError(Exception):
