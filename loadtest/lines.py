@@ -23,8 +23,8 @@ class Line:
     connections over that at `connections`, against the only peer's same ratio plus `limit`) or "own" (the
     subject's metric alone).
 
-    at_most: whether `limit` is an upper bound, and so the best peer the one with the lowest figure. own: the server that
-    is judged, where that is another form of the subject: then the subject itself may be its peer.
+    at_most: whether `limit` is an upper bound, and so the best peer the one with the lowest figure. own: the server
+    that is judged, where that is another form of the subject: then the subject itself may be its peer.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""How each server is run: one worker, its best known settings for these loads, no access log but where its name says so.
+"""How each server is run: one worker, its best known settings for these loads; no access log, unless its name says so.
 
 The table `PEERS` is the whole truth about a comparison, with `embed.py` for the two servers that are libraries.
 Rules for a setting here: its makers document it for production, it is the fastest we found for the server that

@@ -111,8 +111,8 @@ CLOCKS: Final = {
     "sec": Kind.SECONDS, "msec": Kind.MILLISECONDS, "usec": Kind.MICROSECONDS, "msec_frac": Kind.MILLI_PART,
     "usec_frac": Kind.MICRO_PART,
 }
-ATOM: Final = re.compile(r"%(?:\((?P<gunicorn>\{[^}]*\}.|[^)]*)\)s|(?P<final>[<>]?)(?:\{(?P<name>[^}]*)\})?(?P<letter>.))",
-                         re.DOTALL)
+ATOM: Final = re.compile(
+    r"%(?:\((?P<gunicorn>\{[^}]*\}.|[^)]*)\)s|[<>]?(?:\{(?P<name>[^}]*)\})?(?P<letter>.))", re.DOTALL)
 FIELD_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 BACKSLASHED: Final = {'\\"': '"', "\\\\": "\\", "\\t": "\t"}
 
@@ -122,7 +122,7 @@ def parse(text: str) -> Format:
     json = text == "json"
     text = NAMED.get(text, text)
     if not text or len(_bytes(text)) > limits.ACCESS_FORMAT_BYTES:
-        raise ValueError(f"a name ({', '.join(NAMED)}) or a format of 1 to {limits.ACCESS_FORMAT_BYTES} bytes is needed")
+        raise ValueError(f"{', '.join(NAMED)} or a format of 1 to {limits.ACCESS_FORMAT_BYTES} bytes is needed")
     parts: list[Part] = []
     at = 0
     for match in re.finditer("%", text):

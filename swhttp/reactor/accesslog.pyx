@@ -19,7 +19,7 @@ from swhttp.ipc.scoreboard cimport REACTOR_LOG_DROPPED
 from swhttp.ipc.sessions cimport sw_address
 from swhttp.reactor.logline cimport (LOG_BARE_QUERY, LOG_BYTES, LOG_BYTES_OR_DASH, LOG_CLIENT, LOG_CONNECTION,
                                      LOG_DURATION_DECIMAL, LOG_DURATION_MS, LOG_DURATION_S, LOG_DURATION_US, LOG_HOST,
-                                     LOG_KEPT_ALIVE, LOG_LOCAL, LOG_LOCAL_PORT, LOG_METHOD, LOG_MICRO_PART,
+                                     LOG_KEPT_ALIVE, LOG_LOCAL, LOG_LOCAL_PORT, LOG_METHOD,
                                      LOG_MICROSECONDS, LOG_MILLI_PART, LOG_MILLISECONDS, LOG_PATH, LOG_PID,
                                      LOG_PROTOCOL, LOG_QUERY, LOG_REMOTE_PORT, LOG_REQUEST, LOG_REQUEST_FIELD,
                                      LOG_RESPONSE_FIELD, LOG_SECONDS, LOG_STATUS, LOG_TEXT, LOG_TIME, LOG_TIME_UTC,
@@ -283,7 +283,8 @@ cdef unsigned char *_value(Line *line, unsigned char *p, const sw_log_part *part
         if kind == LOG_METHOD:
             text, length = base + sizeof(sw_block), block.method_len
         elif kind == LOG_PATH:
-            text, length = base + block.path_off, block.path_len
+            if block.path_len > 0:
+                text, length = base + block.path_off, block.path_len
         elif kind == LOG_PROTOCOL:
             text = (HTTP10 if line.c.flags & CONN_HTTP10 else HTTP11) + 1
             length = 8
@@ -309,7 +310,8 @@ cdef unsigned char *_value(Line *line, unsigned char *p, const sw_log_part *part
     if json:
         p[0] = 34
         p += 1
-    return _value_end(sw_log_escape(p, limit, text, length, json, &full), json, full)
+    p = sw_log_escape(p, limit, text, length, json, &full)
+    return _value_end(p, json, full)
 
 
 cdef unsigned char *_value_end(unsigned char *p, bint json, bint full) noexcept nogil:

@@ -17,20 +17,19 @@ A file that an error left within a line gets its line end before the next one.
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdio cimport snprintf
-from libc.string cimport memchr, memcpy, memset
+from libc.string cimport memcpy, memset
 from posix.unistd cimport close, write
 
 import logging
 import os
 import threading
-import time
 
 from swhttp.ipc.clock cimport sw_monotonic_ns
 from swhttp.ipc.ring cimport sw_eventfd_drain
 from swhttp.ipc.scoreboard cimport REACTOR_LOG_DROPPED, REACTOR_LOG_LOST
 from swhttp.reactor.accesslog cimport access_setup
-from swhttp.reactor.logline cimport (SW_LOG_IDLE, SW_LOG_LINGERS, SW_LOG_SLACK, sw_log_bell_init, sw_log_called,
-                                     sw_log_head, sw_log_release, sw_log_say_fd, sw_log_say_stop, sw_log_sleep_begin,
+from swhttp.reactor.logline cimport (SW_LOG_IDLE, SW_LOG_LINGERS, sw_log_bell_init, sw_log_called, sw_log_head,
+                                     sw_log_release, sw_log_say_fd, sw_log_say_stop, sw_log_sleep_begin,
                                      sw_log_sleep_end, sw_log_stop_by_ns, sw_log_take_fd)
 from swhttp.reactor.state cimport MAIL_LOG, sw_mail, sw_mailbox_send
 
@@ -96,8 +95,8 @@ cdef void *_memory(size_t size) except NULL:
 
 
 cdef class AccessWriter:
-    """Writes the lines of `reactors` reactors, in `format` (accessformat.Format), to `path`, which is open as `fd`: from
-    here on the writer's. Its methods are called by the main thread."""
+    """Writes the lines of `reactors` reactors, in `format` (accessformat.Format), to `path`, which is open as `fd`:
+    from here on the writer's. Its methods are called by the main thread."""
 
     def __init__(self, str path, int fd, format, int reactors):
         cdef int i

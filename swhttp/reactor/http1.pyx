@@ -189,6 +189,8 @@ cdef class Http1:
                 if not sw_is_tchar(line[method_len]):
                     reason = REASON_BAD_REQUEST_LINE
         if reason != REASON_NONE:
+            if parser.block.headers_off > 0:  # the access log shows as much as there is
+                parser.block.headers_len = parser.at - parser.block.headers_off
             parser.drop()
             return reason
         parser.block.headers_len = parser.at - parser.block.headers_off

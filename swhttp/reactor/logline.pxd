@@ -100,8 +100,8 @@ cdef extern from "swhttp/reactor/logline.h" nogil:
         sw_log_name names[16]
         sw_log_name outs[16]
         sw_log_time times[16]
-    unsigned char *sw_log_escape(unsigned char *to, const unsigned char *limit, const unsigned char *text, size_t length,
-                                 bint json, bint *full)
+    unsigned char *sw_log_escape(unsigned char *to, const unsigned char *limit, const unsigned char *text,
+                                 size_t length, bint json, bint *full)
     unsigned char *sw_log_text(unsigned char *to, const unsigned char *text, uint32_t length)
     unsigned char *sw_log_number(unsigned char *to, uint64_t number)
     unsigned char *sw_log_digits(unsigned char *to, uint32_t number, int count)
