@@ -261,7 +261,8 @@ def test_goaccess_understands_every_line(server: Start, tmp_path: Path) -> None:
                 assert client.get(f"/stream?status={status}&framing=none").status == status
                 expected += 1
         for data in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01", b"GET /x HTTP/3.9\r\n", b"X" * 40 + b"\r\n",
-                     b"GET /un", b"POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"):  # fmt: skip
+                     b"GET /un",
+                     b"POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"):  # fmt: skip
             with site.connect(address=address) as client:
                 client.send(data)
                 assert 400 <= client.response().status < 600

@@ -34,7 +34,6 @@ from swhttp import accessformat, limits
 
 cdef uint32_t LINE_BYTES = limits.ACCESS_LINE_BYTES
 cdef uint32_t FIELD_BYTES = limits.ACCESS_FIELD_BYTES
-cdef uint64_t SECOND_NS = 1000000000
 cdef int CLIENT_GONE = 499  # nginx's word for it; no status of HTTP's
 cdef const unsigned char *HTTP10 = <const unsigned char *><const char *>b" HTTP/1.0"
 cdef const unsigned char *HTTP11 = <const unsigned char *><const char *>b" HTTP/1.1"
@@ -44,6 +43,7 @@ assert SW_LOG_TIME_BYTES == limits.ACCESS_TIME_BYTES
 assert (LOG_HOST, LOG_REMOTE_PORT) == (accessformat.Kind.HOST, accessformat.Kind.REMOTE_PORT)
 
 cdef enum:
+    SECOND_NS = 1000000000
     LONGEST_NAME = 63  # of a field whose length has a bit of its own
 
 
