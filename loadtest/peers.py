@@ -1,4 +1,4 @@
-"""How each server is run: one worker, its best known settings for these loads, no access log.
+"""How each server is run: one worker, its best known settings for these loads; no access log, unless its name says so.
 
 The table `PEERS` is the whole truth about a comparison, with `embed.py` for the two servers that are libraries.
 Rules for a setting here: its makers document it for production, it is the fastest we found for the server that
@@ -60,6 +60,11 @@ def swhttp(start: Start) -> list[str]:
     line = [sys.executable, "-m", "swhttp", start.app, "-w", "1", "--bind", start.bind]
     line += ["--interface", start.interface, "--keep-alive", str(KEEP_ALIVE_S)]
     return [*line, "--log-level", "warning"]
+
+
+def swhttp_access_log(start: Start) -> list[str]:
+    """The same, with its access log on, to a file."""
+    return [*swhttp(start), "--access-log", str(start.scratch / "access.log")]
 
 
 def uvicorn(start: Start) -> list[str]:
@@ -191,6 +196,7 @@ PEERS = {
     peer.name: peer
     for peer in (
         Peer("swhttp", "swhttp", swhttp),
+        Peer("swhttp-access-log", "swhttp", swhttp_access_log),
         Peer("uvicorn", "uvicorn", uvicorn),
         Peer("granian", "granian", granian),
         Peer("gunicorn-sync", "gunicorn", gunicorn("sync")),

@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, Final
 
-from swhttp import binds, cpus, fields, limits, logs
+from swhttp import accessformat, binds, cpus, fields, limits, logs
 from swhttp.errors import BadValue
 from swhttp.options import Option, meant
 
@@ -178,6 +178,15 @@ class Config:
     log_level: str = _option(
         "info", "--log-level", group="Logging", choices=logs.LEVELS,
         help="What the server's own log shows: lines of this level and above.")
+    access_log: str = _option(
+        "", "--access-log", group="Logging", metavar="PATH", default_text="none",
+        aliases=("--access-logfile",),
+        help="Where each request is logged, one line each; - is stdout. SIGRTMIN opens the file again.")
+    access_log_format: str = _option(
+        "combined", "--access-log-format", group="Logging", metavar="FORMAT",
+        aliases=("--access-logformat",),
+        help=f"{', '.join(accessformat.NAMED)}, or a format of Apache's (%h %>s %{{Referer}}i) or gunicorn's atoms "
+             "(%(h)s).")
     config: str = _option(
         "", "--config", "-c", group="Configuration", metavar="FILE", not_in_file=True, default_text="none",
         help="A TOML file with options.")
@@ -237,6 +246,10 @@ class Config:
             fields.check(self.header)
         except ValueError as error:
             raise _bad("--header", str(error)) from None
+        try:
+            accessformat.parse(self.access_log_format)
+        except ValueError as error:
+            raise _bad("--access-log-format", str(error)) from None
         if self.pid:
             self._fill("pid", os.path.abspath(self.pid))
 

@@ -24,6 +24,8 @@ PR_SET_PDEATHSIG: Final = 1
 KEPT_IGNORED: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
 # A terminal sends these to its whole foreground group; the master decides what they mean.
 TERMINAL_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
+# Workers see none of these; SIGRTMIN reopens the master's log files, and is sent to a whole service at times.
+WORKERS_IGNORE: Final = TERMINAL_SIGNALS | {signal.SIGRTMIN}
 
 _apps_fds: set[int] = set()
 
@@ -34,7 +36,7 @@ def fork(
     run: Callable[[], int],
     keep_fds: Collection[int],
     enter: Callable[[], None],
-    ignore: Collection[signal.Signals] = TERMINAL_SIGNALS,
+    ignore: Collection[signal.Signals] = WORKERS_IGNORE,
 ) -> int:
     """Fork a clean child that dies with this process. Returns its pid here; never returns in the child.
 

@@ -70,6 +70,18 @@ SEND_PER_TURN_BYTES: Final = 512 * 1024  # to one client, before the others get 
 ACCEPTS_PER_TURN: Final = 16
 QUIET_RESPONSES: Final = 8  # a busy worker wakes the reactor for every Nth response
 
+# The access log.
+ACCESS_RING_BYTES: Final = 1024 * 1024  # lines that wait for the writer, a reactor; past it they are dropped
+ACCESS_LINE_BYTES: Final = 32 * 1024  # longest line, its newline included
+ACCESS_FIELD_BYTES: Final = 8 * 1024  # of a line that one value may take, escaped; what is longer ends in "..."
+ACCESS_FIELD_LEAST_BYTES: Final = 64  # a format that leaves its values less than this is refused
+ACCESS_FORMAT_BYTES: Final = 4096  # of --access-log-format
+ACCESS_FORMAT_PARTS: Final = 64  # atoms and texts between them
+ACCESS_FORMAT_NAMES: Final = 16  # different request fields, the same of response fields, the same of times
+ACCESS_TIME_BYTES: Final = 128  # what a time format may come to
+ACCESS_LINGER_S: Final = 0.05  # lines wait so long for others, to be written with them; a half full ring does not wait
+ACCESS_END_S: Final = 2.0  # how long the end waits for a reader of the log that does not read
+
 # Life.
 BOOT_BACKOFF_MIN_S: Final = 0.1
 BOOT_BACKOFF_MAX_S: Final = 5.0

@@ -29,7 +29,8 @@ from swhttp.messages import Channel, Message
 from swhttp.supervision import Action, Finish, Kill, Log, Spawn, Supervisor, Tell, WorkerState
 
 # What the terminal, service managers and administrators may send to a whole group. The manager ignores them all.
-IGNORED: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+IGNORED: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
+                  signal.SIGRTMIN)
 
 
 @dataclass

@@ -4,6 +4,7 @@ It owns the listening sockets, the shared memory, the manager's process and the 
 touch these. It never imports the application, never forks once threads run, and never does work in a signal handler.
 
     start   bind -> map shared memory -> fork the manager -> start the reactors -> all workers READY: "Listening at"
+            SIGRTMIN opens the log files again
     stop    SERVING --TERM, INT--> DRAINING (reactors empty the backlog, take no more, finish what is in flight)
                 --drained--> STOPPING (workers are told, the manager waits for them)
                 --the manager is gone--> SETTLING (last answers go out) --> threads end, sockets are removed
@@ -22,7 +23,7 @@ import signal
 import time
 from typing import Final
 
-from swhttp import __version__, fields, hygiene, limits, listeners
+from swhttp import __version__, accessfile, accessformat, fields, hygiene, limits, listeners
 from swhttp.config import Config
 from swhttp.errors import ExitCode, ServerError
 from swhttp.ipc.geometry import Geometry
@@ -31,12 +32,13 @@ from swhttp.logs import log
 from swhttp.manager import IGNORED, Manager
 from swhttp.messages import Channel
 from swhttp.pidfile import PidFile
+from swhttp.reactor.accesswriter import AccessWriter
 from swhttp.reactor.reactors import Reactors
 from swhttp.reactor.settings import ReactorSettings
 from swhttp.signals import SignalInbox
 from swhttp.supervision import describe
 
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGRTMIN)
 
 
 class Phase(enum.IntEnum):
@@ -64,6 +66,8 @@ class Master:
         self._unsettled: set[int] = set()
         self._drained = False
         self._killed = False
+        self._access_fd = -1  # until the writer has it
+        self._access: AccessWriter | None = None
 
     def run(self) -> int:
         """Serve until told to stop; returns the exit status. Raises ServerError for what the operator can mend."""
@@ -73,6 +77,7 @@ class Master:
         self._listeners = listeners.open_all(config.bind, config.backlog, config.reuse_port)
         pid_file = PidFile(config.pid) if config.pid else None
         try:
+            self._open_logs()
             if pid_file is not None:
                 pid_file.claim()
             self._start()
@@ -83,10 +88,21 @@ class Master:
         finally:
             for listener in self._listeners:
                 listener.close()
+            if self._access_fd >= 0:
+                os.close(self._access_fd)
             if pid_file is not None:
                 pid_file.release()
 
     # Start
+
+    def _open_logs(self) -> None:
+        """Before anything is forked: what cannot be opened is the only thing that is said."""
+        path = self._config.access_log
+        if path:
+            try:
+                self._access_fd = accessfile.open_log(path)
+            except OSError as error:
+                raise ServerError(f"--access-log: {error.strerror}: {path!r}", ExitCode.FILE) from None
 
     def _start(self) -> None:
         config = self._config
@@ -132,9 +148,15 @@ class Master:
             max_field_bytes=config.limit_request_field_size, max_fields=config.limit_request_fields,
             max_body_bytes=config.limit_request_body, inline_body_bytes=config.inline_body_bytes,
             tmp_dir=config.tmp_dir)
+        if self._access_fd >= 0:
+            self._access = AccessWriter(
+                config.access_log, self._access_fd, accessformat.parse(config.access_log_format), config.reactors)
+            self._access_fd = -1
         reactors = Reactors(
             self._memory, settings,
-            [(listener.socket.fileno(), listener.kind, listener.text) for listener in self._listeners])
+            [(listener.socket.fileno(), listener.kind, listener.text) for listener in self._listeners], self._access)
+        if self._access is not None:
+            self._access.start()
         reactors.start()
         return reactors
 
@@ -168,7 +190,9 @@ class Master:
     def _on_signals(self) -> None:
         for number in self._signals.receive():
             now_s = time.monotonic()
-            if self._phase == Phase.SERVING and number != signal.SIGQUIT:
+            if number == signal.SIGRTMIN:
+                self._reopen()
+            elif self._phase == Phase.SERVING and number != signal.SIGQUIT:
                 log.info("%s: stopping, requests in flight have %g s", number.name, self._config.graceful_timeout_s)
                 self._stopping_since_s = now_s
                 self._deadline_s = now_s + self._config.graceful_timeout_s
@@ -177,6 +201,11 @@ class Master:
             elif number == signal.SIGQUIT or now_s >= self._stopping_since_s + limits.SIGNAL_REPEAT_S:
                 log.info("%s: stopping at once", number.name)
                 self._kill()
+
+    def _reopen(self) -> None:
+        """Open the log files again: somebody has moved them away."""
+        if self._access is not None:
+            self._access.reopen()
 
     def _on_manager(self) -> int:
         """Returns how many messages there were. The channel's end means nothing: the pidfd tells the manager's."""
@@ -304,6 +333,8 @@ class Master:
         self._reactors.stop()
         if not self._reactors.join(limits.JOIN_TIMEOUT_S):
             raise RuntimeError("the reactor threads do not end")
+        if self._access is not None and not self._access.stop():
+            log.error("The access log is not written to its end: its file takes nothing")
         self._on_reports()
         self._manager.close()
         os.close(self._pidfd)

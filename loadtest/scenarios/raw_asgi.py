@@ -12,7 +12,7 @@ SCENARIO = Scenario(
     about="raw ASGI app, 13-byte body",
     app="loadtest.scenarios.raw_asgi:app",
     interface="asgi",
-    servers=ASGI_SERVERS + FLOOR,
+    servers=(*ASGI_SERVERS, "swhttp-access-log", *FLOOR),
     body=b"Hello, World!",
 )
 

@@ -67,6 +67,8 @@ cdef enum:  # words of a reactor
     REACTOR_CHUNKS         # chunks of request bodies posted
     REACTOR_BODY_FILES     # request bodies that went to a temp file
     REACTOR_CLIENTS_SLOW   # times that a client was found slow
+    REACTOR_LOG_DROPPED    # lines of the access log for which its ring had no room
+    REACTOR_LOG_LOST       # lines that could not be written; the writer's thread counts them
     REACTOR_FIELDS
 
 

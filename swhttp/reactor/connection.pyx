@@ -18,12 +18,13 @@ from swhttp.ipc.frame cimport EVENT_CLOSE
 from swhttp.ipc.request_table cimport sw_request_ack, sw_request_index
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_FILES, REACTOR_OPEN
 from swhttp.ipc.sessions cimport sw_session_close, sw_session_open
+from swhttp.reactor.accesslog cimport access_lost
 from swhttp.reactor.dispatch cimport dispatch_leave_queue, dispatch_revoke, dispatch_tell
 from swhttp.reactor.outbox cimport out_drop, out_file_drop
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CONN_EOF, CONN_HEAD_SENT, CONN_HUNG_UP,
-                                   CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_NO_BODY, CONN_READABLE, CONN_READY,
-                                   CONN_STARVED, CONN_UNREAD, MAIL_LOG, STAGE_DISCARD, STAGE_FREE, STAGE_GONE,
-                                   STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_WAITING, Chunk, Upload,
+                                   CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_LOGGED, CONN_NO_BODY, CONN_READABLE,
+                                   CONN_READY, CONN_STARVED, CONN_UNREAD, MAIL_LOG, STAGE_DISCARD, STAGE_FREE,
+                                   STAGE_GONE, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_WAITING, Chunk, Upload,
                                    sw_gauge_add, sw_mail, sw_mailbox_send)
 from swhttp.reactor.system cimport (EPOLL_CTL_ADD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, SHUT_WR, epoll_ctl,
                                     epoll_event, shutdown)
@@ -79,7 +80,9 @@ cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil
     c.wheel_tick = -1
     c.listener = address.listener
     c.empty_lines = 0
-    c.response_bytes = 0
+    c.response_bytes = c.body_bytes = c.sent_bytes = 0
+    c.status = c.pid = 0
+    c.served = 0
     c.gone_by_ns = 0
     for i in range(address.peer_len):  # FNV-1a, for --dispatch ip
         hashed = (hashed ^ <unsigned char>address.peer[i]) * 16777619
@@ -146,6 +149,8 @@ cdef void conn_close(State *s, Conn *c) noexcept nogil:
     """Close the socket at once, and take the request back, or tell the worker that has it."""
     if c.fd < 0:
         return
+    if s.access != NULL and not c.flags & CONN_LOGGED:
+        access_lost(s, c)
     if c.stage == STAGE_IN_FLIGHT or c.out_first != NULL:
         conn_show_cut(c)
     if c.stage == STAGE_WAITING:
@@ -229,7 +234,9 @@ cdef void conn_next(State *s, Conn *c) noexcept nogil:
     c.flags &= LASTING_FLAGS
     c.stage = STAGE_IDLE
     c.empty_lines = 0
-    c.response_bytes = 0
+    c.response_bytes = c.body_bytes = c.sent_bytes = 0
+    c.status = c.pid = 0
+    c.served += 1
     timer_set(s, c, s.now_ns + s.keep_alive_ns)
     if c.input_to > c.input_from or c.flags & (CONN_READABLE | CONN_EOF) or s.draining:
         c.flags |= CONN_READABLE

@@ -16,7 +16,7 @@ from swhttp.ipc.request_table cimport (SW_REQUEST_QUEUED, sw_request_free, sw_re
 from swhttp.ipc.ring cimport (sw_eventfd_write, sw_ring_has_room, sw_ring_publish, sw_ring_reserve, sw_ring_unread,
                               sw_ring_want_space, sw_wake_claim)
 from swhttp.ipc.scoreboard cimport (REACTOR_DISPATCHED, REACTOR_IN_FLIGHT, REACTOR_REVOKED, REACTOR_WAITING,
-                                    REACTOR_WAKES, SLOT_SERVICE_NS)
+                                    REACTOR_WAKES, SLOT_PID, SLOT_SERVICE_NS)
 from swhttp.reactor.reasons cimport REASON_NONE, REASON_QUEUE_FULL
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, DISPATCH_FIXED, DISPATCH_IDLE, DISPATCH_IP, DISPATCH_ROUND_ROBIN,
                                    SLOT_DOWN, SLOT_STOPPING, SLOT_UP, STAGE_IN_FLIGHT, STAGE_WAITING,
@@ -185,6 +185,7 @@ cdef bint _post(State *s, int slot, Conn *c) noexcept nogil:
     s.in_flight[index] = c
     _append(&link.first, &link.last, c)
     c.slot = slot
+    c.pid = link.pid
     c.stage = STAGE_IN_FLIGHT
     c.since_ns = s.now_ns
     s.line[REACTOR_DISPATCHED] += 1
@@ -231,6 +232,7 @@ cdef int dispatch_submit(State *s, Conn *c, bint again) noexcept nogil:
         return REASON_QUEUE_FULL
     c.stage = STAGE_WAITING
     c.slot = slot
+    c.pid = 0
     if not again:
         c.since_ns = s.now_ns
     if slot >= 0:
@@ -452,6 +454,7 @@ cdef void slot_up(State *s, int slot, uint32_t generation, bint asgi) noexcept n
     link.requests.own = link.requests.peer = 0
     link.responses.own = link.responses.peer = 0
     link.generation = generation
+    link.pid = <int>link.line[SLOT_PID]
     link.asgi = asgi
     link.posted = link.channel_full = 0
     if link.state != SLOT_UP:

@@ -31,6 +31,7 @@ from swhttp.ipc.frame cimport (SW_BLOCK_BODY_FILE, SW_BLOCK_EXPECTS, SW_BLOCK_HE
                                SW_BLOCK_MORE_BODY, sw_block)
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_REQUESTS
 from swhttp.ipc.tempfile cimport sw_write_all
+from swhttp.reactor.accesslog cimport access_head_bytes, access_wants_head
 from swhttp.reactor.body cimport (body_discards, body_move_block, body_open, body_post, body_progress, body_received,
                                   body_room, body_so_far, body_target, body_to_file, body_untouched, body_waits,
                                   body_whole)
@@ -112,6 +113,8 @@ cdef class Http1:
             elif used < length and not conn_keep_input(c, data + used, length - used):
                 reason = REASON_INTERNAL
         if reason != REASON_NONE:
+            if s.access != NULL and not kept and access_wants_head(s, c):
+                conn_keep_input(c, data, access_head_bytes(c, length))  # what was asked, as far as it came
             c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE  # the message has not been read to its end
             c.reason = reason
             if not c.flags & CONN_BODY_OPEN:  # else a worker has it, or it is on its way to one
@@ -136,6 +139,7 @@ cdef class Http1:
             c.stage = STAGE_HEAD
             c.scan_at = c.line_at = c.head_at = 0
             c.fields = 0
+            c.since_ns = self.state.now_ns
             c.deadline_ns = 0  # set below, unless the head is whole already
         found = boundary_head(self.state, c, data, length, &start, &end)
         if found == BOUNDARY_WHOLE:
@@ -185,6 +189,8 @@ cdef class Http1:
                 if not sw_is_tchar(line[method_len]):
                     reason = REASON_BAD_REQUEST_LINE
         if reason != REASON_NONE:
+            if parser.block.headers_off > 0:  # the access log shows as much as there is
+                parser.block.headers_len = parser.at - parser.block.headers_off
             parser.drop()
             return reason
         parser.block.headers_len = parser.at - parser.block.headers_off

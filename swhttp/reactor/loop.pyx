@@ -31,6 +31,7 @@ from swhttp.ipc.sessions cimport sw_address, sw_session
 from swhttp.ipc.spin cimport SW_SPIN_LOOKS, sw_spin_pause, sw_spin_yield
 from swhttp.reactor.accept cimport (ACCEPT_PAUSE_NS, SW_DATA_CONNECTIONS, SW_DATA_LISTENERS, accept_adopt, accept_again,
                                     accept_listen, accept_new, accept_rest)
+from swhttp.reactor.accesslog cimport access_publish
 from swhttp.reactor.connection cimport conn_close, conn_end, conn_feed_starved, conn_next, conn_release, conn_todo
 from swhttp.reactor.dispatch cimport (dispatch_could_go_on, dispatch_flush, dispatch_leave_queue, dispatch_rebalance,
                                       dispatch_submit, dispatch_untaken, dispatch_waiting, slot_say_stop, slot_stop,
@@ -399,6 +400,8 @@ cdef class Reactor:
         slow_look(s)
         self._deadlines()  # before the flush: ending a connection may be news for its worker
         dispatch_flush(s)
+        if s.access != NULL:
+            access_publish(s)
         if s.draining and not s.drained and s.open == 0:
             s.drained = True
             self._report(MAIL_DRAINED, s.index)
@@ -555,3 +558,5 @@ cdef class Reactor:
         for row in range(s.conns_used):
             if s.conns[row].generation > 0:
                 conn_close(s, &s.conns[row])
+        if s.access != NULL:
+            access_publish(s)

@@ -195,6 +195,7 @@ cdef ssize_t _offer(State *s, Conn *c, iovec *pieces, int count, int flags) noex
             sent = sendmsg(c.fd, &message, flags)
         if sent >= 0:
             s.line[REACTOR_SENT_BYTES] += sent
+            c.sent_bytes += sent
             return sent
         if errno == EINTR:
             continue
@@ -329,6 +330,7 @@ cdef ssize_t _send_first(State *s, Conn *c, uint64_t most) noexcept nogil:
             if sent > 0:
                 s.line[REACTOR_SENT_BYTES] += sent
                 s.line[REACTOR_SENDFILE_BYTES] += sent
+                c.sent_bytes += sent
                 return sent
             if sent == 0:  # the file has been cut short under our hands
                 return -1

@@ -1,4 +1,5 @@
 from swhttp.ipc.memory import SharedMemory
+from swhttp.reactor.accesswriter import AccessWriter
 from swhttp.reactor.settings import ReactorSettings
 
 Report = tuple[str, int] | tuple[str, int, str]
@@ -6,7 +7,11 @@ Report = tuple[str, int] | tuple[str, int, str]
 class Reactors:
     report_fd: int
     def __init__(
-        self, memory: SharedMemory, settings: ReactorSettings, listeners: list[tuple[int, str, str]]
+        self,
+        memory: SharedMemory,
+        settings: ReactorSettings,
+        listeners: list[tuple[int, str, str]],
+        access: AccessWriter | None = None,
     ) -> None: ...
     def start(self) -> None: ...
     def slot_up(self, slot: int, generation: int, interface: str) -> None: ...

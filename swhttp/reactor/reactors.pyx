@@ -13,6 +13,7 @@ import os
 import threading
 
 from swhttp.ipc.memory cimport SharedMemory
+from swhttp.reactor.accesswriter cimport AccessWriter
 from swhttp.reactor.loop cimport Reactor
 from swhttp.reactor.state cimport (MAIL_CORRUPT, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED, MAIL_LOG, MAIL_SETTLED,
                                    MAIL_SLOT_DEAD, MAIL_SLOT_STOP, MAIL_SLOT_UP, MAIL_STOP, sw_gauge, sw_gauge_get,
@@ -28,6 +29,7 @@ cdef class Reactors:
 
     `memory`: the server's SharedMemory; `settings`: ReactorSettings; `listeners`: (fd, "tcp" or "unix", text) each,
     non-blocking and listening. They accept once the first worker is up: until then connections wait in the backlog.
+    `access`: who writes the access log, or None.
     """
 
     cdef list reactors
@@ -46,7 +48,7 @@ cdef class Reactors:
     def __cinit__(self):
         self.report_fd = -1
 
-    def __init__(self, SharedMemory memory, settings, list listeners):
+    def __init__(self, SharedMemory memory, settings, list listeners, AccessWriter access=None):
         cdef int i
         cdef Reactor reactor
         self.memory = memory
@@ -74,6 +76,8 @@ cdef class Reactors:
             reactor.state.reports = &self.boxes[self.count]
             reactor.state.peer_eventfds = self.eventfds
             reactor.setup(i, memory, settings, listeners)
+            if access is not None:
+                access.wire(i, &reactor.state, &self.boxes[self.count])
             self.reactors.append(reactor)
 
     def start(self):

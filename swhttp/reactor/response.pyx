@@ -20,6 +20,7 @@ from swhttp.ipc.scoreboard cimport (REACTOR_BAD_REQUESTS, REACTOR_BLOCKS_FULL, R
                                     REACTOR_QUEUE_FULL, REACTOR_QUEUE_TIMEOUT, REACTOR_RESPONSES, REACTOR_SHM_FRAMES,
                                     REACTOR_SMALL_FRAMES, REACTOR_WORKER_LOST)
 from swhttp.ipc.tempfile cimport sw_is_regular
+from swhttp.reactor.accesslog cimport access_answered, access_head
 from swhttp.reactor.body cimport body_answered
 from swhttp.reactor.connection cimport (conn_close, conn_drop_block, conn_log, conn_next, conn_show_cut, conn_tell_gone,
                                         conn_todo)
@@ -217,6 +218,8 @@ cdef void _last(State *s, Conn *c, bint cut) noexcept nogil:
         c.flags = (c.flags | CONN_CUT) & ~CONN_KEEP_ALIVE
     if c.flags & CONN_BODY_OPEN:
         body_answered(s, c)
+    if s.access != NULL:
+        access_answered(s, c)
     conn_drop_block(s, c)  # now, however long the client takes for the response
     if c.out_first == NULL:
         conn_next(s, c)
@@ -264,7 +267,11 @@ cdef bint response_frame(State *s, Conn *c, SlotLink *link, const sw_frame *fram
     if frame.flags & SW_FRAME_HEAD:
         _frame_body_how(s, c, frame)
         c.flags |= CONN_HEAD_SENT
+        c.status = frame.status
+        c.sent_bytes = 0  # interim responses do not count
         p = _fields(s, c, _text(p, <const char *>payload, frame.head_len), frame.flags)
+        if s.access != NULL:
+            access_head(s, c, s.scratch, p)
     c.response_bytes += body_len
     if c.flags & CONN_NO_BODY:
         body_len = 0
@@ -275,6 +282,7 @@ cdef bint response_frame(State *s, Conn *c, SlotLink *link, const sw_frame *fram
         c.response_left -= <int64_t>body_len
         if last and c.response_left > 0:
             cut = True
+    c.body_bytes += body_len
     if frame.flags & SW_FRAME_ABORT:
         cut = True
         conn_show_cut(c)
@@ -450,8 +458,13 @@ cdef void response_own(State *s, Conn *c, int reason) noexcept nogil:
                   b"retry-after: 1\r\n" if status == 503 else b"",
                   b"allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" if status == 405 else b"")
     p = <char *>_fields(s, c, <unsigned char *>p, 0)
+    if s.access != NULL:
+        access_head(s, c, s.scratch, <unsigned char *>p)
+    c.status = status
+    c.sent_bytes = 0
     if not c.flags & CONN_HEAD_METHOD:
         p += snprintf(p, 64, "%s", slug)
+        c.body_bytes = strlen(slug)
     piece.iov_base = s.scratch
     piece.iov_len = p - <char *>s.scratch
     c.stage = STAGE_FINISHING
@@ -461,5 +474,8 @@ cdef void response_own(State *s, Conn *c, int reason) noexcept nogil:
     timer_arm(s, c)
     if not out_put(s, c, &piece, 1, False):
         conn_close(s, c)
-    elif c.out_first == NULL:
+        return
+    if s.access != NULL:
+        access_answered(s, c)
+    if c.out_first == NULL:
         conn_next(s, c)

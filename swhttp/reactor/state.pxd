@@ -8,6 +8,7 @@ from swhttp.ipc.blocks cimport sw_blocks
 from swhttp.ipc.request_table cimport sw_request_entry
 from swhttp.ipc.ring cimport sw_ring_end, sw_sleeping
 from swhttp.ipc.sessions cimport sw_address, sw_session
+from swhttp.reactor.logline cimport sw_access_log
 from swhttp.reactor.system cimport epoll_event
 
 
@@ -89,6 +90,7 @@ cdef enum:
     CONN_REFUSED = 65536     # answered by us while a worker has the request: its frames are dropped
     CONN_READY = 131072      # on the list of connections for phase 3
     CONN_STARVED = 262144    # on the list of connections that wait for a block or for room in a request ring
+    CONN_LOGGED = 524288     # the access log has its line
 
 cdef enum:
     CHUNK_SIZE
@@ -216,10 +218,16 @@ cdef struct Conn:
     uint32_t line_bytes      # of the chunk line or the trailers
     uint32_t ip_hash
     uint64_t request_id
-    uint64_t since_ns        # when it was posted, or began to wait
+    uint64_t since_ns        # when its head began to come, then when it was posted, or began to wait
+    uint32_t served          # requests of this connection before this one
+    int pid                  # of the worker that has it, or had; 0: none
     # The response.
     int64_t response_left    # body bytes its Content-Length still promises; -1 unknown
     uint64_t response_bytes  # body bytes taken from the ring
+    uint64_t body_bytes      # of these, put out
+    uint64_t sent_bytes      # of the response, head and framing too, that the socket has taken
+    int status               # of the response that was begun; 0: none
+    unsigned char *log_fields  # what the access log wants of the response head
     OutPiece *out_first
     OutPiece *out_last
     uint64_t out_bytes       # that wait for the socket
@@ -257,6 +265,7 @@ cdef struct SlotLink:
     uint8_t posted           # descriptors since the last wake-up
     uint8_t stop_owed        # EVENT_STOP found no room yet
     uint8_t channel_full     # a file for it found none; until it is through with a request
+    int pid
     int channel              # files come and go here
     sw_arena arena
     int64_t *line            # its page of the scoreboard
@@ -293,6 +302,7 @@ cdef struct State:
     uint32_t inline_body_bytes
     const char *tmp_dir
     bint asgi                # what the workers serve
+    sw_access_log *access    # NULL: nothing is logged
     # Shared memory.
     sw_blocks blocks
     sw_request_entry *table

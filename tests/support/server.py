@@ -41,6 +41,7 @@ EXIT_BOOT_FAILED = 3
 EXIT_CANNOT_BIND = 4
 EXIT_MANAGER_DIED = 5
 EXIT_APP_MISSING = 7
+EXIT_FILE = 10
 LISTENING = r"\[INFO\] Listening at: (\S+) \((\d+)\)"
 TCP_ADDRESS = re.compile(r"https?://(\[[0-9a-fA-F:]+\]|[^:/]+):(\d+)")
 
@@ -50,7 +51,7 @@ class Server:
 
     app: import string, found in tests/apps unless an `--app-dir` option is given; empty: an option names it.
     binds: `--bind` values; {dir} stands for the scratch directory. Default: a free port on 127.0.0.1.
-    ready: False starts without waiting for the log line (boots that fail or block).
+    ready: False starts without waiting for the log line (boots that fail or block). stdout: an fd for its stdout.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Server:
         env: dict[str, str] | None = None,
         pass_fds: tuple[int, ...] = (),
         ready: bool = True,
+        stdout: int | None = None,
     ) -> None:
         self.marker = uuid.uuid4().hex
         self.directory = tempfile.mkdtemp(prefix="swt-")
@@ -96,6 +98,7 @@ class Server:
             cwd=self.directory,
             env=environment,
             stdin=subprocess.DEVNULL,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             pass_fds=pass_fds,
             process_group=0,  # so that a test can do what a terminal does on Ctrl-C
