@@ -61,8 +61,8 @@ def _serve(**values: Any) -> NoReturn:
         config = Config(**{name: value for name, value in values.items() if value is not None})
     except ServerError as error:
         raise click.UsageError(str(error)) from None
-    logs.configure(config.log_level)
     try:
+        logs.configure(config.log_settings)
         # Imported here so that a bad option, --help and --version do not wait for the compiled modules.
         from swhttp.master import Master
 
@@ -71,8 +71,7 @@ def _serve(**values: Any) -> NoReturn:
         logs.log.error("%s", error)
         sys.exit(error.exit_code)
     except Exception:
-        logs.log.critical("Internal error", exc_info=True)
-        sys.stderr.flush()
+        logs.last_words("Internal error")
         os._exit(ExitCode.INTERNAL)  # threads may still run; the kernel ends them, and the manager with us
 
 

@@ -120,6 +120,14 @@ class Config:
         help="Where APP is looked for, before the rest of sys.path.")
     log_level: str = _option(
         "info", "--log-level", group="Logging", choices=logs.LEVELS, help="What the server's own log shows.")
+    error_log: str = _option(
+        logs.STDERR, "--error-log", group="Logging", metavar="PATH",
+        help="File for the server's own log; -: stderr.")
+    log_format: str = _option(
+        "text", "--log-format", group="Logging", choices=logs.FORMATS, help="What a line of the server's own log is.")
+    log_config: str = _option(
+        "", "--log-config", group="Logging", metavar="FILE",
+        help="Logging configuration to apply in every process: a dictionary (.json, .toml, .yaml), or INI.")
 
     def __post_init__(self) -> None:
         _check_app(self.app)
@@ -154,14 +162,28 @@ class Config:
         for name in ("keep_alive_s", "head_timeout_s", "body_timeout_s", "write_timeout_s"):
             _check_seconds(OPTIONS[name].flags[0], getattr(self, name))
         _check_seconds("--graceful-timeout", self.graceful_timeout_s)
-        for name in ("dispatch", "interface", "log_level"):
+        for name in ("dispatch", "interface", "log_level", "log_format"):
             option = OPTIONS[name]
             value = getattr(self, name)
             if value not in option.choices:
                 raise _bad(option.flags[0], f"{value!r} is none of {', '.join(option.choices)}")
 
+        if not self.error_log:
+            raise _bad("--error-log", "a path is needed, or - for stderr")
+        if self.error_log != logs.STDERR:
+            self._fill("error_log", os.path.abspath(self.error_log))
+        if self.log_config and isinstance(self.log_config, str):  # a program that embeds us may give a dictionary
+            self._fill("log_config", os.path.abspath(self.log_config))
+
     def _fill(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
+
+    @property
+    def log_settings(self) -> logs.LogSettings:
+        """What the server's own log is like."""
+        return logs.LogSettings(
+            level=self.log_level, path=self.error_log, form=self.log_format, config=self.log_config,
+            app_dir=self.app_dir)
 
     @property
     def slots(self) -> int:

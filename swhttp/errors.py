@@ -14,6 +14,8 @@ class ExitCode(IntEnum):
     BIND = 4  # an address cannot be listened on
     MANAGER_DIED = 5  # to be restarted by the service manager: the master must not fork again
     INTERNAL = 6
+    CONFIG = 9  # a configuration file, of logging too, cannot be read or understood
+    FILE = 10  # the log file cannot be written
 
 
 class ServerError(Exception):

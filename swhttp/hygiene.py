@@ -1,7 +1,8 @@
 """Forking without leaking: what a child of ours inherits is exactly what it was meant to get.
 
 Every fork of the server goes through `fork`. It must be called from a process with one thread only; signals are
-blocked from before the fork until the child is clean, so no handler of the parent ever runs in the child.
+blocked from before the fork until the child is clean, so no handler of the parent ever runs in the child. What log
+handlers hold is written before the fork, and their files are closed in the child.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Collection
 from typing import Final, NoReturn
 
+from swhttp import logs
 from swhttp.errors import ExitCode
 
 PR_SET_PDEATHSIG: Final = 1
@@ -36,11 +37,12 @@ def fork(
     """Fork a clean child that dies with this process. Returns its pid here; never returns in the child.
 
     `run`: the child's work; what it returns is its exit status. `keep_fds`: the fds that the child keeps besides
-    stdin, stdout and stderr. `enter`: called in the child first, to let go of the parent's objects: an object that
-    still believed to own an fd would later close somebody else's. `ignore`: the signals that it never sees.
-    Raises OSError when the kernel refuses.
+    stdin, stdout, stderr and the log's. `enter`: called in the child first, to let go of the parent's objects: an
+    object that still believed to own an fd would later close somebody else's. `ignore`: the signals that it never
+    sees. Raises OSError when the kernel refuses.
     """
     parent = os.getpid()
+    logs.flush()
     blocked_before = block_signals()
     try:
         pid = os.fork()
@@ -66,7 +68,8 @@ def _be_child(
     status: int = ExitCode.INTERNAL
     try:
         enter()
-        close_all_but(keep_fds)
+        logs.let_go()
+        close_all_but([*keep_fds, *logs.fds()])
         reset_signals(ignore)
         die_with(parent)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -74,7 +77,7 @@ def _be_child(
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else ExitCode.INTERNAL
     except BaseException:
-        traceback.print_exc()
+        logs.last_words("Internal error")
     finally:
         _leave(status)
 
@@ -87,7 +90,7 @@ def _leave(status: int) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     except BaseException:
-        traceback.print_exc()
+        logs.last_words("An exit function failed")
     finally:
         os._exit(status)
 

@@ -89,6 +89,12 @@ class Row:
     steps: tuple[Step, ...] = ()
 
 
+BOOT_FAILURES: Final = {
+    ExitCode.APP: "The application did not boot",
+    ExitCode.CONFIG: "A worker cannot use the logging configuration",
+}
+"""Exit statuses by which a worker says why it did not boot, and how that is told; any other is the first."""
+
 _S = WorkerState
 
 TABLE: Final[Mapping[tuple[WorkerState, Event], Row]] = {
@@ -351,8 +357,8 @@ class Supervisor:
             self._do(Step.PACE, worker, now_s)
             return
         if not self._ever_ready and not self.ending:
-            self._exit_code = ExitCode.APP
-            self._tell("failed", code=int(ExitCode.APP), text="The application did not boot")
+            self._exit_code = ExitCode(worker.status) if worker.status in BOOT_FAILURES else ExitCode.APP
+            self._tell("failed", code=int(self._exit_code), text=BOOT_FAILURES[self._exit_code])
             self._end_all(now_s)
             return
         if worker.spawned_s >= self._failed_s:  # else it was forked before the failure that is counted already
