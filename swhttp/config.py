@@ -172,8 +172,11 @@ class Config:
             raise _bad("--error-log", "a path is needed, or - for stderr")
         if self.error_log != logs.STDERR:
             self._fill("error_log", os.path.abspath(self.error_log))
-        if self.log_config and isinstance(self.log_config, str):  # a program that embeds us may give a dictionary
-            self._fill("log_config", os.path.abspath(self.log_config))
+        given: object = self.log_config  # a program that embeds us may give a dictionary
+        if isinstance(given, str):
+            self._fill("log_config", given and os.path.abspath(given))
+        elif not isinstance(given, dict):
+            raise _bad("--log-config", f"a file or a dictionary is needed, not {given!r}")
 
     def _fill(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)

@@ -22,8 +22,9 @@ from swhttp.errors import ExitCode
 PR_SET_PDEATHSIG: Final = 1
 # Python ignores these from its start, so that writing to a closed socket or past a file's limit is an exception.
 KEPT_IGNORED: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
-# A terminal sends these to its whole foreground group; the master decides what they mean.
-TERMINAL_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
+# A terminal sends INT and QUIT to its whole foreground group, `systemctl kill` any signal, RTMIN too, to a whole
+# service; the master decides what they mean.
+GROUP_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGRTMIN})
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -32,7 +33,7 @@ def fork(
     run: Callable[[], int],
     keep_fds: Collection[int],
     enter: Callable[[], None],
-    ignore: Collection[signal.Signals] = TERMINAL_SIGNALS,
+    ignore: Collection[signal.Signals] = GROUP_SIGNALS,
 ) -> int:
     """Fork a clean child that dies with this process. Returns its pid here; never returns in the child.
 
