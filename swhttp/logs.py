@@ -147,8 +147,7 @@ def _apply(config: LogConfig, threads_allowed: bool) -> None:
         raise
     booted()
     if config.takes_server_log:
-        log.removeHandler(_setup.own)
-        log.propagate = config.propagates
+        log.propagate = config.propagates  # an INI file that says nothing of it would have set it
     else:
         log.handlers[:] = [_setup.own]
         log.propagate = False

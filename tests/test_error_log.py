@@ -17,7 +17,7 @@ import swhttp
 from swhttp.logforms import takes_colours
 from tests.support import processes
 from tests.support.fleet import Start
-from tests.support.server import APPS, EXIT_BOOT_FAILED, LISTENING, Server, wait_for_lines
+from tests.support.server import APPS, EXIT_BOOT_FAILED, EXIT_MANAGER_DIED, LISTENING, Server, wait_for_lines
 
 ROOT = Path(__file__).resolve().parent.parent
 OPTIONS = ("--workers", "1", "--reactors", "1")
@@ -96,6 +96,15 @@ def test_a_failed_boot_is_said_in_the_file_and_to_whoever_started_it(log_path: P
         assert text.count("ZeroDivisionError") == 1
         assert "[ERROR] The application did not boot" in text
     assert "Worker died" not in finished.stderr, "errors only"
+
+
+def test_once_it_listens_errors_are_in_the_file_only(server: Start, log_path: Path) -> None:
+    site = logging_to(log_path, server)
+    site.kill(signal.SIGKILL, site.manager())
+    assert site.wait_exit() == EXIT_MANAGER_DIED
+    site.finish(expect=EXIT_MANAGER_DIED, killed=True)
+    assert "[CRITICAL] Manager died" in log_path.read_text()
+    assert site.log.text() == ""
 
 
 def test_a_bind_that_fails_is_said_in_the_file_and_to_whoever_started_it(log_path: Path) -> None:
@@ -226,9 +235,14 @@ def test_a_log_whose_directory_is_gone_goes_on_where_it_is_and_says_so_once(serv
     wait_for_lines(moved, "Cannot open the error log .* anew: No such file or directory")
     provoke(site)
     provoke(site)
+    worker = site.workers()[0]
+    site.kill(signal.SIGKILL, worker)
+    wait_for_lines(moved, "Worker booted", count=2)
+    ask(site, "/raise", status=500)
     site.stop()
     log = moved.read_text()
     assert log.count("reason=many-hosts") == 2
+    assert log.count("exception in the WSGI app") == 1, "of a worker that could not have opened it"
     master = rf"\[{site.pid}\] \[WARNING\] Cannot open the error log"
     assert len(re.findall(master, log)) == 1
 

@@ -127,6 +127,17 @@ def test_a_configuration_may_take_the_log_of_all_processes(server: Start, tmp_pa
     assert site.log.text() == ""
 
 
+def test_in_an_ini_file_propagation_is_said_or_there_is_none(server: Start, tmp_path: Path) -> None:
+    path = tmp_path / "all.log"
+    text = INI.format(path=str(path)).replace("handlers =\n", "handlers = file\n").replace("site", "swhttp")
+    site = server("log_site:site", *OPTIONS, "--log-config", str(written(tmp_path, text, ".ini")), ready=False)
+    site.wait_ready(path, r"<Listening at: (\S+) \((\d+)\)>")
+    ask(site, "/raise", status=500)
+    site.stop()
+    for said_once in ("Listening at", "exception in the WSGI app"):
+        assert path.read_text().count(said_once) == 1, said_once
+
+
 def test_the_server_may_log_by_the_root_logger(server: Start, tmp_path: Path) -> None:
     path = tmp_path / "root.log"
     said = dictionary(path, swhttp={"propagate": True}, root={"level": "INFO", "handlers": ["file"]})
@@ -208,6 +219,10 @@ def fails(*arguments: str, env: dict[str, str] | None = None) -> str:
 UNKNOWN_HANDLER = {"version": 1, "handlers": {"h": {"class": "no_such_module.Handler"}}, "root": {"handlers": ["h"]}}
 NO_DIRECTORY = {
     "version": 1, "handlers": {"h": {"class": "logging.FileHandler", "filename": "/no/such/directory/log"}}}
+# Applied in this order: when the root logger is wrong, the server's own has been changed already.
+HALF = {
+    "version": 1, "handlers": {"h": {"class": "logging.NullHandler"}}, "loggers": {"swhttp": {"handlers": ["h"]}},
+    "root": {"handlers": ["of no name"]}}
 
 
 @pytest.mark.parametrize(
@@ -218,6 +233,7 @@ NO_DIRECTORY = {
         (".json", "{}", "version"),
         (".json", json.dumps(UNKNOWN_HANDLER), "No module named 'no_such_module'"),
         (".json", json.dumps(NO_DIRECTORY), "No such file or directory: '/no/such/directory/log'"),
+        (".json", json.dumps(HALF), "Unable to configure root logger"),
         (".toml", "version = ", "Invalid value"),
         (".yaml", "version: [", "while parsing"),
         (".yaml", "just words", "a dictionary is needed, not a str"),
@@ -280,11 +296,10 @@ def test_a_configuration_that_fails_in_a_later_worker_is_said_each_time_until_it
     site = server("log_site:site", *OPTIONS, "--log-config", str(not_in_workers(tmp_path)))
     site.expect_log("Cannot use the logging configuration")
     (tmp_path / "flag").touch()
-    first = site.workers()[0]
-    site.kill(signal.SIGKILL, first)
+    site.kill(signal.SIGKILL, site.workers()[0])
     site.wait_for_log(r"\[ERROR\] Cannot use the logging configuration .*: RuntimeError: not in a worker", count=2)
     (tmp_path / "flag").unlink()
-    site.wait_for_workers(1, other_than={first})
+    site.wait_for_log("Worker booted", count=2)
     ask(site, "/say/hello")
 
 
