@@ -187,6 +187,15 @@ class Config:
         aliases=("--access-logformat",),
         help=f"{', '.join(accessformat.NAMED)}, or a format of Apache's (%h %>s %{{Referer}}i) or gunicorn's atoms "
              "(%(h)s).")
+    error_log: str = _option(
+        logs.STDERR, "--error-log", group="Logging", metavar="PATH",
+        aliases=("--error-logfile", "--log-file"),
+        help="File for the server's own log; -: stderr.")
+    log_format: str = _option(
+        "text", "--log-format", group="Logging", choices=logs.FORMATS, help="What a line of the server's own log is.")
+    log_config: str = _option(
+        "", "--log-config", group="Logging", metavar="FILE", default_text="none", table=True,
+        help="Logging configuration to apply in every process: a dictionary (.json, .toml, .yaml), or INI.")
     config: str = _option(
         "", "--config", "-c", group="Configuration", metavar="FILE", not_in_file=True, default_text="none",
         help="A TOML file with options.")
@@ -252,6 +261,15 @@ class Config:
             raise _bad("--access-log-format", str(error)) from None
         if self.pid:
             self._fill("pid", os.path.abspath(self.pid))
+        if not self.error_log:
+            raise _bad("--error-log", "a path is needed, or - for stderr")
+        if self.error_log != logs.STDERR:
+            self._fill("error_log", os.path.abspath(self.error_log))
+        given: object = self.log_config  # a program that embeds us may give a dictionary
+        if isinstance(given, str):
+            self._fill("log_config", given and os.path.abspath(given))
+        elif not isinstance(given, dict):
+            raise _bad("--log-config", f"a file or a dictionary is needed, not {given!r}")
 
     def _check_ways_to_listen(self) -> None:
         names = [name for way in WAYS_TO_LISTEN for name in way]
@@ -277,6 +295,13 @@ class Config:
 
     def _fill(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
+
+    @property
+    def log_settings(self) -> logs.LogSettings:
+        """What the server's own log is like."""
+        return logs.LogSettings(
+            level=self.log_level, path=self.error_log, form=self.log_format, config=self.log_config,
+            app_dir=self.app_dir)
 
     @property
     def slots(self) -> int:

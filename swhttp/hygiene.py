@@ -1,7 +1,8 @@
 """Forking without leaking: what a child of ours inherits is exactly what it was meant to get.
 
 Every fork of the server goes through `fork`. It must be called from a process with one thread only; signals are
-blocked from before the fork until the child is clean, so no handler of the parent ever runs in the child.
+blocked from before the fork until the child is clean, so no handler of the parent ever runs in the child. What log
+handlers hold is written before the fork, and their files are closed in the child.
 """
 
 from __future__ import annotations
@@ -13,19 +14,18 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Collection
 from typing import Final, NoReturn
 
+from swhttp import logs
 from swhttp.errors import ExitCode
 
 PR_SET_PDEATHSIG: Final = 1
 # Python ignores these from its start, so that writing to a closed socket or past a file's limit is an exception.
 KEPT_IGNORED: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
-# A terminal sends these to its whole foreground group; the master decides what they mean.
-TERMINAL_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGQUIT})
-# Workers see none of these; SIGRTMIN reopens the master's log files, and is sent to a whole service at times.
-WORKERS_IGNORE: Final = TERMINAL_SIGNALS | {signal.SIGRTMIN}
+# A terminal sends INT and QUIT to its whole foreground group, `systemctl kill` any signal, RTMIN too, to a whole
+# service; the master decides what they mean.
+GROUP_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGRTMIN})
 
 _apps_fds: set[int] = set()
 
@@ -36,16 +36,17 @@ def fork(
     run: Callable[[], int],
     keep_fds: Collection[int],
     enter: Callable[[], None],
-    ignore: Collection[signal.Signals] = WORKERS_IGNORE,
+    ignore: Collection[signal.Signals] = GROUP_SIGNALS,
 ) -> int:
     """Fork a clean child that dies with this process. Returns its pid here; never returns in the child.
 
     `run`: the child's work; what it returns is its exit status. `keep_fds`: the fds that the child keeps besides
-    stdin, stdout and stderr. `enter`: called in the child first, to let go of the parent's objects: an object that
-    still believed to own an fd would later close somebody else's. `ignore`: the signals that it never sees.
-    Raises OSError when the kernel refuses.
+    stdin, stdout, stderr and the log's. `enter`: called in the child first, to let go of the parent's objects: an
+    object that still believed to own an fd would later close somebody else's. `ignore`: the signals that it never
+    sees. Raises OSError when the kernel refuses.
     """
     parent = os.getpid()
+    logs.flush()
     blocked_before = block_signals()
     try:
         pid = os.fork()
@@ -71,7 +72,8 @@ def _be_child(
     status: int = ExitCode.INTERNAL
     try:
         enter()
-        close_all_but(keep_fds)
+        logs.let_go()
+        close_all_but([*keep_fds, *logs.fds()])
         reset_signals(ignore)
         die_with(parent)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -79,7 +81,7 @@ def _be_child(
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else ExitCode.INTERNAL
     except BaseException:
-        traceback.print_exc()
+        logs.last_words("Internal error")
     finally:
         _leave(status)
 
@@ -92,7 +94,7 @@ def _leave(status: int) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     except BaseException:
-        traceback.print_exc()
+        logs.last_words("An exit function failed")
     finally:
         os._exit(status)
 

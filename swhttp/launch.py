@@ -55,12 +55,12 @@ def _serve(what_was_given: Callable[[], Layer]) -> int:
 
         binds = [parse(text) for text in loaded.config.bind]
         hygiene.keep_what_is_open([bind.fd for bind in binds if isinstance(bind, FdBind)])
-    logs.configure(loaded.config.log_level)
-    for note in loaded.notes:
-        logs.log.warning("%s", note)
-    if is_object:
-        logs.log.info("The app is an object: workers are forked with it, and none can import it afresh")
     try:
+        logs.configure(loaded.config.log_settings)
+        for note in loaded.notes:
+            logs.log.warning("%s", note)
+        if is_object:
+            logs.log.info("The app is an object: workers are forked with it, and none can import it afresh")
         # Imported here so that a bad option, --help and --version do not wait for the compiled modules.
         from swhttp.master import Master
 
@@ -69,8 +69,7 @@ def _serve(what_was_given: Callable[[], Layer]) -> int:
         logs.log.error("%s", error)
         return error.exit_code
     except Exception:
-        logs.log.critical("Internal error", exc_info=True)
-        sys.stderr.flush()
+        logs.last_words("Internal error")
         os._exit(ExitCode.INTERNAL)  # threads may still run; the kernel ends them, and the manager with us
 
 

@@ -97,5 +97,6 @@ MAX_WAIT_S: Final = 86400.0  # of every option in seconds
 SIGNAL_REPEAT_S: Final = 0.5  # a second TERM or INT sooner than this is the first one's echo
 MAX_MESSAGE_BYTES: Final = 4096  # between master, manager and workers
 MESSAGES_A_TURN: Final = 64
+MAX_LOG_TEXT_CHARS: Final = 500  # of the manager's, in such a message: as JSON, up to 6 bytes each
 BACKLOG: Final = 2048  # connections that the kernel holds for us (it caps this at net.core.somaxconn)
 MOST_BACKLOG: Final = 65535  # of --backlog

@@ -2,13 +2,14 @@
 
 It owns the workers' processes: forks them, reaps them through pidfds, listens to them and to the master, and carries
 out what the supervisor decides. It has one thread, for only such a process may fork. It decides nothing itself, never
-imports the application, and ignores every signal: the master decides what they mean. When the master dies the kernel
-kills it, and then its workers.
+imports the application, never logs (the master does it), and ignores every signal: the master decides what they mean.
+When the master dies the kernel kills it, and then its workers.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
 import math
 import os
 import selectors
@@ -20,11 +21,10 @@ from dataclasses import dataclass
 from socket import socket
 from typing import Final, assert_never
 
-from swhttp import hygiene
+from swhttp import hygiene, limits
 from swhttp.config import Config
 from swhttp.errors import ExitCode
 from swhttp.ipc.memory import SharedMemory
-from swhttp.logs import log
 from swhttp.messages import Channel, Message
 from swhttp.supervision import Action, Finish, Kill, Log, Spawn, Supervisor, Tell, WorkerState
 
@@ -122,7 +122,8 @@ class Manager:
             case {"kind": "stopping"}:
                 self._act(self._supervisor.stopping(process.slot, process.generation, now_s))
             case _:
-                log.warning("Worker said what is not understood: slot %d, pid %d", process.slot, process.pid)
+                self._log(
+                    logging.WARNING, f"Worker said what is not understood: slot {process.slot}, pid {process.pid}")
 
     def _on_exit(self, process: Process) -> None:
         # What was said last comes before the end: by the master ("stop", or its leaving looks like a death), by it.
@@ -155,7 +156,7 @@ class Manager:
                     if (process := self._processes.get(slot)) is not None:  # else its fork has failed meanwhile
                         signal.pidfd_send_signal(process.pidfd, number)
                 case Log(level, text):
-                    log.log(level, "%s", text)
+                    self._log(level, text)
                 case Finish(exit_code):
                     self._exit_code = exit_code
                 case _:
@@ -169,7 +170,7 @@ class Manager:
         try:
             process = self._fork(slot, generation)
         except OSError as error:
-            log.error("Cannot fork a worker into slot %d: %s", slot, error)
+            self._log(logging.ERROR, f"Cannot fork a worker into slot {slot}: {error}")
             return self._supervisor.exited(slot, generation, ExitCode.INTERNAL, time.monotonic())
         self._supervisor.forked(slot, process.pid)
         self._processes[slot] = process
@@ -194,6 +195,10 @@ class Manager:
                     os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, 0)
                 raise
+
+    def _log(self, level: int, text: str) -> None:
+        """Have the master log it: handlers of the user's may start a thread with a record, and we fork."""
+        self._master.send("log", level=level, text=text[:limits.MAX_LOG_TEXT_CHARS])
 
     def _show(self) -> None:
         """Bring the scoreboard up to date."""

@@ -23,7 +23,7 @@ import signal
 import time
 from typing import Final
 
-from swhttp import __version__, accessfile, accessformat, fields, hygiene, limits, listeners
+from swhttp import about, accessfile, accessformat, fields, hygiene, limits, listeners, logs
 from swhttp.config import Config
 from swhttp.errors import ExitCode, ServerError
 from swhttp.ipc.geometry import Geometry
@@ -68,6 +68,7 @@ class Master:
         self._killed = False
         self._access_fd = -1  # until the writer has it
         self._access: AccessWriter | None = None
+        self._started_s = time.monotonic()
 
     def run(self) -> int:
         """Serve until told to stop; returns the exit status. Raises ServerError for what the operator can mend."""
@@ -115,7 +116,6 @@ class Master:
             raise ServerError(f"Cannot start: {error}", ExitCode.INTERNAL) from None
         self._reactors = self._start_reactors()
         self._signals = SignalInbox(SIGNALS)
-        log.debug("swhttp %s: %d workers, %d reactors", __version__, config.workers, config.reactors)
 
     def _fork_manager(self) -> tuple[int, Channel]:
         ours, theirs = Channel.pair()
@@ -220,6 +220,8 @@ class Master:
                     self._stop_slot(slot)
                 case {"kind": "gone", "slot": int(slot)}:
                     self._on_gone(slot)
+                case {"kind": "log", "level": int(level), "text": str(text)}:
+                    log.log(level, "%s", text)
                 case {"kind": "failed", "code": int(code), "text": str(text)}:
                     log.error("%s", text)
                     self._manager_status = ExitCode(code)
@@ -239,8 +241,10 @@ class Master:
             self._stop_slot(slot)
         elif not self._listening and len(self._up) >= self._config.workers:
             self._listening = True
+            log.info("%s", about.what_runs(self._config, interface))
             for listener in self._listeners:
                 log.info("Listening at: %s (%d)", listener.url, os.getpid())
+            logs.booted()
 
     def _on_gone(self, slot: int) -> None:
         if slot in self._up:
@@ -320,6 +324,10 @@ class Master:
             self._stop()
         self._manager.send("kill")
 
+    def _reopen(self) -> None:
+        """Go on in new log files where the old ones were moved away."""
+        logs.reopen()
+
     def _stop_slot(self, slot: int) -> None:
         if slot in self._up and slot not in self._told_to_stop:
             self._told_to_stop.add(slot)
@@ -338,7 +346,7 @@ class Master:
         self._on_reports()
         self._manager.close()
         os.close(self._pidfd)
-        log.debug("Stopped")
+        log.info("Stopped after %.1f s", time.monotonic() - self._started_s)
 
 
 def raise_fd_limit() -> None:

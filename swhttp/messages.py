@@ -9,6 +9,7 @@ checks every field.
                         stopping {slot}                            it drains and leaves
                         gone {slot, generation, pid, status}       it is reaped
                         failed {code, text}                        the server cannot start
+                        log {level, text}                          a line for the log; level: a number of logging's
     master -> manager   settled {slot}                             no reactor uses the slot's memory any more
                         corrupt {slot}                             what its worker wrote cannot be: end it
                         stop {}                                    spawn nothing more, leave when all are gone

@@ -92,6 +92,7 @@ class Row:
 BOOT_FAILURES: Final = {
     ExitCode.APP: "The application did not boot",
     ExitCode.APP_MISSING: "The application is not there",
+    ExitCode.CONFIG: "A worker cannot use the logging configuration",
 }
 """Exit statuses by which a worker says why it did not boot, and how that is told; any other is the first."""
 

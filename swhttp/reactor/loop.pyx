@@ -17,9 +17,8 @@ from posix.unistd cimport close
 
 import faulthandler
 import os
-import sys
-import traceback
 
+from swhttp import logs
 from swhttp.ipc.blocks cimport sw_blocks_add, sw_blocks_at, sw_blocks_destroy, sw_blocks_init
 from swhttp.ipc.clock cimport sw_monotonic_ns
 from swhttp.ipc.memory cimport Segment, SharedMemory
@@ -191,10 +190,11 @@ cdef class Reactor:
         try:
             self._run()
         except BaseException:
-            traceback.print_exc()
-            sys.stderr.flush()
-            faulthandler.disable()
-            os.abort()
+            try:
+                logs.last_words("A reactor thread has failed")
+            finally:
+                faulthandler.disable()
+                os.abort()
 
     cdef _run(self):
         cdef State *s = &self.state

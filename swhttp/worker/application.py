@@ -10,11 +10,11 @@ import importlib
 import inspect
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from swhttp.logs import worker_log
 from swhttp.options import meant
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -124,13 +124,13 @@ def _takes(signature: inspect.Signature, count: int) -> bool:
     return True
 
 
-def print_failure(error: BaseException) -> None:
-    """Write to stderr why the application cannot be served: its own frames, none of ours or of the import system."""
+def log_failure(error: BaseException) -> None:
+    """Log why the application cannot be served, with its own frames, none of ours or of the import system."""
     if isinstance(error, BootFailure):
-        print(f"swhttp: {error}", file=sys.stderr, flush=True)
+        worker_log.error("Cannot serve the application: %s", error)
         return
-    traceback.print_exception(type(error), error, _without_ours(error.__traceback__))
-    sys.stderr.flush()
+    frames = _without_ours(error.__traceback__)
+    worker_log.error("Cannot serve the application", exc_info=(type(error), error, frames))
 
 
 def _without_ours(frames: TracebackType | None) -> TracebackType | None:

@@ -1,8 +1,8 @@
 """A worker process, from the fork to its exit status: import the app, choose the loop, serve, leave.
 
 It owns the order of these steps. The manager calls `run` in the child, after hygiene. Exit statuses: 0 drained,
-ExitCode.APP the app could not be loaded or started, ExitCode.APP_MISSING it is not there (said on stderr); everything
-else is a crash.
+ExitCode.APP the app could not be loaded or started, ExitCode.APP_MISSING it is not there, ExitCode.CONFIG the logging
+configuration could not be applied (all are logged); everything else is a crash.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import gc
 import signal
 
+from swhttp import logs
 from swhttp.adapters.lifespan import LifespanFailed
-from swhttp.errors import ExitCode
+from swhttp.errors import ExitCode, ServerError
 from swhttp.messages import Channel
 from swhttp.worker import application
 from swhttp.worker.context import WorkerContext
@@ -22,6 +23,11 @@ def run(context: WorkerContext) -> int:
     for number in (signal.SIGINT, signal.SIGQUIT):  # the terminal sends them to the whole group
         signal.signal(number, signal.SIG_IGN)
     manager = Channel(context.channel)
+    try:
+        logs.renew()  # before the app is imported: what it configures itself comes after
+    except ServerError as error:
+        logs.worker_log.error("%s", error)
+        return error.exit_code
     try:
         app = application.load(context.app, factory=context.factory, app_dir=context.app_dir)
     except BaseException as error:
@@ -34,6 +40,7 @@ def run(context: WorkerContext) -> int:
         # What is there now stays: the collector need not look at it again, and forked pages stay shared.
         gc.collect()
         gc.freeze()
+        logs.booted()
         manager.send("ready", interface=interface)
 
     def stopping() -> None:
@@ -54,5 +61,5 @@ def run(context: WorkerContext) -> int:
 
 
 def _failed(error: BaseException) -> int:
-    application.print_failure(error)
+    application.log_failure(error)
     return ExitCode.APP_MISSING if isinstance(error, application.AppMissing) else ExitCode.APP

@@ -115,9 +115,15 @@ class Server:
 
     # Talking to it
 
-    def wait_ready(self) -> None:
-        """Wait for one "Listening at" line per bind, then remember the figures to which it must return."""
-        matches = self.log.wait_for(LISTENING, BOOT_TIMEOUT_S, count=len(self.binds))
+    def wait_ready(self, log_file: Path | None = None, listening: str = LISTENING) -> None:
+        """Wait for one "Listening at" line per bind, then remember the figures to which it must return.
+
+        log_file: where the log is, if not on stderr; listening: what the line looks like there.
+        """
+        if log_file is None:
+            matches = self.log.wait_for(listening, BOOT_TIMEOUT_S, count=len(self.binds))
+        else:
+            matches = wait_for_lines(log_file, listening, len(self.binds), BOOT_TIMEOUT_S)
         self.addresses = [match[1] for match in matches]
         assert {int(match[2]) for match in matches} == {self.pid}
         self._baseline = self._figures()
@@ -339,6 +345,22 @@ class Server:
                     sockets.append(path)
         assert sockets == [], "unix sockets left"
         assert set(os.listdir("/dev/shm")) <= self._shm_before, "shared memory files left"
+
+
+def wait_for_lines(path: Path, pattern: str, count: int = 1, timeout_s: float = 10.0) -> list[re.Match[str]]:
+    """Wait for `count` lines of the file that match; their matches, or AssertionError with what is in it."""
+    found: list[re.Match[str]] = []
+
+    def there() -> bool:
+        text = path.read_text("utf-8") if path.exists() else ""
+        found[:] = [match for line in text.split("\n") if (match := re.search(pattern, line))]
+        return len(found) >= count
+
+    try:
+        processes.wait_until(there, f"{count} x {pattern!r} in {path.name}", timeout_s)
+    except AssertionError as error:
+        raise AssertionError(f"{error}:\n{path.read_text('utf-8') if path.exists() else 'no file'}") from None
+    return found
 
 
 def free_listening_socket() -> socket.socket:
