@@ -13,10 +13,14 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, Final
 
-from swhttp import binds, cpus, limits, logs
+from swhttp import binds, cpus, limits, logs, networks
 from swhttp.errors import ExitCode, ServerError
 
 DISPATCH_MODES: Final = ("least", "round-robin", "fixed", "ip", "idle")
+FORWARDED_HEADERS: Final = ("auto", "x-forwarded", "forwarded")
+PROXY_PROTOCOLS: Final = ("off", "v1", "v2", "auto")
+FORWARDED_ALLOW_IPS: Final = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
+"""The default of --forwarded-allow-ips: gunicorn and uvicorn have their users set this variable, too."""
 INTERFACES: Final = ("auto", "asgi", "wsgi")
 WORKERS_PER_REACTOR: Final = 8
 MOST: Final = {
@@ -92,6 +96,18 @@ class Config:
     response_spool_max_bytes: int = _option(
         limits.RESPONSE_SPOOL_MAX_BYTES, "--response-spool-max", group="Limits", metavar="BYTES",
         help="How much of a WSGI response may wait in a file for a slow client, before the thread waits too.")
+    forwarded_allow_ips: str = _option(
+        FORWARDED_ALLOW_IPS, "--forwarded-allow-ips", group="Proxies", metavar="LIST",
+        default_text="FORWARDED_ALLOW_IPS or 127.0.0.1,::1",
+        help="Addresses and networks of proxies, with commas between them: only these are believed in what they say "
+             "of a client. *: everybody; empty: nobody. Peers on unix sockets always are.")
+    forwarded_headers: str = _option(
+        "auto", "--forwarded-headers", group="Proxies", choices=FORWARDED_HEADERS,
+        help="Which fields of theirs: X-Forwarded-*, or Forwarded. auto: X-Forwarded-* when one of these is there, else "
+             "Forwarded; never both, for a proxy that sets one passes the other on as the client wrote it.")
+    proxy_protocol: str = _option(
+        "off", "--proxy-protocol", group="Proxies", choices=PROXY_PROTOCOLS,
+        help="Their connections begin with a header of this version of the PROXY protocol; auto: of either.")
     tmp_dir: str = _option(
         "", "--tmp-dir", group="Processes", metavar="DIR", default_text="TMPDIR or /tmp",
         help="Where large bodies and what slow clients make wait is kept, in files without a name.")
@@ -132,6 +148,10 @@ class Config:
                 raise _bad("--bind", str(error)) from None
             if self.bind.count(text) > 1 and not text.endswith(":0"):
                 raise _bad("--bind", f"{text!r} is given more than once")
+        try:
+            networks.parse(self.forwarded_allow_ips)
+        except ValueError as error:
+            raise ServerError(f"--forwarded-allow-ips: {error}", ExitCode.VALUE) from None
         self._fill("app_dir", os.path.abspath(self.app_dir or os.curdir))
         if not os.path.isdir(self.app_dir):
             raise _bad("--app-dir", f"{self.app_dir!r} is not a directory")
@@ -154,7 +174,7 @@ class Config:
         for name in ("keep_alive_s", "head_timeout_s", "body_timeout_s", "write_timeout_s"):
             _check_seconds(OPTIONS[name].flags[0], getattr(self, name))
         _check_seconds("--graceful-timeout", self.graceful_timeout_s)
-        for name in ("dispatch", "interface", "log_level"):
+        for name in ("dispatch", "interface", "log_level", "forwarded_headers", "proxy_protocol"):
             option = OPTIONS[name]
             value = getattr(self, name)
             if value not in option.choices:

@@ -14,6 +14,7 @@ class ExitCode(IntEnum):
     BIND = 4  # an address cannot be listened on
     MANAGER_DIED = 5  # to be restarted by the service manager: the master must not fork again
     INTERNAL = 6
+    VALUE = 8  # an option's value cannot work
 
 
 class ServerError(Exception):
