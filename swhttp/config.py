@@ -103,8 +103,8 @@ class Config:
              "of a client. *: everybody; empty: nobody. Peers on unix sockets always are.")
     forwarded_headers: str = _option(
         "auto", "--forwarded-headers", group="Proxies", choices=FORWARDED_HEADERS,
-        help="Which fields of theirs: X-Forwarded-*, or Forwarded. auto: X-Forwarded-* when one of these is there, else "
-             "Forwarded; never both, for a proxy that sets one passes the other on as the client wrote it.")
+        help="Which fields of theirs: X-Forwarded-*, or Forwarded. auto: X-Forwarded-* when one of these is there, "
+             "else Forwarded; never both, for a proxy that sets one passes the other on as the client wrote it.")
     proxy_protocol: str = _option(
         "off", "--proxy-protocol", group="Proxies", choices=PROXY_PROTOCOLS,
         help="Their connections begin with a header of this version of the PROXY protocol; auto: of either.")

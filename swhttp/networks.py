@@ -40,7 +40,7 @@ def parse(text: str) -> tuple[Network, ...]:
 
 
 def packed(networks: tuple[Network, ...]) -> list[tuple[bytes, int]]:
-    """Each as 16 bytes and the number of bits that count: an IPv4 network as the IPv4-mapped IPv6 network that it is."""
+    """Each as 16 bytes and the number of bits that count: an IPv4 network as the IPv4-mapped one of IPv6."""
     return [
         (_MAPPED_PREFIX + network.network_address.packed, _MAPPED_BITS + network.prefixlen)
         if network.version == 4 else (network.network_address.packed, network.prefixlen)

@@ -39,7 +39,8 @@ PORTS = st.sampled_from(["", ":0", ":80", ":65535", ":65536", ":", ":1x", ":_hid
 NODES = st.one_of(
     st.builds(lambda address, end: (f"[{address}]" if ":" in address else address) + end, ADDRESSES, PORTS),
     st.builds(str.__add__, ADDRESSES, PORTS),
-    st.sampled_from(["unknown", "_hidden", "", "[", "[]", "[::1", "::1]", "[1.2.3.4]", "x" * 300, "localhost", "[::1]x"]),
+    st.sampled_from(["unknown", "_hidden", "", "[", "[]", "[::1", "::1]", "[1.2.3.4]", "x" * 300, "localhost", "[::1]x",
+                     "[::1]:", "1.2.3.4:5:6"]),
 ).map(str.encode)
 HOSTS = st.sampled_from([b"example.com", b"example.com:8443", b"[2001:db8::1]:443", b"a b", b"", b"x" * 261, b"x" * 262,
                          b"h:65536", b"h:", b"xn--bcher-kva.example", b"a,b", b"[::1]"])

@@ -92,7 +92,9 @@ cdef int64_t _version_1(const unsigned char *data, uint32_t length, ProxyHeader 
     cdef uint32_t size = 0
     cdef int family
     if feed == NULL:
-        return PROXY_MORE if length < V1_BYTES else PROXY_BAD
+        if length < V1_BYTES:
+            return PROXY_MORE
+        return PROXY_BAD
     end = feed - 1
     if end < at or end[0] != 13:
         return PROXY_BAD
@@ -169,7 +171,9 @@ cdef int64_t _version_2(const unsigned char *data, uint32_t length, ProxyHeader 
         header.has_addresses = True
         header.source_port = <uint16_t>_two(data + at - 4)
         header.target_port = <uint16_t>_two(data + at - 2)
-    return whole if _tlvs(data, at, whole, header) else PROXY_BAD
+    if not _tlvs(data, at, whole, header):
+        return PROXY_BAD
+    return whole
 
 
 cdef bint _tlvs(const unsigned char *data, uint32_t at, uint32_t whole, ProxyHeader *header) noexcept nogil:

@@ -1,4 +1,4 @@
-"""What forwarding fields say: an oracle made of regular expressions and `ipaddress`, apart from the server's own code."""
+"""What forwarding fields say: an oracle made of regular expressions and `ipaddress`, apart from the server's code."""
 
 from __future__ import annotations
 
