@@ -82,8 +82,8 @@ FOR = [[], ["192.0.2.1"], ["198.51.100.9, 192.0.2.1:4711, 10.0.0.3"], ["10.0.0.1
 PROTO = [[], ["https"], ["http, https, http"], ["wss"], ["gopher"]]
 HOST = [[], ["example.com"], ["[2001:db8::5]:8443"], ["a.example, b.example:81"], ["not a host"]]
 PORT = [[], ["444"], ["0"]]
-RFC = [[], ['for="[2001:db8::1]:4711";proto=https;host="example.org:444"'], ["for=192.0.2.5", "for=10.0.0.1;proto=https"],
-       ["for=192.0.2.5;"], ["for=192.0.2.5;for=192.0.2.6"], ["host=example.org"]]
+RFC = [[], ['for="[2001:db8::1]:4711";proto=https;host="example.org:444"'],
+       ["for=192.0.2.5", "for=10.0.0.1;proto=https"], ["for=192.0.2.5;"], ["for=192.0.2.5;for=192.0.2.6"], ["host=example.org"]]
 
 
 def grid() -> list[Headers]:
@@ -170,7 +170,8 @@ def test_heads_of_every_size_have_room_for_what_was_said(site: Server, framing: 
     body = bytes(range(256))
     with site.connect() as client:
         for padding in (*range(0, 1000, 29), *range(7000, 7400, 23)):
-            headers = [("Before", "b"), ("Padding", "p" * padding), *SPOOF[:2], ("X-Forwarded-Host", host), ("After", "a")]
+            headers = [("Before", "b"), ("Padding", "p" * padding), *SPOOF[:2], ("X-Forwarded-Host", host),
+                       ("After", "a")]
             if framing == "chunked":
                 client.send_request("POST", headers=[*headers, ("Transfer-Encoding", "chunked")])
                 client.send(b"100\r\n" + body + b"\r\n0\r\n\r\n")

@@ -45,12 +45,13 @@ from swhttp.reactor.origin cimport origin_room, origin_write
 from swhttp.reactor.parser cimport Http1Parser
 from swhttp.reactor.proxyprotocol cimport PROXY_BAD, PROXY_MORE, ProxyHeader, proxy_read
 from swhttp.reactor.reasons cimport (REASON_BAD_CHUNK, REASON_BAD_PROXY_HEADER, REASON_BAD_REQUEST_LINE,
-                                     REASON_BAD_SYNTAX, REASON_BAD_TRAILER, REASON_BLOCKS_FULL, REASON_BODY_TOO_LARGE, REASON_CONNECT_METHOD, REASON_INTERNAL,
-                                     REASON_NONE, REASON_SPOOL_FAILED, REASON_UNKNOWN_METHOD, REASON_UPGRADE_WITH_BODY)
+                                     REASON_BAD_SYNTAX, REASON_BAD_TRAILER, REASON_BLOCKS_FULL,
+                                     REASON_BODY_TOO_LARGE, REASON_CONNECT_METHOD, REASON_INTERNAL, REASON_NONE,
+                                     REASON_SPOOL_FAILED, REASON_UNKNOWN_METHOD, REASON_UPGRADE_WITH_BODY)
 from swhttp.reactor.state cimport (CHUNK_BYTES, CHUNK_SIZE, CHUNK_TRAILER, CONN_BODY_OPEN, CONN_EXPECT,
                                    CONN_HEAD_METHOD, CONN_HTTP10, CONN_KEEP_ALIVE, CONN_PROXY_DUE, CONN_READABLE,
-                                   CONN_READY, CONN_TIMED, CONN_TLS, CONN_TRUSTED, CONN_UNREAD, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD, STAGE_HEAD, STAGE_IDLE,
-                                   STAGE_READY)
+                                   CONN_READY, CONN_TIMED, CONN_TLS, CONN_TRUSTED, CONN_UNREAD, STAGE_BODY,
+                                   STAGE_CHUNKED, STAGE_DISCARD, STAGE_HEAD, STAGE_IDLE, STAGE_READY)
 from swhttp.reactor.timers cimport timer_arm, timer_set
 
 from swhttp import limits

@@ -37,7 +37,8 @@ cdef enum:
 cdef const unsigned char *SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
 
-cdef bint _begins(const unsigned char *data, uint32_t length, const unsigned char *text, uint32_t text_len) noexcept nogil:
+cdef bint _begins(const unsigned char *data, uint32_t length, const unsigned char *text,
+                  uint32_t text_len) noexcept nogil:
     """Do the bytes so far begin with `text`, or may they still?"""
     return memcmp(data, text, length if length < text_len else text_len) == 0
 

@@ -92,7 +92,7 @@ cdef enum:
     CONN_STARVED = 262144    # on the list of connections that wait for a block or for room in a request ring
     CONN_TRUSTED = 524288    # its peer is believed, in what it says of those behind it
     CONN_TLS = 1048576       # its client came by TLS, to a proxy
-    CONN_PROXY_DUE = 2097152 # it has yet to begin with a PROXY header
+    CONN_PROXY_DUE = 2097152  # it has yet to begin with a PROXY header
     CONN_TIMED = 4194304     # the deadline of its first head has begun with the PROXY header
 
 cdef enum:
