@@ -1,4 +1,5 @@
 from swhttp.adapters.fields cimport AsgiFields
+from swhttp.adapters.origins cimport AsgiOrigins
 from swhttp.adapters.peers cimport Peers
 from swhttp.adapters.targets cimport AsgiTargets
 from swhttp.ipc.frame cimport sw_block
@@ -15,5 +16,6 @@ cdef class Scopes:
     cdef dict state
     cdef AsgiFields fields
     cdef Peers peers
+    cdef AsgiOrigins origins
     cdef AsgiTargets targets
     cdef dict make(self, ScopeParts parts, int reactor, const sw_block *block)

@@ -14,7 +14,7 @@ from swhttp.adapters.cache cimport CacheRow
 from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.peers cimport PeerRow
 from swhttp.adapters.sharing cimport sw_references
-from swhttp.ipc.frame cimport SW_BLOCK_TLS
+from swhttp.ipc.frame cimport SW_BLOCK_ORIGIN, SW_BLOCK_TLS
 
 cdef str GET = "GET"
 cdef dict METHODS = {method.encode(): method for method in
@@ -63,6 +63,7 @@ cdef class Scopes:
         self.state = state
         self.fields = AsgiFields()
         self.peers = Peers(outlet, binds)
+        self.origins = AsgiOrigins()
         self.targets = AsgiTargets(root_path)
         # Every key that a scope has, so that filling it in never makes the copy grow.
         self.template = {
@@ -76,6 +77,7 @@ cdef class Scopes:
         """The scope of the request in `block`, out of `parts` if they are free."""
         cdef const unsigned char *base = <const unsigned char *>block
         cdef CacheRow *target
+        cdef CacheRow *origin
         cdef PeerRow *peer
         cdef dict scope = PyDict_Copy(self.template)
         if block.method_len != 3 or memcmp(base + sizeof(sw_block), b"GET", 3) != 0:
@@ -99,6 +101,12 @@ cdef class Scopes:
         peer = self.peers.find(reactor, block.session, block.session_generation)
         PyDict_SetItem(scope, CLIENT, <object>peer.client)
         PyDict_SetItem(scope, SERVER, <object>peer.server)
+        if block.flags & SW_BLOCK_ORIGIN:
+            origin = self.origins.read(block)
+            if <object>origin.first is not None:
+                PyDict_SetItem(scope, CLIENT, <object>origin.first)
+            if <object>origin.second is not None:
+                PyDict_SetItem(scope, SERVER, <object>origin.second)
         if not _is_ours(<PyObject *>parts.versions, VERSIONS):
             parts.versions = PyDict_Copy(VERSIONS)
         PyDict_SetItem(scope, ASGI, parts.versions)

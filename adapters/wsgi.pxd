@@ -3,6 +3,7 @@ from libc.stdint cimport uint64_t
 from swhttp.adapters.exchange cimport Exchange
 from swhttp.adapters.fields cimport WsgiFields
 from swhttp.adapters.outlet cimport Outlet
+from swhttp.adapters.origins cimport WsgiOrigins
 from swhttp.adapters.peers cimport Peers
 from swhttp.adapters.targets cimport WsgiTargets
 from swhttp.ipc.frame cimport sw_block, sw_descriptor
@@ -14,12 +15,14 @@ cdef class WsgiAdapter:
     cdef dict template
     cdef WsgiFields fields
     cdef Peers peers
+    cdef WsgiOrigins origins
     cdef WsgiTargets targets
     cdef list spare
     cdef str spool_dir
     cdef uint64_t spool_max_bytes
     cdef int run(self, int reactor, const sw_descriptor *descriptor) except -1
     cdef dict _environ(self, int reactor, const sw_block *block)
+    cdef int _set_origin(self, const sw_block *block, dict environ) except -1
     cdef int _respond_to_file(self, WsgiExchange exchange) except -1
     cdef int _respond(self, WsgiExchange exchange, dict environ) except -1
 

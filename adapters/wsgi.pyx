@@ -30,7 +30,7 @@ from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.peers cimport PeerRow, Peers
 from swhttp.adapters.sharing cimport SW_KEPT_REFERENCES, sw_references, sw_unshared
 from swhttp.adapters.targets cimport WsgiTargets
-from swhttp.ipc.frame cimport SW_BLOCK_BODY_FILE, SW_BLOCK_TLS, sw_block, sw_descriptor
+from swhttp.ipc.frame cimport SW_BLOCK_BODY_FILE, SW_BLOCK_ORIGIN, SW_BLOCK_TLS, sw_block, sw_descriptor
 from swhttp.ipc.request_table cimport sw_request_want_ack
 from swhttp.ipc.scoreboard cimport SLOT_APP_ERRORS
 
@@ -84,6 +84,7 @@ cdef class WsgiAdapter:
         self.app = app
         self.fields = WsgiFields()
         self.peers = Peers(outlet, binds)
+        self.origins = WsgiOrigins()
         self.targets = WsgiTargets(root_path)
         self.spare = []
         self.spool_dir = spool_dir
@@ -186,12 +187,24 @@ cdef class WsgiAdapter:
         if peer.server_host != NULL:
             PyDict_SetItem(environ, SERVER_NAME, <object>peer.server_host)
             PyDict_SetItem(environ, SERVER_PORT, <object>peer.server_port)
+        if block.flags & SW_BLOCK_ORIGIN:
+            self._set_origin(block, environ)
         self.fields.read(base + block.headers_off, block.headers_count, environ)
         if block.body_len:
             environ["wsgi.input"] = new_input(
                 PyBytes_FromStringAndSize(<const char *>base + block.body_off, block.body_len))
             environ["CONTENT_LENGTH"] = str(block.body_len)
         return environ
+
+    cdef int _set_origin(self, const sw_block *block, dict environ) except -1:
+        """A proxy has said who is at the ends."""
+        cdef CacheRow *row = self.origins.read(block)
+        cdef object client = <object>row.first, server = <object>row.second
+        if client is not None:
+            environ[REMOTE_ADDR], environ[REMOTE_PORT] = client
+        if server is not None:
+            environ[SERVER_NAME], environ[SERVER_PORT] = server
+        return 0
 
 
 cdef class WsgiExchange(Exchange):

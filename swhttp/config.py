@@ -15,11 +15,13 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, Final
 
-from swhttp import accessformat, binds, cpus, fields, limits, logs
+from swhttp import accessformat, binds, cpus, fields, limits, logs, networks
 from swhttp.errors import BadValue
 from swhttp.options import Option, meant
 
 DISPATCH_MODES: Final = ("least", "round-robin", "fixed", "ip", "idle")
+FORWARDED_HEADERS: Final = ("auto", "x-forwarded", "forwarded")
+PROXY_PROTOCOLS: Final = ("off", "v1", "v2", "auto")
 INTERFACES: Final = ("auto", "asgi", "wsgi")
 LIFESPANS: Final = ("auto", "on", "off")
 DEFAULT_HOST: Final = "127.0.0.1"
@@ -121,6 +123,18 @@ class Config:
     queue_timeout_s: float = _option(
         limits.QUEUE_TIMEOUT_S, "--queue-timeout", group="Limits", metavar="SECONDS",
         help="How long a request may wait for a worker with room; past it 503.")
+    forwarded_allow_ips: str = _option(
+        "127.0.0.1,::1", "--forwarded-allow-ips", group="Proxies", metavar="LIST",
+        common_variable="FORWARDED_ALLOW_IPS",
+        help="Addresses and networks of proxies, with commas between them: only these are believed in what they say "
+             "of a client. *: everybody; empty: nobody. Peers on unix sockets always are.")
+    forwarded_headers: str = _option(
+        "auto", "--forwarded-headers", group="Proxies", choices=FORWARDED_HEADERS,
+        help="Which fields of theirs: X-Forwarded-*, or Forwarded. auto: X-Forwarded-* when one of these is there, "
+             "else Forwarded; never both, for a proxy that sets one passes the other on as the client wrote it.")
+    proxy_protocol: str = _option(
+        "off", "--proxy-protocol", group="Proxies", choices=PROXY_PROTOCOLS,
+        help="Their connections begin with a header of this version of the PROXY protocol; auto: of either.")
     tmp_dir: str = _option(
         "", "--tmp-dir", group="Processes", metavar="DIR", default_text="TMPDIR or /tmp",
         help="Where large bodies and what slow clients make wait is kept, in files without a name.")
@@ -220,6 +234,10 @@ class Config:
                 raise _bad("--bind", str(error)) from None
             if self.bind.count(text) > 1 and not text.endswith(":0"):
                 raise _bad("--bind", f"{text!r} is given more than once")
+        try:
+            networks.parse(self.forwarded_allow_ips)
+        except ValueError as error:
+            raise _bad("--forwarded-allow-ips", str(error)) from None
         self._fill("app_dir", os.path.abspath(self.app_dir or os.curdir))
         if not os.path.isdir(self.app_dir):
             raise _bad("--app-dir", f"{self.app_dir!r} is not a directory")

@@ -38,6 +38,12 @@ MAX_CHUNK_LINE_BYTES: Final = 4 * 1024  # size and extensions of one chunk, past
 MAX_CHUNK_EXCESS_BYTES: Final = 16 * 1024  # chunk lines beyond 16 bytes and their content's length, past it 400
 MAX_TRAILER_BYTES: Final = 16 * 1024  # past it 431
 
+# Proxies.
+MAX_TRUSTED_NETWORKS: Final = 1024  # of --forwarded-allow-ips
+MAX_FORWARDED_HOPS: Final = 64  # entries of a forwarding header, from the right, in which the client is looked for
+MAX_FORWARDED_HOST_BYTES: Final = 261  # a name of 255 bytes, a colon and a port; a longer one is no host
+MAX_PROXY_HEADER_BYTES: Final = 8 * 1024  # of the PROXY protocol, version 2 with all its TLVs; past it 400
+
 # Deadlines, in seconds, each for the whole of what it names.
 HEAD_TIMEOUT_S: Final = 10.0
 BODY_TIMEOUT_S: Final = 30.0

@@ -23,7 +23,7 @@ import signal
 import time
 from typing import Final
 
-from swhttp import about, accessfile, accessformat, fields, hygiene, limits, listeners, logs
+from swhttp import about, accessfile, accessformat, fields, hygiene, limits, listeners, logs, networks
 from swhttp.config import Config
 from swhttp.errors import ExitCode, ServerError
 from swhttp.ipc.geometry import Geometry
@@ -147,7 +147,8 @@ class Master:
             write_timeout_s=config.write_timeout_s, max_line_bytes=config.limit_request_line,
             max_field_bytes=config.limit_request_field_size, max_fields=config.limit_request_fields,
             max_body_bytes=config.limit_request_body, inline_body_bytes=config.inline_body_bytes,
-            tmp_dir=config.tmp_dir)
+            tmp_dir=config.tmp_dir, trusted=networks.parse(config.forwarded_allow_ips),
+            forwarded_headers=config.forwarded_headers, proxy_protocol=config.proxy_protocol)
         if self._access_fd >= 0:
             self._access = AccessWriter(
                 config.access_log, self._access_fd, accessformat.parse(config.access_log_format), config.reactors)

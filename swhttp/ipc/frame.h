@@ -8,8 +8,9 @@
  *
  * 2. Request block (reactor's arena, read-only in workers): what EVENT_PACKAGE and EVENT_PACKAGE_START point to
  *
- *     | sw_block | method | target | header records ... | body |
+ *     | sw_block | method | target | header records ... | origin | body |
  *     header record: | name_len u16 | value_len u16 | name, lower case | value |     (packed)
+ *     origin, with SW_BLOCK_ORIGIN: | sw_origin | client | server |                  (packed)
  *
  *    Chunk block (the same arena): what EVENT_PACKAGE_CHUNK and EVENT_PACKAGE_END point to
  *
@@ -74,6 +75,7 @@
 #define SW_BLOCK_MORE_BODY 8  /* the block holds the beginning of the body: chunks follow */
 #define SW_BLOCK_BODY_FILE 16 /* the whole body is in the file that came with the descriptor, none in the block */
 #define SW_BLOCK_EXPECTS 32   /* the client waits for 100 Continue, which the first credit brings */
+#define SW_BLOCK_ORIGIN 64    /* a proxy has said who is at the ends: not those of the session */
 
 #define SW_BLOCK_UNIT 64     /* descriptors count block offsets in this many bytes */
 #define SW_NO_LENGTH (-1)
@@ -110,6 +112,13 @@ typedef struct {
 } sw_header;
 
 typedef struct {
+    uint16_t client_port;  /* 0: not known */
+    uint16_t server_port;
+    uint16_t client_len;   /* of an address as text; 0: the session's client holds, its port too */
+    uint16_t server_len;   /* of a host, without brackets; 0: the session's server holds, its port too */
+} sw_origin;
+
+typedef struct {
     uint32_t size;
     uint8_t type;
     uint8_t flags;
@@ -140,7 +149,29 @@ typedef struct {
 _Static_assert(sizeof(sw_descriptor) == 16, "descriptors are 16 bytes");
 _Static_assert(sizeof(sw_frame) == 32, "response frame heads are 32 bytes");
 _Static_assert(sizeof(sw_block) == 64, "block heads are 64 bytes");
+_Static_assert(sizeof(sw_origin) == 8, "packed");
 _Static_assert(sizeof(sw_chunk) == 8 && sizeof(sw_shm_ref) == 8 && sizeof(sw_file_ref) == 24, "packed");
+
+/* Copy the head of a block's origin; its texts, first the client's, or NULL when there is none. */
+static inline const char *sw_block_origin(const sw_block *block, sw_origin *origin)
+{
+    const char *at = (const char *)block + block->headers_off + block->headers_len;
+    if (!(block->flags & SW_BLOCK_ORIGIN))
+        return NULL;
+    memcpy(origin, at, sizeof *origin);
+    return at + sizeof *origin;
+}
+
+/* The client that a proxy has named: the length of its address, which `text` points to, or 0: the session's holds. */
+static inline uint32_t sw_block_client(const sw_block *block, const char **text, uint16_t *port)
+{
+    sw_origin origin;
+    *text = sw_block_origin(block, &origin);
+    if (*text == NULL || origin.client_len == 0)
+        return 0;
+    *port = origin.client_port;
+    return origin.client_len;
+}
 
 /* Bytes that a frame with this payload takes in the ring. */
 static inline uint64_t sw_frame_bytes(uint64_t head_len, uint64_t inline_len)

@@ -30,6 +30,7 @@ cdef extern from "swhttp/ipc/frame.h" nogil:
         SW_BLOCK_MORE_BODY
         SW_BLOCK_BODY_FILE
         SW_BLOCK_EXPECTS
+        SW_BLOCK_ORIGIN
         SW_BLOCK_UNIT
         SW_NO_LENGTH
     ctypedef struct sw_descriptor:
@@ -57,6 +58,11 @@ cdef extern from "swhttp/ipc/frame.h" nogil:
     ctypedef struct sw_header:
         uint16_t name_len
         uint16_t value_len
+    ctypedef struct sw_origin:
+        uint16_t client_port
+        uint16_t server_port
+        uint16_t client_len
+        uint16_t server_len
     ctypedef struct sw_frame:
         uint32_t size
         uint8_t type
@@ -76,5 +82,7 @@ cdef extern from "swhttp/ipc/frame.h" nogil:
         uint64_t length
         uint32_t passed
         uint32_t zero
+    const char *sw_block_origin(const sw_block *block, sw_origin *origin)
+    uint32_t sw_block_client(const sw_block *block, const char **text, uint16_t *port)
     uint64_t sw_frame_bytes(uint64_t head_len, uint64_t inline_len)
     bint sw_frame_read(sw_frame *frame, const unsigned char *at, uint64_t ready)

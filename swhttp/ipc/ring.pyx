@@ -22,10 +22,11 @@ from swhttp.ipc.fdpass cimport SW_FD_BROKEN, SW_FD_NONE, sw_fd_drain, sw_fd_rece
 from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_BUFFER_FULL, EVENT_CLOSE, EVENT_CREDIT, EVENT_PACKAGE,
                                EVENT_PACKAGE_CHUNK, EVENT_PACKAGE_END, EVENT_PACKAGE_START, EVENT_STOP, RESPONSE_SHM,
                                RESPONSE_SMALL, RESPONSE_TMPFILE, SW_BLOCK_BODY_FILE, SW_BLOCK_EXPECTS,
-                               SW_BLOCK_MORE_BODY, SW_BLOCK_UNIT, SW_DESCRIPTOR_FD, SW_FRAME_ABORT, SW_FRAME_CLOSE,
-                               SW_FRAME_HAS_DATE, SW_FRAME_HAS_SERVER, SW_FRAME_HEAD, SW_FRAME_INTERIM, SW_FRAME_LAST,
-                               SW_FRAME_TRAILERS, SW_NO_LENGTH, sw_block, sw_chunk, sw_descriptor, sw_file_ref,
-                               sw_frame, sw_frame_bytes, sw_frame_read, sw_header, sw_shm_ref)
+                               SW_BLOCK_MORE_BODY, SW_BLOCK_ORIGIN, SW_BLOCK_UNIT, SW_DESCRIPTOR_FD, SW_FRAME_ABORT,
+                               SW_FRAME_CLOSE, SW_FRAME_HAS_DATE, SW_FRAME_HAS_SERVER, SW_FRAME_HEAD, SW_FRAME_INTERIM,
+                               SW_FRAME_LAST, SW_FRAME_TRAILERS, SW_NO_LENGTH, sw_block, sw_block_client, sw_chunk,
+                               sw_descriptor, sw_file_ref, sw_frame, sw_frame_bytes, sw_frame_read, sw_header,
+                               sw_origin, sw_shm_ref)
 from swhttp.ipc.memory cimport Segment, SharedMemory
 from swhttp.ipc.request_table cimport (SW_REQUEST_FREE, SW_REQUEST_QUEUED, SW_REQUEST_REVOKED, SW_REQUEST_TAKEN,
                                        sw_request_ack, sw_request_acked, sw_request_closed, sw_request_entry,
@@ -550,14 +551,15 @@ def is_regular(int fd):
 
 def write_block(SharedMemory memory, int reactor, uint32_t block, *, bytes method=b"GET", bytes target=b"/",
                 headers=(), bytes body=b"", int http_minor=1, int flags=0, uint32_t session=0,
-                uint64_t session_generation=0, uint64_t ready_ns=0):
+                uint64_t session_generation=0, uint64_t ready_ns=0, origin=None):
     """Lay a request out as the reactor does; the bytes it takes.
 
-    `block`: offset in the arena, in units of 64 bytes; `headers`: (name, value) pairs of bytes, names in lower case.
-    The path ends at the first `?` of the target. Raises ValueError when it would go past the arena.
+    `block`: offset in the arena, in units of 64 bytes; `headers`: (name, value) pairs of bytes, names in lower case;
+    `origin`: client (bytes), its port, server (bytes), its port, which sets SW_BLOCK_ORIGIN. The path ends at the first `?` of the target. Raises ValueError when it would go past the arena.
     """
     cdef sw_block b
     cdef sw_header h
+    cdef sw_origin o
     cdef Segment arena = memory.blocks[reactor]
     cdef bytes packed = b""
     cdef bytes everything
@@ -573,6 +575,10 @@ def write_block(SharedMemory memory, int reactor, uint32_t block, *, bytes metho
     b.query_off, b.query_len = b.path_off + len(path) + len(mark), len(query)
     b.headers_off, b.headers_len = b.path_off + len(target), len(packed)
     b.headers_count = len(headers)
+    if origin is not None:
+        o.client_len, o.client_port, o.server_len, o.server_port = len(origin[0]), origin[1], len(origin[2]), origin[3]
+        packed += (<char *>&o)[:sizeof(o)] + origin[0] + origin[2]
+        flags |= SW_BLOCK_ORIGIN
     b.body_off, b.body_len = b.headers_off + len(packed), len(body)
     b.http_minor, b.flags, b.session = http_minor, flags, session
     b.session_generation, b.ready_ns = session_generation, ready_ns
@@ -603,13 +609,16 @@ cdef bytes _part(const char *arena, uint64_t room, uint64_t offset, uint64_t len
 
 
 def read_block(SharedMemory memory, int reactor, uint32_t block):
-    """A request block as a dict: method, target, path, query, headers (a list of pairs), body and the numbers.
+    """A request block as a dict: method, target, path, query, headers (a list of pairs), origin (as `write_block`
+    takes it), body and the numbers.
 
     `block`: offset in the arena, in units of 64 bytes. Its head is copied and every part checked against the arena, but
     nobody holds the block for us: it may be half another request's by now. Raises ValueError for what is no block.
     """
     cdef sw_block b
     cdef sw_header h
+    cdef sw_origin o
+    cdef uint64_t origin_at
     cdef Segment arena = memory.blocks[reactor]
     cdef const char *at = <const char *>arena.address + <uint64_t>block * SW_BLOCK_UNIT
     cdef uint64_t room
@@ -631,13 +640,33 @@ def read_block(SharedMemory memory, int reactor, uint32_t block):
         place += h.name_len + h.value_len
     if place != len(packed):
         raise ValueError("more headers than the block counts")
+    origin = None
+    if b.flags & SW_BLOCK_ORIGIN:
+        origin_at = <uint64_t>b.headers_off + b.headers_len
+        packed = _part(at, room, origin_at, sizeof(o))
+        memcpy(&o, <const char *>packed, sizeof(o))
+        origin_at += sizeof(o)
+        origin = (_part(at, room, origin_at, o.client_len), o.client_port,
+                  _part(at, room, origin_at + o.client_len, o.server_len), o.server_port)
     return {
         "method": _part(at, room, sizeof(b), b.method_len),
         "target": _part(at, room, sizeof(b) + <uint64_t>b.method_len, b.target_len),
         "path": _part(at, room, b.path_off, b.path_len),
         "query": _part(at, room, b.query_off, b.query_len),
         "headers": headers,
+        "origin": origin,
         "body": _part(at, room, b.body_off, b.body_len),
         "http_minor": b.http_minor, "flags": b.flags, "session": b.session,
         "session_generation": b.session_generation, "ready_ns": b.ready_ns,
     }
+
+
+def block_client(SharedMemory memory, int reactor, uint32_t block):
+    """The client that the origin of a block names, as a reactor reads it: (address, port), or None. The block is right
+    and nobody's."""
+    cdef Segment arena = memory.blocks[reactor]
+    cdef const char *text = NULL
+    cdef uint16_t port = 0
+    cdef uint32_t length = sw_block_client(
+        <const sw_block *>(<const char *>arena.address + <uint64_t>block * SW_BLOCK_UNIT), &text, &port)
+    return (text[:length], port) if length else None

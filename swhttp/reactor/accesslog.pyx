@@ -14,7 +14,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_at
-from swhttp.ipc.frame cimport sw_block, sw_header
+from swhttp.ipc.frame cimport sw_block, sw_block_client, sw_header
 from swhttp.ipc.scoreboard cimport REACTOR_LOG_DROPPED
 from swhttp.ipc.sessions cimport sw_address
 from swhttp.reactor.logline cimport (LOG_BARE_QUERY, LOG_BYTES, LOG_BYTES_OR_DASH, LOG_CLIENT, LOG_CONNECTION,
@@ -122,10 +122,17 @@ cdef int access_setup(sw_access_log *log, format) except -1:
 
 # ---- what is known of a request ----
 
-cdef const char *_client(State *s, Conn *c, uint32_t *length) noexcept nogil:
-    """Who asked, as text. A client of a unix socket has no address: then NULL."""
-    cdef sw_address *address = &s.sessions[c.row].address
+cdef const char *_client(Line *line, uint32_t *length, uint16_t *port) noexcept nogil:
+    """Who asked, as text: whom a proxy that is believed has named, else who connected. A client of a unix socket has no
+    address: then NULL."""
+    cdef sw_address *address = &line.s.sessions[line.c.row].address
+    cdef const char *named = NULL
+    if line.block != NULL:
+        length[0] = sw_block_client(line.block, &named, port)
+        if length[0] > 0:
+            return named
     length[0] = address.peer_len
+    port[0] = address.peer_port
     return &address.peer[0] if address.peer_len > 0 else NULL
 
 
@@ -238,11 +245,12 @@ cdef unsigned char *_value(Line *line, unsigned char *p, const sw_log_part *part
     cdef const unsigned char *limit = p + log.field_bytes - 4  # three dots and a quote
     cdef unsigned char *start = p
     cdef uint32_t length = 0, i
+    cdef uint16_t port = 0
     cdef uint8_t kind = part.kind
     cdef bint json = log.json
     cdef bint full = False
     if kind == LOG_CLIENT:
-        text = <const unsigned char *>_client(line.s, line.c, &length)
+        text = <const unsigned char *>_client(line, &length, &port)
     elif kind == LOG_REQUEST:
         if block != NULL:
             if json:
@@ -368,6 +376,8 @@ cdef const unsigned char *_kept(Conn *c, int index, uint32_t *length) noexcept n
 cdef unsigned char *_number(Line *line, unsigned char *p, uint8_t kind) noexcept nogil:
     cdef sw_address *address = &line.s.sessions[line.c.row].address
     cdef uint64_t number = 0
+    cdef uint32_t length
+    cdef uint16_t port = 0
     if kind == LOG_STATUS:
         number = <uint64_t>line.status
     elif kind == LOG_BYTES or kind == LOG_BYTES_OR_DASH:
@@ -394,7 +404,8 @@ cdef unsigned char *_number(Line *line, unsigned char *p, uint8_t kind) noexcept
     elif kind == LOG_LOCAL_PORT:
         number = address.local_port
     elif kind == LOG_REMOTE_PORT:
-        number = address.peer_port
+        _client(line, &length, &port)
+        number = port
     if number == 0 and (kind == LOG_BYTES_OR_DASH or kind == LOG_PID or kind == LOG_LOCAL_PORT
                         or kind == LOG_REMOTE_PORT):
         if line.log.json:

@@ -5,6 +5,7 @@ from swhttp.reactor.state cimport Conn, State, Upload
 
 
 cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil
+cdef void conn_set_address(State *s, Conn *c, const sw_address *address) noexcept nogil
 cdef void conn_watch(State *s, Conn *c) noexcept nogil
 cdef void conn_show_cut(Conn *c) noexcept nogil
 cdef void conn_close(State *s, Conn *c) noexcept nogil

@@ -20,12 +20,14 @@ from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_FILES, REACTOR_OPEN
 from swhttp.ipc.sessions cimport sw_session_close, sw_session_open
 from swhttp.reactor.accesslog cimport access_lost
 from swhttp.reactor.dispatch cimport dispatch_leave_queue, dispatch_revoke, dispatch_tell
+from swhttp.reactor.networks cimport sw_ip, sw_ip_read_any, sw_networks_hold
 from swhttp.reactor.outbox cimport out_drop, out_file_drop
+from swhttp.reactor.proxyprotocol cimport PROXY_OFF
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CONN_EOF, CONN_HEAD_SENT, CONN_HUNG_UP,
-                                   CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_LOGGED, CONN_NO_BODY, CONN_READABLE,
-                                   CONN_READY, CONN_STARVED, CONN_UNREAD, MAIL_LOG, STAGE_DISCARD, STAGE_FREE,
-                                   STAGE_GONE, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_WAITING, Chunk, Upload,
-                                   sw_gauge_add, sw_mail, sw_mailbox_send)
+                                   CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_LOGGED, CONN_NO_BODY, CONN_PROXY_DUE,
+                                   CONN_READABLE, CONN_READY, CONN_STARVED, CONN_TLS, CONN_TRUSTED, CONN_UNREAD,
+                                   MAIL_LOG, STAGE_DISCARD, STAGE_FREE, STAGE_GONE, STAGE_IDLE, STAGE_IN_FLIGHT,
+                                   STAGE_LINGER, STAGE_WAITING, Chunk, Upload, sw_gauge_add, sw_mail, sw_mailbox_send)
 from swhttp.reactor.system cimport (EPOLL_CTL_ADD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, SHUT_WR, epoll_ctl,
                                     epoll_event, shutdown)
 from swhttp.reactor.timers cimport timer_remove, timer_set
@@ -39,7 +41,8 @@ cdef int MAX_CHUNKS_AHEAD = limits.MAX_CHUNKS_AHEAD
 assert MAX_CHUNKS_AHEAD == sizeof((<Upload *>NULL).chunks) // sizeof(Chunk)
 
 # What of the flags outlives a request.
-cdef uint32_t LASTING_FLAGS = (CONN_READABLE | CONN_LEFTOVER | CONN_EOF | CONN_HUNG_UP | CONN_READY | CONN_STARVED)
+cdef uint32_t LASTING_FLAGS = (CONN_READABLE | CONN_LEFTOVER | CONN_EOF | CONN_HUNG_UP | CONN_READY | CONN_STARVED
+                               | CONN_TRUSTED | CONN_TLS)
 
 
 cdef extern from * nogil:
@@ -59,8 +62,6 @@ cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil
     """Give `fd` a row. NULL: none is free, and the fd stays the caller's."""
     cdef uint32_t row
     cdef Conn *c
-    cdef uint32_t hashed = 2166136261
-    cdef int i
     if s.free_row_count > 0:
         s.free_row_count -= 1
         row = s.free_rows[s.free_row_count]
@@ -84,14 +85,31 @@ cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil
     c.status = c.pid = 0
     c.served = 0
     c.gone_by_ns = 0
-    for i in range(address.peer_len):  # FNV-1a, for --dispatch ip
-        hashed = (hashed ^ <unsigned char>address.peer[i]) * 16777619
-    c.ip_hash = hashed
-    sw_session_open(&s.sessions[row], c.generation, address)
+    conn_set_address(s, c, address)
+    if s.proxy_protocol != PROXY_OFF and c.flags & CONN_TRUSTED:
+        c.flags |= CONN_PROXY_DUE
     s.open += 1
     s.line[REACTOR_OPEN] = s.open
     timer_set(s, c, s.now_ns + s.head_timeout_ns)
     return c
+
+
+cdef void conn_set_address(State *s, Conn *c, const sw_address *address) noexcept nogil:
+    """Who is at its ends: publish them, and find out whether the peer is believed. May be called again before a worker
+    has heard of the session: until then nobody reads its row."""
+    cdef uint32_t hashed = 2166136261
+    cdef sw_ip peer
+    cdef int i
+    for i in range(address.peer_len):  # FNV-1a, for --dispatch ip
+        hashed = (hashed ^ <unsigned char>address.peer[i]) * 16777619
+    c.ip_hash = hashed
+    c.flags &= ~CONN_TRUSTED
+    if address.peer_len == 0:  # a unix socket: who may connect to it is the file system's business
+        c.flags |= CONN_TRUSTED
+    elif (s.trusted_count > 0 and sw_ip_read_any(&peer, <const unsigned char *>address.peer, address.peer_len)
+            and sw_networks_hold(s.trusted, s.trusted_count, &peer)):
+        c.flags |= CONN_TRUSTED
+    sw_session_open(&s.sessions[c.row], c.generation, address)
 
 
 cdef void conn_watch(State *s, Conn *c) noexcept nogil:

@@ -15,6 +15,8 @@ cdef class Http1:
     cdef void bury(self)
     cdef void input(self, Conn *c, const unsigned char *data, uint32_t length)
     cdef int advance(self, Conn *c, const unsigned char *data, uint32_t length, uint32_t *used)
+    cdef int proxied(self, Conn *c, const unsigned char *data, uint32_t length, uint32_t *used)
+    cdef int origin(self, Conn *c, Http1Parser parser)
     cdef int head(self, Conn *c, const unsigned char *data, uint32_t start, uint32_t end, uint32_t length,
                   uint32_t *used)
     cdef int body(self, Conn *c, Http1Parser parser, bint upgraded, const unsigned char *data, uint32_t end,

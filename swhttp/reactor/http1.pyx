@@ -21,31 +21,38 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.buffer cimport PyBUF_READ
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdint cimport uint64_t, uint8_t
+from libc.stdint cimport int64_t, uint64_t, uint8_t
 from libc.string cimport memchr, memcmp, memcpy
 
 import httptools
 
 from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_at, sw_blocks_bytes, sw_blocks_give, sw_blocks_take
 from swhttp.ipc.frame cimport (SW_BLOCK_BODY_FILE, SW_BLOCK_EXPECTS, SW_BLOCK_HEAD_METHOD, SW_BLOCK_KEEP_ALIVE,
-                               SW_BLOCK_MORE_BODY, sw_block)
+                               SW_BLOCK_MORE_BODY, SW_BLOCK_TLS, sw_block)
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_REQUESTS
+from swhttp.ipc.sessions cimport sw_address
 from swhttp.ipc.tempfile cimport sw_write_all
 from swhttp.reactor.accesslog cimport access_head_bytes, access_wants_head
 from swhttp.reactor.body cimport (body_discards, body_move_block, body_open, body_post, body_progress, body_received,
                                   body_room, body_so_far, body_target, body_to_file, body_untouched, body_waits,
                                   body_whole)
 from swhttp.reactor.boundary cimport BOUNDARY_FULL, BOUNDARY_MORE, BOUNDARY_WHOLE, boundary_chunks, boundary_head
-from swhttp.reactor.connection cimport conn_consume_input, conn_keep_input, conn_release, conn_todo
+from swhttp.reactor.connection cimport (conn_consume_input, conn_keep_input, conn_release, conn_set_address,
+                                        conn_todo)
+from swhttp.reactor.forwarded cimport Forwarded, forwarded_read
 from swhttp.reactor.grammar cimport sw_is_tchar
+from swhttp.reactor.networks cimport SW_IP_TEXT, sw_ip_text
+from swhttp.reactor.origin cimport origin_room, origin_write
 from swhttp.reactor.parser cimport Http1Parser
-from swhttp.reactor.reasons cimport (REASON_BAD_CHUNK, REASON_BAD_REQUEST_LINE, REASON_BAD_SYNTAX, REASON_BAD_TRAILER,
-                                     REASON_BLOCKS_FULL, REASON_BODY_TOO_LARGE, REASON_CONNECT_METHOD, REASON_INTERNAL,
-                                     REASON_NONE, REASON_SPOOL_FAILED, REASON_UNKNOWN_METHOD, REASON_UPGRADE_WITH_BODY)
+from swhttp.reactor.proxyprotocol cimport PROXY_BAD, PROXY_MORE, ProxyHeader, proxy_read
+from swhttp.reactor.reasons cimport (REASON_BAD_CHUNK, REASON_BAD_PROXY_HEADER, REASON_BAD_REQUEST_LINE,
+                                     REASON_BAD_SYNTAX, REASON_BAD_TRAILER, REASON_BLOCKS_FULL,
+                                     REASON_BODY_TOO_LARGE, REASON_CONNECT_METHOD, REASON_INTERNAL, REASON_NONE,
+                                     REASON_SPOOL_FAILED, REASON_UNKNOWN_METHOD, REASON_UPGRADE_WITH_BODY)
 from swhttp.reactor.state cimport (CHUNK_BYTES, CHUNK_SIZE, CHUNK_TRAILER, CONN_BODY_OPEN, CONN_EXPECT,
-                                   CONN_HEAD_METHOD, CONN_HTTP10, CONN_KEEP_ALIVE, CONN_READABLE, CONN_READY,
-                                   CONN_UNREAD, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD, STAGE_HEAD, STAGE_IDLE,
-                                   STAGE_READY)
+                                   CONN_HEAD_METHOD, CONN_HTTP10, CONN_KEEP_ALIVE, CONN_PROXY_DUE, CONN_READABLE,
+                                   CONN_READY, CONN_TIMED, CONN_TLS, CONN_TRUSTED, CONN_UNREAD, STAGE_BODY,
+                                   STAGE_CHUNKED, STAGE_DISCARD, STAGE_HEAD, STAGE_IDLE, STAGE_READY)
 from swhttp.reactor.timers cimport timer_arm, timer_set
 
 from swhttp import limits
@@ -135,12 +142,22 @@ cdef class Http1:
             if c.parser == NULL:
                 return REASON_NONE  # its end has come meanwhile: what is here is the next message
             return self.chunks(c, <Http1Parser>c.parser, data, length, used)
+        if c.flags & CONN_PROXY_DUE:
+            found = self.proxied(c, data, length, &start)
+            if found != REASON_NONE or c.flags & CONN_PROXY_DUE:
+                return found
+            if start < length:
+                found = self.advance(c, data + start, length - start, used)
+            used[0] += start
+            return found
         if c.stage == STAGE_IDLE:
             c.stage = STAGE_HEAD
             c.scan_at = c.line_at = c.head_at = 0
             c.fields = 0
             c.since_ns = self.state.now_ns
-            c.deadline_ns = 0  # set below, unless the head is whole already
+            if not c.flags & CONN_TIMED:
+                c.deadline_ns = 0  # set below, unless the head is whole already
+            c.flags &= ~CONN_TIMED
         found = boundary_head(self.state, c, data, length, &start, &end)
         if found == BOUNDARY_WHOLE:
             return self.head(c, data, start, end, length, used)
@@ -151,6 +168,34 @@ cdef class Http1:
                 timer_set(self.state, c, self.state.now_ns + self.state.head_timeout_ns)
             return REASON_NONE
         return found
+
+    cdef int proxied(self, Conn *c, const unsigned char *data, uint32_t length, uint32_t *used):
+        """Take the PROXY header that the connection begins with. Its deadline is that of the first head, and runs."""
+        cdef State *s = self.state
+        cdef ProxyHeader header
+        cdef sw_address address
+        cdef char text[SW_IP_TEXT]
+        cdef int64_t found = proxy_read(data, length, s.proxy_protocol, &header)
+        if found == PROXY_BAD:
+            return REASON_BAD_PROXY_HEADER
+        if found == PROXY_MORE:
+            c.stage = STAGE_HEAD
+            return REASON_NONE
+        used[0] = <uint32_t>found
+        c.stage = STAGE_IDLE
+        c.flags = (c.flags | CONN_TIMED) & ~CONN_PROXY_DUE
+        if header.tls:
+            c.flags |= CONN_TLS
+        if header.has_addresses:
+            address = s.sessions[c.row].address
+            address.peer_len = <uint8_t>sw_ip_text(&header.source, text)
+            memcpy(address.peer, text, address.peer_len)
+            address.peer_port = header.source_port
+            address.local_len = <uint8_t>sw_ip_text(&header.target, text)
+            memcpy(address.local, text, address.local_len)
+            address.local_port = header.target_port
+            conn_set_address(s, c, &address)
+        return REASON_NONE
 
     cdef int head(self, Conn *c, const unsigned char *data, uint32_t start, uint32_t end, uint32_t length,
                   uint32_t *used):
@@ -177,7 +222,8 @@ cdef class Http1:
         if c.block == SW_NO_BLOCK:
             return REASON_BLOCKS_FULL
         parser = self.pool.pop() if self.pool else Http1Parser()
-        parser.begin(<unsigned char *>sw_blocks_at(&s.blocks, c.block), line, method_len, http10)
+        parser.begin(<unsigned char *>sw_blocks_at(&s.blocks, c.block), line, method_len, http10,
+                     c.flags & CONN_TRUSTED != 0)
         reason = self.feed_piece(parser, line, end - start, &upgraded)
         if parser.reason:
             reason = parser.reason
@@ -198,16 +244,35 @@ cdef class Http1:
         parser.block.session = c.row
         parser.block.session_generation = c.generation
         parser.block.flags = ((SW_BLOCK_KEEP_ALIVE if parser.keep_alive else 0)
+                              | (SW_BLOCK_TLS if c.flags & CONN_TLS else 0)
                               | (SW_BLOCK_HEAD_METHOD if c.flags & CONN_HEAD_METHOD else 0)
                               | (SW_BLOCK_EXPECTS if parser.expects and not http10
                                  and (parser.chunked or parser.content_length > 0) else 0))
         if parser.keep_alive:
             c.flags |= CONN_KEEP_ALIVE
-        parser.block.body_off = c.body_at = parser.at
+        c.body_at = parser.at
+        if parser.forwarded:
+            reason = self.origin(c, parser)
+            if reason != REASON_NONE:
+                parser.drop()
+                return reason
+        parser.block.body_off = c.body_at
         reason = self.body(c, parser, upgraded, data, end, length, used)
         if c.parser != <void *>parser and not parser.pooled:
             parser.drop()
         return reason
+
+    cdef int origin(self, Conn *c, Http1Parser parser):
+        """A proxy that is believed has sent forwarding fields: write what they say behind the headers."""
+        cdef State *s = self.state
+        cdef Forwarded said
+        if not forwarded_read(parser.base + parser.block.headers_off, parser.block.headers_count, s.forwarded_headers,
+                              s.trusted, s.trusted_count, &said):
+            return REASON_NONE
+        if not self.room_for_body(c, parser, origin_room(&said)):
+            return REASON_BLOCKS_FULL
+        c.body_at = parser.at = origin_write(parser.block, &s.sessions[c.row].address, &said)
+        return REASON_NONE
 
     cdef int body(self, Conn *c, Http1Parser parser, bint upgraded, const unsigned char *data, uint32_t end,
                   uint32_t length, uint32_t *used):

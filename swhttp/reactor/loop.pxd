@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint32_t
 from swhttp.ipc.memory cimport SharedMemory
 from swhttp.reactor.http1 cimport Http1
 from swhttp.reactor.state cimport Conn, State
+from swhttp.reactor.trusted cimport Trusted
 
 
 cdef class Reactor:
@@ -10,6 +11,7 @@ cdef class Reactor:
     cdef Http1 http1
     cdef object thread
     cdef bytes tmp_dir
+    cdef Trusted trusted
     cdef void *_zeroed(self, size_t count, size_t size) except NULL
     cdef setup(self, int index, SharedMemory memory, settings, list listeners)
     cdef watch(self, int fd, uint32_t events, size_t data)

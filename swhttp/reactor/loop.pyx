@@ -55,9 +55,10 @@ from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_E
 from swhttp.reactor.system cimport (EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CLOEXEC,
                                     EPOLL_CTL_ADD, epoll_create1, epoll_ctl, epoll_event, sw_epoll_wait)
 from swhttp.reactor.timers cimport timer_arm, timer_expired, timer_next_ns, timer_set
+from swhttp.reactor.trusted cimport Trusted
 
 from swhttp import cpus, limits
-from swhttp.reactor.settings import DISPATCH_MODES
+from swhttp.reactor.settings import DISPATCH_MODES, FORWARDED_HEADERS, PROXY_PROTOCOLS
 
 cdef int64_t TICK_NS = <int64_t>(limits.TICK_S * 1e9)
 cdef uint64_t GONE_AFTER_NS = <uint64_t>(limits.GONE_AFTER_S * 1e9)
@@ -124,6 +125,11 @@ cdef class Reactor:
         s.inline_body_bytes = settings.inline_body_bytes
         self.tmp_dir = os.fsencode(settings.tmp_dir)
         s.tmp_dir = self.tmp_dir
+        self.trusted = Trusted(settings.trusted)
+        s.trusted = self.trusted.networks
+        s.trusted_count = self.trusted.count
+        s.forwarded_headers = FORWARDED_HEADERS.index(settings.forwarded_headers)
+        s.proxy_protocol = PROXY_PROTOCOLS.index(settings.proxy_protocol)
         sw_blocks_init(&s.blocks, (<Segment>memory.blocks[index]).address)
         for size, count in geometry.block_classes:
             if not sw_blocks_add(&s.blocks, size, count):

@@ -9,6 +9,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memchr, memcmp, memcpy, memset
 
 from swhttp.ipc.frame cimport sw_header
+from swhttp.reactor.forwarded cimport forwarded_is_name
 from swhttp.reactor.grammar cimport (sw_content_length, sw_copy_lower, sw_copy_value, sw_is_host, sw_is_target,
                                      sw_is_word)
 from swhttp.reactor.reasons cimport (REASON_BAD_CONTENT_LENGTH, REASON_BAD_FIELD_VALUE, REASON_BAD_HOST,
@@ -48,7 +49,8 @@ cdef class Http1Parser:
         self.feed = parser.feed_data
         self.should_keep_alive = parser.should_keep_alive
 
-    cdef void begin(self, unsigned char *base, const unsigned char *line, uint32_t method_len, bint http10):
+    cdef void begin(self, unsigned char *base, const unsigned char *line, uint32_t method_len, bint http10,
+                    bint trusted):
         self.base = base
         self.block = <sw_block *>base
         memset(base, 0, sizeof(sw_block))
@@ -56,6 +58,8 @@ cdef class Http1Parser:
         memcpy(base + sizeof(sw_block), line, method_len)
         self.at = <uint32_t>sizeof(sw_block) + method_len
         self.http10 = http10
+        self.trusted = trusted
+        self.forwarded = False
         self.reason = REASON_NONE
         self.complete = self.keep_alive = self.in_trailers = self.chunked = self.expects = self.close = False
         self.hosts = self.encodings = 0
@@ -146,6 +150,8 @@ cdef class Http1Parser:
         if name_len == 4 or name_len == 6 or name_len == 10 or name_len == 14 or name_len == 16 \
                 or name_len == 17:
             self.special(to, name_len, to + name_len, value_len)
+        if self.trusted and (name_len == 9 or 15 <= name_len <= 17) and forwarded_is_name(to, name_len):
+            self.forwarded = True
 
     cdef void special(self, const unsigned char *name, uint32_t name_len, const unsigned char *value,
                       uint32_t value_len):

@@ -7,6 +7,7 @@
 #define SW_REASONS(X)                                                                            \
     X(BAD_REQUEST_LINE, 400, "Bad Request", "bad-request-line")                                   \
     X(BAD_SYNTAX, 400, "Bad Request", "bad-syntax")                                               \
+    X(BAD_PROXY_HEADER, 400, "Bad Request", "bad-proxy-header")                                   \
     X(BARE_CR, 400, "Bad Request", "bare-cr")                                                     \
     X(BARE_LF, 400, "Bad Request", "bare-lf")                                                     \
     X(FOLDED_FIELD, 400, "Bad Request", "folded-field")                                           \

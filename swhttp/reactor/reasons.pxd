@@ -8,6 +8,7 @@ cdef extern from "swhttp/reactor/reasons.h" nogil:
         REASON_NONE
         REASON_BAD_REQUEST_LINE
         REASON_BAD_SYNTAX
+        REASON_BAD_PROXY_HEADER
         REASON_BARE_CR
         REASON_BARE_LF
         REASON_FOLDED_FIELD

@@ -6,16 +6,22 @@ import tempfile
 from dataclasses import dataclass
 
 from swhttp import limits
+from swhttp.networks import Network
 
 DISPATCH_MODES = ("least", "round-robin", "fixed", "ip", "idle")
 """The values of --dispatch, in the order of the constants in state.pxd."""
+FORWARDED_HEADERS = ("auto", "x-forwarded", "forwarded")
+"""The values of --forwarded-headers, in the order of the constants in forwarded.pxd."""
+PROXY_PROTOCOLS = ("off", "v1", "v2", "auto")
+"""The values of --proxy-protocol, in the order of the constants in proxyprotocol.pxd."""
 
 
 @dataclass(frozen=True)
 class ReactorSettings:
     """`threads`: of each WSGI worker; `keep_alive_s`: how long an idle connection stays open after a response;
     `max_body_bytes`: 0 for no limit; `inline_body_bytes`: what an ASGI app gets whole; `server_header`: empty for no
-    Server field; `extra_fields`: whole field lines, for every response."""
+    Server field; `extra_fields`: whole field lines, for every response; `trusted`: the networks of
+    the proxies that are believed."""
 
     dispatch: str = "least"
     threads: int = 1
@@ -35,3 +41,6 @@ class ReactorSettings:
     max_body_bytes: int = limits.MAX_BODY_BYTES
     inline_body_bytes: int = limits.INLINE_BODY_BYTES
     tmp_dir: str = tempfile.gettempdir()
+    trusted: tuple[Network, ...] = ()
+    forwarded_headers: str = "auto"
+    proxy_protocol: str = "off"

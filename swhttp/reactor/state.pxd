@@ -9,6 +9,7 @@ from swhttp.ipc.request_table cimport sw_request_entry
 from swhttp.ipc.ring cimport sw_ring_end, sw_sleeping
 from swhttp.ipc.sessions cimport sw_address, sw_session
 from swhttp.reactor.logline cimport sw_access_log
+from swhttp.reactor.networks cimport sw_network
 from swhttp.reactor.system cimport epoll_event
 
 
@@ -90,7 +91,11 @@ cdef enum:
     CONN_REFUSED = 65536     # answered by us while a worker has the request: its frames are dropped
     CONN_READY = 131072      # on the list of connections for phase 3
     CONN_STARVED = 262144    # on the list of connections that wait for a block or for room in a request ring
-    CONN_LOGGED = 524288     # the access log has its line
+    CONN_TRUSTED = 524288    # its peer is believed, in what it says of those behind it
+    CONN_TLS = 1048576       # its client came by TLS, to a proxy
+    CONN_PROXY_DUE = 2097152  # it has yet to begin with a PROXY header
+    CONN_TIMED = 4194304     # the deadline of its first head has begun with the PROXY header
+    CONN_LOGGED = 8388608    # the access log has its line
 
 cdef enum:
     CHUNK_SIZE
@@ -301,6 +306,10 @@ cdef struct State:
     uint64_t max_body_bytes
     uint32_t inline_body_bytes
     const char *tmp_dir
+    const sw_network *trusted
+    uint32_t trusted_count
+    int forwarded_headers    # FORWARDED_
+    int proxy_protocol       # PROXY_
     bint asgi                # what the workers serve
     sw_access_log *access    # NULL: nothing is logged
     # Shared memory.

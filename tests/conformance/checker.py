@@ -112,9 +112,9 @@ def load_deferred() -> dict[str, str]:
     return dict(pairs)
 
 
-def pieces_of(case: Case, mode: str, seed: int) -> Iterator[bytes]:
-    """The case's bytes, cut as the mode says; each piece is one write."""
-    raw = case.raw
+def pieces_of(case: Case, mode: str, seed: int, preface: bytes = b"") -> Iterator[bytes]:
+    """The case's bytes behind the preface, cut as the mode says; each piece is one write."""
+    raw = preface + case.raw
     if mode == "one write":
         cuts = []
     elif mode == "single bytes":
@@ -132,13 +132,19 @@ def pieces_of(case: Case, mode: str, seed: int) -> Iterator[bytes]:
             start = cut
 
 
-def observe(case: Case, server: Server, mode: str, seed: int, workers: list[int]) -> Observation:
-    """Deliver the case once on a connection of its own. workers: pids of those that there are."""
+def observe(
+    case: Case, server: Server, mode: str, seed: int, workers: list[int], preface: bytes = b"",
+    source: str | None = None,
+) -> Observation:
+    """Deliver the case once on a connection of its own. workers: pids of those that there are.
+
+    preface: what a proxy sends before the client's bytes; source: the address that the client comes from.
+    """
     result = Observation()
     seen_before = len(server.seen_requests())
     log_before = server.log.mark()
-    with server.connect() as client:
-        _send(case, client, mode, seed)
+    with server.connect(source=source) as client:
+        _send(case, client, pieces_of(case, mode, seed, preface))
         begun = time.monotonic()
         try:
             _read(case, client, result, begun)
@@ -147,16 +153,16 @@ def observe(case: Case, server: Server, mode: str, seed: int, workers: list[int]
             result.partial = end.partial
         except AssertionError as error:
             result.problems.append(str(error))
-    _follow_up(server, result, workers)
+    _follow_up(server, result, workers, preface, source)
     result.seen = [pair for pair in server.seen_requests()[seen_before:] if pair[1] != "/conformance-after"]
     result.log = server.log.text(log_before)
     return result
 
 
-def _send(case: Case, client: Connection, mode: str, seed: int) -> None:
+def _send(case: Case, client: Connection, pieces: Iterator[bytes]) -> None:
     """Write the pieces, taking in what is answered meanwhile; stop once the server has closed."""
     try:
-        for piece in pieces_of(case, mode, seed):
+        for piece in pieces:
             if client.take_in_now() and client.ended:
                 return
             client.send(piece)
@@ -214,10 +220,16 @@ def _probe(case: Case, client: Connection, result: Observation) -> None:
             return
 
 
-def _follow_up(server: Server, result: Observation, workers: list[int]) -> None:
+def _follow_up(
+    server: Server, result: Observation, workers: list[int], preface: bytes, source: str | None
+) -> None:
     """A fresh connection must be answered by a worker that was there before."""
     try:
-        pid = server.get("/conformance-after")["pid"]
+        with server.connect(source=source) as client:
+            client.send(preface)
+            response = client.get("/conformance-after")
+        assert response.status == 200, response
+        pid = response.json()["pid"]
     except (AssertionError, Closed, OSError) as error:
         result.problems.append(f"a fresh connection is not served: {error}")
         return

@@ -21,6 +21,7 @@ from swhttp.ipc.ring import (
     FrameReader,
     FrameWriter,
     Producer,
+    block_client,
     read_block,
     write_block,
 )
@@ -133,6 +134,7 @@ class TestWithMemory:
         headers=st.lists(st.tuples(st.binary(max_size=40), st.binary(max_size=80)), max_size=12),
         body=st.binary(max_size=500),
         numbers=st.tuples(st.integers(0, 1), st.integers(0, 7), U32, U64, U64),
+        origin=st.none() | st.tuples(st.binary(max_size=45), U16, st.binary(max_size=261), U16),
     )
     def test_request_blocks_come_out_as_they_went_in(
         self,
@@ -142,18 +144,20 @@ class TestWithMemory:
         headers: list[tuple[bytes, bytes]],
         body: bytes,
         numbers: tuple[int, int, int, int, int],
+        origin: tuple[bytes, int, bytes, int] | None,
     ) -> None:
         minor, flags, session, generation, ready_ns = numbers
         write_block(
             self.memory, 0, block, method=method, target=target, headers=headers, body=body, http_minor=minor,
-            flags=flags, session=session, session_generation=generation, ready_ns=ready_ns,
+            flags=flags, session=session, session_generation=generation, ready_ns=ready_ns, origin=origin,
         )  # fmt: skip
         path, _, query = target.partition(b"?")
         assert read_block(self.memory, 0, block) == {
             "method": method, "target": target, "path": path, "query": query, "headers": headers, "body": body,
-            "http_minor": minor, "flags": flags, "session": session, "session_generation": generation,
-            "ready_ns": ready_ns,
+            "http_minor": minor, "flags": flags | (64 if origin else 0), "session": session,
+            "session_generation": generation, "ready_ns": ready_ns, "origin": origin,
         }  # fmt: skip
+        assert block_client(self.memory, 0, block) == (origin[:2] if origin and origin[0] else None)
 
     @given(scribble=st.binary(min_size=BLOCK.size, max_size=256))
     def test_a_block_of_any_bytes_is_read_within_the_arena_or_refused(self, scribble: bytes) -> None:

@@ -1,0 +1,6 @@
+from swhttp.networks import Network
+
+class Trusted:
+    count: int
+    def __init__(self, networks: tuple[Network, ...]) -> None: ...
+    def __contains__(self, address: str) -> bool: ...
