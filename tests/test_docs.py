@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from swhttp import config
+from swhttp import cli, config
 from tests.support import peer_options
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,19 +22,18 @@ CODE = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 VERDICTS = ("not needed", "not in this version", "not planned")
-CLICKS_OWN = frozenset({"--help", "-h", "--version"})
-
-
-def main_flags() -> frozenset[str]:
-    """Every flag that --help shows."""
-    return frozenset(
-        flag for option in config.OPTIONS.values() for text in option.flags for flag in text.split("/")) | CLICKS_OWN
+CLICKS_OWN = frozenset({"--help", "-h"})
 
 
 def all_flags() -> frozenset[str]:
     """Every flag that the command accepts."""
-    return main_flags() | {
-        flag for option in config.OPTIONS.values() for text in option.aliases for flag in text.split("/")}
+    return CLICKS_OWN | {
+        flag for parameter in cli.command().params for flag in (*parameter.opts, *parameter.secondary_opts)}
+
+
+def main_flags() -> frozenset[str]:
+    """Every flag that --help shows."""
+    return all_flags() - {alias for option in config.OPTIONS.values() for alias in option.aliases}
 
 
 def rows(document: str, title: str) -> Iterator[tuple[str, str, str]]:
