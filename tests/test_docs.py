@@ -1,4 +1,4 @@
-"""The documents keep to what there is: options exist, tables of other servers' options are whole, links lead somewhere.
+"""The documents keep to what there is: options and keys exist, tables are whole, links lead somewhere.
 
 What they claim about behaviour is held by the tests of that behaviour.
 """
@@ -6,12 +6,14 @@ What they claim about behaviour is held by the tests of that behaviour.
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from swhttp import cli, config
+from swhttp import accessformat, cli, config, sources
+from swhttp.errors import ExitCode
 from tests.support import peer_options
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,9 +22,12 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"
 FLAG = re.compile(r"(?<![\w-])--?[a-zA-Z][\w-]*")
 CODE = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 VERDICTS = ("not needed", "not in this version", "not planned")
 CLICKS_OWN = frozenset({"--help", "-h"})
+MISTAKES = frozenset({"--wokers"})
+"""Shown in order to show what is said about them."""
 
 
 def all_flags() -> frozenset[str]:
@@ -92,7 +97,7 @@ def test_every_row_says_what_to_write_or_that_there_is_nothing(table: list[tuple
 
 def options_in_code(text: str) -> set[str]:
     """Flags in `code` that stands alone, and in commands that start the server."""
-    found = {word.split()[0] for word in CODE.findall(FENCE.sub("", text)) if word.startswith("--")}
+    found = {word.split()[0] for word in CODE.findall(FENCE.sub("", text)) if re.match("--[a-z]", word)}
     for line in text.replace("\\\n", " ").splitlines():
         _, command, arguments = line.partition("swhttp ")
         if command and line.startswith(("    ", "$", "swhttp", "ExecStart", "CMD")):
@@ -100,10 +105,38 @@ def options_in_code(text: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("name", ["configuration.md", "logging.md", "proxies.md", "tutorial.md", "../README.md"])
-def test_the_options_in_a_document_exist(name: str) -> None:
-    text = (ROOT / "docs" / name).read_text("utf-8")
-    assert options_in_code(text) - all_flags() == set()
+# Those about other servers name options that we do not have.
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if not path.name.startswith("migrating-")
+                                      and path.parent.name != "loadtest"],
+                         ids=lambda path: path.name)
+def test_the_options_in_a_document_exist(document: Path) -> None:
+    assert options_in_code(document.read_text("utf-8")) - all_flags() - MISTAKES == set()
+
+
+@pytest.mark.parametrize("name", ["configuration.md", "migrating-from-gunicorn.md", "tutorial.md"])
+def test_the_files_in_a_document_can_be_read(name: str) -> None:
+    texts = TOML.findall((ROOT / "docs" / name).read_text("utf-8"))
+    assert texts
+    for text in texts:
+        data = tomllib.loads(text)
+        assert (sources.project if "tool" in data else sources.document)(name, data)
+
+
+def test_readme_has_every_exit_code() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert [int(code) for code in re.findall(r"^\| ([0-9]+) \|", text, re.MULTILINE)] == sorted(ExitCode)
+
+
+def test_the_access_log_has_the_formats_and_atoms_that_its_document_says() -> None:
+    text = (ROOT / "docs" / "logging.md").read_text("utf-8")
+    for name in ("common", "combined"):
+        assert f"`{accessformat.NAMED[name]}`" in text
+    assert all(f"`{field}`" in text for field in re.findall(r'"(\w+)":', accessformat.NAMED["json"]))
+    atoms = [atom for line in text.splitlines() if line.startswith("| `%") for atom in CODE.findall(line)
+             if atom.startswith("%")]
+    assert {atom[-1] for atom in atoms} >= set(accessformat.PLAIN)
+    for atom in atoms:
+        accessformat.parse(atom.replace("NAME", "user-agent").replace("FORMAT", "%H:%M"))
 
 
 def anchors(document: Path) -> set[str]:
