@@ -126,8 +126,8 @@ class Config:
     log_format: str = _option(
         "text", "--log-format", group="Logging", choices=logs.FORMATS, help="What a line of the server's own log is.")
     log_config: str = _option(
-        "", "--log-config", group="Logging", metavar="FILE",
-        help="Logging configuration to apply in every process: a dictionary (.json, .toml, .yaml), or INI.")
+        "", "--log-config", group="Logging", metavar="FILE", default_text="none",
+        help="Logging configuration for the master and every worker: a dictionary (.json, .toml, .yaml), or INI.")
 
     def __post_init__(self) -> None:
         _check_app(self.app)
