@@ -209,7 +209,7 @@ class Config:
         "text", "--log-format", group="Logging", choices=logs.FORMATS, help="What a line of the server's own log is.")
     log_config: str = _option(
         "", "--log-config", group="Logging", metavar="FILE", default_text="none", table=True,
-        help="Logging configuration to apply in every process: a dictionary (.json, .toml, .yaml), or INI.")
+        help="Logging configuration for the master and every worker: a dictionary (.json, .toml, .yaml), or INI.")
     config: str = _option(
         "", "--config", "-c", group="Configuration", metavar="FILE", not_in_file=True, default_text="none",
         help="A TOML file with options.")

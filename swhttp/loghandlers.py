@@ -24,6 +24,7 @@ class FdHandler(logging.Handler):
         super().__init__()
         self.fd = fd
         self._lost = 0
+        self._torn = False  # the last line has no end
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record. Not through sys.stderr, which an application may replace or close."""
@@ -35,10 +36,9 @@ class FdHandler(logging.Handler):
         self.follow()
         try:
             if self._lost:
-                lost = self._own_record(f"{self._lost} log lines lost: they could not be written")
-                _write(self.fd, self._line(lost))
+                self._write(self._line(self._own_record(f"{self._lost} log lines lost: they could not be written")))
                 self._lost = 0
-            _write(self.fd, line)
+            self._write(line)
         except OSError:
             self._lost += 1
 
@@ -53,6 +53,14 @@ class FdHandler(logging.Handler):
 
     def _line(self, record: logging.LogRecord) -> bytes:
         return self.format(record).encode("utf-8", "backslashreplace") + b"\n"
+
+    def _write(self, data: bytes) -> None:
+        """Usually one write; the kernel takes less when a disk becomes full."""
+        if self._torn:
+            data = b"\n" + data
+        while data:
+            data = data[os.write(self.fd, data):]
+            self._torn = bool(data)
 
     def _own_record(self, text: str) -> logging.LogRecord:
         return logging.LogRecord("swhttp", logging.WARNING, "", 0, "%s", (text,), None)
@@ -88,6 +96,7 @@ class AppendingHandler(FdHandler):
         self.let_go()
         self.fd = fd
         self._file = os.fstat(fd)
+        self._torn = False
 
     def follow(self) -> None:
         """Change to the file that is at `path` now, if it is another one; it is made if there is none."""
@@ -101,7 +110,7 @@ class AppendingHandler(FdHandler):
                 self._refused = True
                 note = self._own_record(f"Cannot open the error log {self._path!r} anew: {error.strerror}")
                 with contextlib.suppress(OSError):
-                    _write(self.fd, self._line(note))
+                    self._write(self._line(note))
 
     def _holds(self) -> bool:
         """Whether the fd is still our file: an application may have closed all fds, and opened others since."""
@@ -125,7 +134,3 @@ class AppendingHandler(FdHandler):
             os.close(self.fd)
             self.fd = NO_FD
 
-
-def _write(fd: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(fd, data):]

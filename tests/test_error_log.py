@@ -255,6 +255,27 @@ def test_an_app_that_closes_all_fds_does_not_silence_the_log(server: Start, log_
     assert log_path.read_text().count("exception in the WSGI app") == 1
 
 
+def test_lines_that_cannot_be_written_are_counted_and_the_count_is_said_when_one_can_be(log_path: Path) -> None:
+    program = (
+        "import resource, sys\n"
+        "from swhttp import logs\n"
+        "logs.configure(logs.LogSettings('info', sys.argv[1]))\n"
+        "_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20, hard))\n"
+        "for number in range(3):\n"
+        "    logs.log.info('line %d', number)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))\n"
+        "logs.log.info('line 3')\n"
+        "logs.log.info('line 4')\n")
+    subprocess.run(
+        [sys.executable, "-c", program, str(log_path)], env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=60,
+        check=True)
+    torn, *lines = log_path.read_text().splitlines()
+    assert len(torn) == 20
+    assert [line.partition("] [")[2] for line in lines] == [
+        "WARNING] 3 log lines lost: they could not be written", "INFO] line 3", "INFO] line 4"]
+
+
 # How a line reads
 
 
