@@ -57,6 +57,15 @@ def test_the_mode_does_not_depend_on_the_umask(path: Path) -> None:
 
 
 def test_it_is_there_before_the_app_is_imported(server: Start, path: Path) -> None:
+    (path.parent / "reader.py").write_text(
+        f"found = open({str(path)!r}, 'rb').read()\n\n"
+        "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [found]\n")
+    site = server("reader", *OPTIONS, "--pid", str(path), "--app-dir", str(path.parent))
+    with site.connect() as client:
+        assert client.get("/").body == f"{site.pid}\n".encode()
+
+
+def test_a_boot_that_fails_leaves_none(server: Start, path: Path) -> None:
     site = server("broken_import:app", *OPTIONS, "--pid", str(path), ready=False)
     site.expect_log("")
     site.finish(expect=ExitCode.APP)
