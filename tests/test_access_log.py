@@ -362,6 +362,17 @@ def test_an_upload_has_one_line(server: Start, tmp_path: Path, interface: str) -
         ("/chunked", 200), ("/ignore-body", 200), ("/large", 200), ("/left", 499), ("/small", 200)]  # fmt: skip
 
 
+def test_a_body_that_goes_wrong_behind_its_answer_is_no_request(site: Server, log: AccessLog) -> None:
+    with site.connect() as client:
+        client.send(request_bytes("POST", "/ignore-body", [("Transfer-Encoding", "chunked")]), b"5\r\nhello\r\n")
+        assert client.response().status == 200
+        client.send(b"no chunk\r\n")
+        client.half_close()
+        client.expect_end()
+    site.get("/after")
+    assert [line.request.split()[1] for line in log.lines(2)] == ["/ignore-body", "/after"]
+
+
 def test_a_client_without_an_address_has_the_unspecified_one(server: Start, tmp_path: Path) -> None:
     site = server("reference:wsgi", *ONE, "--access-log", str(tmp_path / "log"), binds=("unix:{dir}/http.sock",))
     log = AccessLog(str(tmp_path / "log"))

@@ -27,8 +27,8 @@ from swhttp.reactor.logline cimport (LOG_BARE_QUERY, LOG_BYTES, LOG_BYTES_OR_DAS
                                      sw_log_digits, sw_log_escape, sw_log_found, sw_log_is_name, sw_log_keep,
                                      sw_log_name, sw_log_number, sw_log_offset_ns, sw_log_part, sw_log_publish,
                                      sw_log_tail, sw_log_text, sw_log_time, sw_log_time_text)
-from swhttp.reactor.state cimport (CONN_CUT, CONN_HTTP10, CONN_KEEP_ALIVE, CONN_LOGGED, STAGE_FREE, STAGE_GONE,
-                                   STAGE_HEAD, STAGE_IDLE)
+from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CUT, CONN_HTTP10, CONN_KEEP_ALIVE, CONN_LOGGED, STAGE_FREE,
+                                   STAGE_GONE, STAGE_HEAD, STAGE_IDLE)
 
 from swhttp import accessformat, limits
 
@@ -178,12 +178,14 @@ cdef void _raw_head(Line *line) noexcept nogil:
 
 cdef uint32_t access_head_bytes(Conn *c, uint32_t length) noexcept nogil:
     """How much of a refused head, of which `length` bytes are there, must be kept for its line."""
-    return c.head_at + FIELD_BYTES if length - c.head_at > FIELD_BYTES else length
+    return c.head_at + FIELD_BYTES if length > c.head_at + FIELD_BYTES else length
 
 
 cdef bint access_wants_head(State *s, Conn *c) noexcept nogil:
-    """Is there nothing but the raw bytes to tell what was asked?"""
-    return c.block == SW_NO_BLOCK or sw_blocks_at(&s.blocks, c.block).target_len == 0
+    """Are the raw bytes of a refused head all there is to tell what was asked? They are those of a body when the
+    request is with a worker, or has its line."""
+    return not c.flags & (CONN_BODY_OPEN | CONN_LOGGED) and (
+        c.block == SW_NO_BLOCK or sw_blocks_at(&s.blocks, c.block).target_len == 0)
 
 
 # ---- fields of the response ----

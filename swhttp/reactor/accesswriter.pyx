@@ -291,6 +291,7 @@ cdef class AccessWriter:
         cdef int64_t dropped = 0, lost = 0
         cdef sw_mail mail
         cdef char text[128]
+        cdef const char *why
         cdef int i
         cdef uint64_t now_ns
         for i in range(self.count):
@@ -305,8 +306,11 @@ cdef class AccessWriter:
         mail.kind = MAIL_LOG
         if lost != self.told_lost:
             mail.a = ERROR
+            why = b"nobody reads it"
+            if self.last_errno != EAGAIN:
+                why = sw_log_error(self.last_errno, text, sizeof(text))
             snprintf(mail.text, sizeof(mail.text), "reason=access-log-failed lines=%lld: %s",
-                     <long long>(lost - self.told_lost), sw_log_error(self.last_errno, text, sizeof(text)))
+                     <long long>(lost - self.told_lost), why)
             sw_mailbox_send(self.reports, &mail, True)
             self.told_lost = lost
         if dropped != self.told_dropped:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,14 @@ def test_growth_is_measured_against_the_growth_of_the_peer(many: float, passed: 
     assert verdict.limit == pytest.approx(1.35)
 
 
+@pytest.mark.parametrize(("per_second", "passed"), [(98.0, True), (96.0, False)])
+def test_a_form_of_the_subject_is_judged_against_the_subject(per_second: float, passed: bool) -> None:
+    line = Line("log", "raw-asgi", "per_second", 0.97, ("swhttp",), at_most=False, own="swhttp-log")
+    runs = [replace(sample("swhttp", 64, 5.0), per_second=100.0)]
+    runs += [replace(sample("swhttp-log", 64, 5.0), per_second=per_second)]
+    assert decide(line, rows(runs), "swhttp").passed is passed
+
+
 @pytest.mark.parametrize("server", ["swhttp", "granian"])
 def test_one_round_at_fault_fails_the_line_and_says_why(server: str) -> None:
     good = [sample("swhttp", 64, 1.0), sample("granian", 64, 10.0)]
@@ -232,7 +241,7 @@ def test_the_gate_visits_every_row_that_its_lines_need_once() -> None:
 @pytest.mark.parametrize("line", LINES, ids=lambda line: line.name)
 def test_a_line_asks_for_servers_that_take_part_and_bytes_at_the_scenarios_own_connections(line: Line) -> None:
     what = scenario.load(line.scenario)
-    assert {"swhttp", *line.peers} <= set(what.servers)
+    assert {"swhttp", *line.peers, *([line.own] if line.own else [])} <= set(what.servers)
     assert line.bulk is what.bulk
     assert not line.bulk or line.connections in what.connections
 
