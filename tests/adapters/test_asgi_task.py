@@ -109,7 +109,9 @@ def test_who_listens_can_cancel_who_sends_before_its_send_raises(site: Server, h
         client.raw(200)
         client.close()
         expected = ["http.disconnect", "CancelledError"] * count
-        processes.wait_until(lambda n=len(expected): len(site.get("/notes")["gone"]) == n, "both to hear of it")
+        processes.wait_until(
+            lambda expected=expected: len(site.get("/notes")["gone"]) == len(expected), "both to hear of it"
+        )
         assert site.get("/notes")["gone"] == expected
 
 
