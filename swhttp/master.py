@@ -204,7 +204,8 @@ class Master:
                 self._kill()
 
     def _reopen(self) -> None:
-        """Open the log files again: somebody has moved them away."""
+        """Go on in new log files where the old ones were moved away."""
+        logs.reopen()
         if self._access is not None:
             self._access.reopen()
 
@@ -324,10 +325,6 @@ class Master:
             self._killed = True
             self._stop()
         self._manager.send("kill")
-
-    def _reopen(self) -> None:
-        """Go on in new log files where the old ones were moved away."""
-        logs.reopen()
 
     def _stop_slot(self, slot: int) -> None:
         if slot in self._up and slot not in self._told_to_stop:
