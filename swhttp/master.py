@@ -344,7 +344,8 @@ class Master:
         self._on_reports()
         self._manager.close()
         os.close(self._pidfd)
-        log.info("Stopped after %.1f s", time.monotonic() - self._started_s)
+        if self._listening:  # else the last line says why it never did
+            log.info("Stopped after %.1f s", time.monotonic() - self._started_s)
 
 
 def raise_fd_limit() -> None:
