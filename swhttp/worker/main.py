@@ -1,8 +1,7 @@
 """A worker process, from the fork to its exit status: import the app, choose the loop, serve, leave.
 
 It owns the order of these steps. The manager calls `run` in the child, after hygiene. Exit statuses: 0 drained,
-ExitCode.APP the app could not be loaded or started, ExitCode.APP_MISSING it is not there (said on stderr); everything
-else is a crash.
+ExitCode.APP the app could not be loaded or started, ExitCode.APP_MISSING it is not there; everything else is a crash.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import gc
 import signal
 
+from swhttp import limits
 from swhttp.adapters.lifespan import LifespanFailed
 from swhttp.errors import ExitCode
 from swhttp.messages import Channel
@@ -25,7 +25,7 @@ def run(context: WorkerContext) -> int:
     try:
         app = application.load(context.app, factory=context.factory, app_dir=context.app_dir)
     except BaseException as error:
-        return _failed(error)
+        return _failed(error, manager)
     interface = context.interface
     if interface == "auto":
         interface = application.interface_of(app)
@@ -49,10 +49,14 @@ def run(context: WorkerContext) -> int:
 
             wsgi_loop.serve(context, app, ready, stopping)
     except LifespanFailed as error:
-        return _failed(error.__cause__ or application.BootFailure(str(error)))
+        return _failed(error.__cause__ or application.BootFailure(str(error)), manager)
     return ExitCode.OK
 
 
-def _failed(error: BaseException) -> int:
-    application.print_failure(error)
+def _failed(error: BaseException, manager: Channel) -> int:
+    """Say why. What has no traceback is the manager's to say: once, however many workers find the same."""
+    if isinstance(error, application.BootFailure) and len(str(error)) <= limits.MAX_REASON_CHARS:
+        manager.send("unfit", text=str(error))
+    else:
+        application.print_failure(error)
     return ExitCode.APP_MISSING if isinstance(error, application.AppMissing) else ExitCode.APP
