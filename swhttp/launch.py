@@ -96,7 +96,7 @@ def _source(loaded: Loaded, name: str) -> str:
 def shown(value: object) -> str:
     """A value, as people write it."""
     if value is None or value == () or value == "":
-        return "-"
+        return "none"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):

@@ -102,6 +102,7 @@ MAX_THREADS: Final = 256  # WSGI threads a worker
 MAX_WAIT_S: Final = 86400.0  # of every option in seconds
 SIGNAL_REPEAT_S: Final = 0.5  # a second TERM or INT sooner than this is the first one's echo
 MAX_MESSAGE_BYTES: Final = 4096  # between master, manager and workers
+MAX_REASON_CHARS: Final = 600  # of why a worker cannot boot: at six bytes each, as JSON may have it, in one message
 MESSAGES_A_TURN: Final = 64
 MAX_LOG_TEXT_CHARS: Final = 500  # of the manager's, in such a message: as JSON, up to 6 bytes each
 BACKLOG: Final = 2048  # connections that the kernel holds for us (it caps this at net.core.somaxconn)

@@ -119,6 +119,8 @@ class Manager:
         match message:
             case {"kind": "ready", "interface": "asgi" | "wsgi" as interface}:
                 self._act(self._supervisor.ready(process.slot, process.generation, interface, now_s))
+            case {"kind": "unfit", "text": str(text)}:
+                self._supervisor.unfit(process.slot, process.generation, text)
             case {"kind": "stopping"}:
                 self._act(self._supervisor.stopping(process.slot, process.generation, now_s))
             case _:

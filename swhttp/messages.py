@@ -15,6 +15,7 @@ checks every field.
                         stop {}                                    spawn nothing more, leave when all are gone
                         kill {}                                    the same, by SIGTERM and then SIGKILL
     worker -> manager   ready {interface}, stopping {}
+                        unfit {text}                               why it leaves without having been ready
 """
 
 from __future__ import annotations

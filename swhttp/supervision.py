@@ -178,6 +178,8 @@ class Worker:
     spawned_s: float = 0.0
     deadline_s: float = math.inf
     next_signal: Signals | None = SIGTERM
+    reason: str = ""
+    """Why it cannot boot, as it says."""
 
     @property
     def name(self) -> str:
@@ -238,6 +240,12 @@ class Supervisor:
             return self._done(now_s)  # once is enough
         worker.interface = interface
         return self._input(slot, generation, Event.READY, now_s)
+
+    def unfit(self, slot: int, generation: int, text: str) -> None:
+        """A worker says why it will leave without having been READY."""
+        worker = self.slots[slot]
+        if worker.generation == generation and worker.state is WorkerState.STARTING:
+            worker.reason = text
 
     def stopping(self, slot: int, generation: int, now_s: float) -> list[Action]:
         """A worker has been told to leave and waits for the reactors to let go of it."""
@@ -320,12 +328,12 @@ class Supervisor:
             case Step.FAIL:
                 self._fail(worker, now_s)
             case Step.REPORT_DEATH:
-                self._log(logging.WARNING, f"Worker died: {worker.name}, {describe(worker.status)}")
+                self._report_death(worker)
             case Step.REPORT_EXIT:
                 if worker.left_as_told:
                     self._log(logging.INFO, f"Worker left: {worker.name}")
                 else:
-                    self._log(logging.WARNING, f"Worker died: {worker.name}, {describe(worker.status)}")
+                    self._report_death(worker)
             case Step.REPORT_LATE:
                 late = "not ready" if worker.state is WorkerState.STARTING else "not finished"
                 self._log(logging.WARNING, f"Worker {late} in time: {worker.name}")
@@ -351,6 +359,12 @@ class Supervisor:
         else:
             worker.next_signal, worker.deadline_s = None, math.inf
 
+    def _report_death(self, worker: Worker) -> None:
+        if worker.status in BOOT_FAILURES and not self._ever_ready:
+            return  # the server ends with the first of them, and says why
+        why = f": {worker.reason}" if worker.reason else ""
+        self._log(logging.WARNING, f"Worker died: {worker.name}, {describe(worker.status)}{why}")
+
     def _fail(self, worker: Worker, now_s: float) -> None:
         if worker.status == -SIGTERM and worker.next_signal is SIGTERM:
             # Not we have sent it: a service manager that signals the whole group, and then the master will hear of it
@@ -359,7 +373,8 @@ class Supervisor:
             return
         if not self._ever_ready and not self.ending:
             self._exit_code = ExitCode(worker.status) if worker.status in BOOT_FAILURES else ExitCode.APP
-            self._tell("failed", code=int(self._exit_code), text=BOOT_FAILURES[self._exit_code])
+            why = f": {worker.reason}" if worker.reason else ""
+            self._tell("failed", code=int(self._exit_code), text=BOOT_FAILURES[self._exit_code] + why)
             self._end_all(now_s)
             return
         if worker.spawned_s >= self._failed_s:  # else it was forked before the failure that is counted already

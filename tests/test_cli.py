@@ -140,7 +140,7 @@ def test_check_config_shows_each_option_with_where_it_comes_from_and_imports_not
         "bind": ["127.0.0.1:0, unix:s", "s.toml"], "factory": ["true", "s.toml"]}
     assert rows["date-header"] == ["false", "command line"]
     assert rows["reactors"] == ["1", "default"]
-    assert rows["uds"] == ["-", "default"]
+    assert rows["uds"] == ["none", "default"]
     assert len({line.index(rows[line.split()[0]][-1], 20) for line in lines}) == 1  # the last column stands in line
 
 

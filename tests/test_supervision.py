@@ -81,6 +81,32 @@ def test_a_boot_that_fails_before_any_worker_was_ready_ends_the_server(status: i
     assert machine.next_tick_s() == math.inf
 
 
+def test_why_a_worker_cannot_boot_is_told_once_with_the_end() -> None:
+    machine = supervisor(2)
+    machine.start(0.0)
+    for slot in (0, 1):
+        machine.unfit(slot, 1, "there is no module 'x'")
+    actions = machine.exited(0, 1, 7, 0.2) + machine.exited(1, 1, 7, 0.2)
+    texts = [action.fields["text"] for action in actions if isinstance(action, Tell) and action.kind == "failed"]
+    assert texts == ["The application is not there: there is no module 'x'"]
+    assert logged(actions) == []
+
+
+def test_why_a_later_worker_cannot_boot_is_logged_with_its_death() -> None:
+    machine = serving(1)
+    machine.exited(0, 1, -9, 1.0)
+    machine.unfit(1, 1, "there is no module 'x'")
+    [line] = logged(machine.exited(1, 1, 7, 1.1))
+    assert line.endswith("exit code 7: there is no module 'x'")
+
+
+def test_a_ready_worker_cannot_say_that_it_is_unfit() -> None:
+    machine = serving(1)
+    machine.unfit(0, 1, "nonsense")
+    [line] = logged(machine.exited(0, 1, 1, 1.0))
+    assert "nonsense" not in line
+
+
 def test_a_boot_that_somebody_ends_with_sigterm_is_no_failure_of_the_application() -> None:
     machine = supervisor(1)
     machine.start(0.0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import signal
 
-from swhttp import logs
+from swhttp import limits, logs
 from swhttp.adapters.lifespan import LifespanFailed
 from swhttp.errors import ExitCode, ServerError
 from swhttp.messages import Channel
@@ -31,7 +31,7 @@ def run(context: WorkerContext) -> int:
     try:
         app = application.load(context.app, factory=context.factory, app_dir=context.app_dir)
     except BaseException as error:
-        return _failed(error)
+        return _failed(error, manager)
     interface = context.interface
     if interface == "auto":
         interface = application.interface_of(app)
@@ -56,10 +56,14 @@ def run(context: WorkerContext) -> int:
 
             wsgi_loop.serve(context, app, ready, stopping)
     except LifespanFailed as error:
-        return _failed(error.__cause__ or application.BootFailure(str(error)))
+        return _failed(error.__cause__ or application.BootFailure(str(error)), manager)
     return ExitCode.OK
 
 
-def _failed(error: BaseException) -> int:
-    application.log_failure(error)
+def _failed(error: BaseException, manager: Channel) -> int:
+    """Say why. What has no traceback is the manager's to say: once, however many workers find the same."""
+    if isinstance(error, application.BootFailure) and len(str(error)) <= limits.MAX_REASON_CHARS:
+        manager.send("unfit", text=str(error))
+    else:
+        application.log_failure(error)
     return ExitCode.APP_MISSING if isinstance(error, application.AppMissing) else ExitCode.APP
