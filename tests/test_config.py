@@ -73,6 +73,8 @@ def test_eight_workers_have_one_reactor(workers: int, reactors: int) -> None:
         ({"dispatch": "random"}, "--dispatch"),
         ({"interface": "cgi"}, "--interface"),
         ({"log_level": "loud"}, "--log-level"),
+        ({"forwarded_headers": "via"}, "--forwarded-headers"),
+        ({"proxy_protocol": "v3"}, "--proxy-protocol"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_its_name(values: dict[str, Any], named: str) -> None:

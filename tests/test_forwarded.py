@@ -10,9 +10,9 @@ import pytest
 
 from swhttp.config import Config
 from swhttp.errors import ExitCode, ServerError
-from tests.support.client import Connection, Response, request_bytes
+from tests.support.client import request_bytes
 from tests.support.fleet import Start
-from tests.support.forwarding import Fields, expected
+from tests.support.forwarding import Fields, ends, expected, own
 from tests.support.server import Server
 
 Headers = list[tuple[str, str]]
@@ -31,28 +31,6 @@ def site(request: pytest.FixtureRequest, module_server: Start) -> Server:
     return module_server(
         f"reference:{request.param}", "--workers", "1", "--forwarded-allow-ips", TRUSTED,
         binds=("127.0.0.1:0", "unix:{dir}/socket"))
-
-
-def ends(response: Response) -> dict[str, Any]:
-    """client, server, scheme and host as the app was told, the same for both interfaces."""
-    assert response.status == 200, response
-    report = response.json()
-    if report["interface"] == "asgi":
-        told = {name: report[name] for name in ("client", "server", "scheme", "host")}
-        return {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
-    environ = report["environ"]
-    return {
-        "client": (environ["REMOTE_ADDR"], int(environ["REMOTE_PORT"])) if environ["REMOTE_ADDR"] else None,
-        "server": (environ["SERVER_NAME"], int(environ["SERVER_PORT"])),
-        "scheme": environ["wsgi.url_scheme"],
-        "host": report["host"],
-    }
-
-
-def own(client: Connection, server: Server) -> dict[str, Any]:
-    """What an app is told of a connection when no proxy says anything."""
-    ours = {"client": client.socket.getsockname(), "server": server.tcp_addresses()[0]}
-    return {**ours, "scheme": "http", "host": "test"}
 
 
 def told(headers: Headers, connection: dict[str, Any], mode: str = "auto") -> dict[str, Any]:
@@ -83,7 +61,8 @@ PROTO = [[], ["https"], ["http, https, http"], ["wss"], ["gopher"]]
 HOST = [[], ["example.com"], ["[2001:db8::5]:8443"], ["a.example, b.example:81"], ["not a host"]]
 PORT = [[], ["444"], ["0"]]
 RFC = [[], ['for="[2001:db8::1]:4711";proto=https;host="example.org:444"'],
-       ["for=192.0.2.5", "for=10.0.0.1;proto=https"], ["for=192.0.2.5;"], ["for=192.0.2.5;for=192.0.2.6"], ["host=example.org"]]
+       ["for=192.0.2.5", "for=10.0.0.1;proto=https"], ["for=192.0.2.5;"],
+       ["for=192.0.2.5;for=192.0.2.6"], ["host=example.org"]]
 
 
 def grid() -> list[Headers]:

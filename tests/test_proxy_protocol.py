@@ -10,9 +10,9 @@ import pytest
 from tests.support import proxying
 from tests.support.client import Connection, request_bytes
 from tests.support.fleet import Start
+from tests.support.forwarding import ends, own
 from tests.support.proxying import SOURCE, TARGET, v1, v2, v2_raw
 from tests.support.server import Server
-from tests.test_forwarded import ends, own
 
 STRANGER = "127.0.0.2"
 HEADERS = {"v1": v1(), "v2": v2()}
@@ -179,8 +179,9 @@ def test_without_the_option_a_header_is_a_bad_request(server: Start) -> None:
 def test_the_deadline_of_the_first_head_begins_with_the_header(server: Start) -> None:
     """A header in pieces buys no time: a connection made when it is whole outlives it."""
     site = server("reference:wsgi", "--workers", "1", "--proxy-protocol", "auto", "--head-timeout", "2")
-    silent, part, slow = site.connect(), site.connect(), site.connect()
+    silent, part, whole, slow = (site.connect() for _ in range(4))
     part.send(v1()[:20])
+    whole.send(v1())
     slow.send(v1()[:20])
     with site.connect(source=STRANGER) as clock:
         clock.get("/sleep/1")
@@ -189,6 +190,7 @@ def test_the_deadline_of_the_first_head_begins_with_the_header(server: Start) ->
     assert part.response().status == 408
     assert slow.response().status == 408
     silent.expect_end()
+    whole.expect_end()
     assert not late.wait_readable(0.2)
 
 

@@ -555,7 +555,8 @@ def write_block(SharedMemory memory, int reactor, uint32_t block, *, bytes metho
     """Lay a request out as the reactor does; the bytes it takes.
 
     `block`: offset in the arena, in units of 64 bytes; `headers`: (name, value) pairs of bytes, names in lower case;
-    `origin`: client (bytes), its port, server (bytes), its port, which sets SW_BLOCK_ORIGIN. The path ends at the first `?` of the target. Raises ValueError when it would go past the arena.
+    `origin`: client (bytes), its port, server (bytes), its port, which sets SW_BLOCK_ORIGIN. The path ends at
+    the first `?` of the target. Raises ValueError when it would go past the arena.
     """
     cdef sw_block b
     cdef sw_header h

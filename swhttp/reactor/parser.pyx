@@ -150,7 +150,7 @@ cdef class Http1Parser:
         if name_len == 4 or name_len == 6 or name_len == 10 or name_len == 14 or name_len == 16 \
                 or name_len == 17:
             self.special(to, name_len, to + name_len, value_len)
-        if self.trusted and (name_len == 9 or 15 <= name_len <= 17) and forwarded_is_name(to, name_len):
+        if self.trusted and (to[0] == 120 or to[0] == 102) and forwarded_is_name(to, name_len):  # x, f
             self.forwarded = True
 
     cdef void special(self, const unsigned char *name, uint32_t name_len, const unsigned char *value,

@@ -1,4 +1,7 @@
-"""What forwarding fields say: an oracle made of regular expressions and `ipaddress`, apart from the server's code."""
+"""What forwarding fields say: an oracle made of regular expressions and `ipaddress`, apart from the server's code.
+
+And what the reference app was told of the ends of a connection, in one form for both interfaces.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import re
 from typing import Any
 
 from swhttp import limits, networks
+from tests.support.client import Connection, Response
+from tests.support.server import Server
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -158,3 +163,28 @@ def expected(fields: Fields, allowed: str, mode: str = "auto") -> dict[str, Any]
     if mode == "auto":
         mode = "x-forwarded" if any(key in X_FORWARDED for key, _ in fields) else "forwarded"
     return by_x_forwarded(fields, allowed) if mode == "x-forwarded" else by_forwarded(fields, allowed)
+
+
+# What the app was told
+
+
+def ends(response: Response) -> dict[str, Any]:
+    """client, server, scheme and host as the app was told, the same for both interfaces."""
+    assert response.status == 200, response
+    report = response.json()
+    if report["interface"] == "asgi":
+        told = {name: report[name] for name in ("client", "server", "scheme", "host")}
+        return {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
+    environ = report["environ"]
+    return {
+        "client": (environ["REMOTE_ADDR"], int(environ["REMOTE_PORT"])) if environ["REMOTE_ADDR"] else None,
+        "server": (environ["SERVER_NAME"], int(environ["SERVER_PORT"])),
+        "scheme": environ["wsgi.url_scheme"],
+        "host": report["host"],
+    }
+
+
+def own(client: Connection, server: Server) -> dict[str, Any]:
+    """What an app is told of a connection when no proxy says anything."""
+    ours = {"client": client.socket.getsockname(), "server": server.tcp_addresses()[0]}
+    return {**ours, "scheme": "http", "host": "test"}
