@@ -39,6 +39,7 @@ cdef class AsgiExchange(Exchange):
     cdef object send_method
     cdef list waiters           # futures of calls that wait for anything
     cdef int turn_calls
+    cdef int leaving_calls      # of send() since the client left
     cdef bint finished          # the app has sent its last body message
     cdef bint is_waiting        # in adapter.waiting
     cdef bint listens           # a receive() has waited for the client to leave
@@ -66,6 +67,12 @@ cdef enum What:
     FILE
 
 
+cdef enum Left:
+    PASSES
+    WAITS
+    RAISES
+
+
 cdef class SendCall(Call):
     cdef AsgiExchange exchange
     cdef object message
@@ -77,7 +84,9 @@ cdef class SendCall(Call):
     cdef bint last
     cdef bint resting
     cdef int leaving_turns      # that it has waited since the client left
-    cdef bint _lets_others_cancel(self) except -1
+    cdef bint passes            # the client is gone, and this message is dropped without an exception
+    cdef bint refused           # the client is gone: raises
+    cdef Left _left(self) except *
     cdef int _start(self) except -1
     cdef object _get(self, str key, object otherwise=*)
     cdef int _take_body(self) except -1

@@ -37,7 +37,9 @@ cdef enum:
     TURN_CALLS = 16      # or so many calls
     MAX_SPARE = 256      # exchanges kept for the next request
     MAX_LINKS = 16       # of exceptions that came of one another
-    LEAVING_TURNS = 16   # of the loop, in which who has heard that the client is gone may cancel who sends
+    # What is between a client's leaving and the exception of send(), for apps that listen for it as well.
+    LEAVING_CALLS = 4    # of send() that drop their message
+    LEAVING_TURNS = 16   # of the loop, that the next one waits
 
 cdef object logger = logging.getLogger("swhttp.worker")
 cdef str TYPE = "type"
@@ -81,6 +83,7 @@ cdef class AsgiAdapter:
         exchange.open(reactor, descriptor)
         exchange.finished = exchange.is_waiting = exchange.owes_end = False
         exchange.delivered = exchange.trailed = exchange.listens = False
+        exchange.leaving_calls = 0
         exchange.expects = (exchange.block.flags & SW_BLOCK_EXPECTS) != 0
         exchange.turn_calls = 0
         self.active += 1
@@ -347,14 +350,17 @@ cdef class SendCall(Call):
     cdef bint advance(self) except -1:
         cdef AsgiExchange exchange = self.exchange
         cdef object kind
+        cdef Left left
         self.value = None
         if self.resting:
             return True
-        if not exchange.complete and exchange.is_gone():  # from here on `gone` is looked at, which is as old as this
-            if self._lets_others_cancel():
+        if not exchange.complete and exchange.is_gone():
+            left = self._left()
+            if left == WAITS:
                 return False
-            if self.body is not None:
+            if left == RAISES and self.body is not None:
                 raise ClientDisconnected("the client is gone")
+            self.refused = left == RAISES
         if self.body is None:
             kind = self._get(TYPE)
             if kind == RESPONSE_START:
@@ -379,19 +385,28 @@ cdef class SendCall(Call):
             exchange.turn_bytes = 0
         return False
 
-    cdef bint _lets_others_cancel(self) except -1:
-        """The client is gone: True to wait for a turn of the loop first, before this raises.
+    cdef Left _left(self) except *:
+        """The client is gone: what becomes of this message.
 
-        Django, Litestar and Quart listen in a task of its own, and cancel the one that sends. An exception from here
-        that comes first takes them by surprise: generators then end with some later garbage collection.
+        An exception, as the specification has it since 2.4, for who does not listen. Django, Litestar and Quart do so
+        in a task of its own, and cancel the one that sends. When an exception comes first, or the cancellation while
+        it is in send(), their generators end with some later garbage collection: so it goes on to where it waits
+        for something else, and is cancelled there.
         """
         cdef AsgiExchange exchange = self.exchange
-        if not exchange.listens or self.leaving_turns == LEAVING_TURNS:
-            return False
+        if not exchange.listens:
+            return RAISES
+        exchange.wake()
+        if not self.passes and exchange.leaving_calls < LEAVING_CALLS:
+            exchange.leaving_calls += 1
+            self.passes = True
+        if self.passes:
+            return PASSES
+        if self.leaving_turns == LEAVING_TURNS:
+            return RAISES
         self.leaving_turns += 1
         self.value = None
-        exchange.wake()
-        return True
+        return WAITS
 
     cdef object _get(self, str key, object otherwise=None):
         cdef PyObject *value
@@ -406,7 +421,7 @@ cdef class SendCall(Call):
         cdef object pair
         if exchange.started:
             raise RuntimeError("http.response.start was sent twice")
-        if exchange.gone:
+        if self.refused:
             raise ClientDisconnected("the client is gone")
         status = self._get(STATUS)
         if not isinstance(status, int):
@@ -431,7 +446,7 @@ cdef class SendCall(Call):
             raise RuntimeError(f"{self._get(TYPE)} was sent before http.response.start")
         if exchange.finished:
             raise RuntimeError(f"{self._get(TYPE)} was sent after the response was complete")
-        if not exchange.complete and exchange.gone:
+        if self.refused:
             raise ClientDisconnected("the client is gone")
         return 0
 
@@ -459,7 +474,7 @@ cdef class SendCall(Call):
         cdef AsgiExchange exchange = self.exchange
         if exchange.started:
             raise RuntimeError("http.response.early_hint was sent after http.response.start")
-        if exchange.gone:
+        if self.refused:
             raise ClientDisconnected("the client is gone")
         self.what = EARLY_HINTS
         self.body = hint_lines(self._get("links", ()))
@@ -477,7 +492,7 @@ cdef class SendCall(Call):
             raise RuntimeError("http.response.trailers was sent before the end of the body")
         if exchange.trailed:
             raise RuntimeError("http.response.trailers was sent after the response was complete")
-        if not exchange.complete and exchange.gone:
+        if self.refused:
             raise ClientDisconnected("the client is gone")
         lines = trailer_lines(self._get(HEADERS, ()))
         if exchange.trailers is not None:
@@ -529,6 +544,7 @@ cdef class SendCall(Call):
         """Publish the rest of the body: True when all is out, False to wait for `value`."""
         cdef AsgiExchange exchange = self.exchange
         cdef Wait asked = WAIT_NONE
+        cdef Left left
         while True:
             if self.what == BODY_PIECE:
                 self.sent += exchange.push(<unsigned char *>PyBytes_AS_STRING(self.body) + self.sent,
@@ -537,9 +553,10 @@ cdef class SendCall(Call):
                 self._push_once()
             if exchange.blocked == WAIT_NONE:
                 if not exchange.complete and exchange.is_gone():
-                    if self._lets_others_cancel():
-                        return False
-                    raise ClientDisconnected("the client is gone")
+                    left = self._left()
+                    if left == RAISES:
+                        raise ClientDisconnected("the client is gone")
+                    return left == PASSES
                 return True
             if exchange.blocked == WAIT_TURN:
                 exchange.turn_bytes = 0

@@ -184,6 +184,8 @@ async def disconnect(scope: Message, receive: Receive, send: Send) -> dict[str, 
     GONE.append((await receive())["type"])
     try:
         await send({"type": "http.response.start", "status": 200})
+        for _ in range(10):  # the first are dropped: who listens is left the time to end by itself
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
     except OSError as error:
         GONE.append(type(error).__name__)
     return {}
