@@ -46,6 +46,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
     "backlog": Setting("backlog"),
     "enable_reuse_port": Setting("reuse_port"),
     "pid_file": Setting("pid"),
+    "log_file": Setting("error_log"),
     "log_level": Setting(
         "log_level", {0: "debug", 2: "info", 4: "warning", 5: "error"},
         {1: "1, trace, has no counterpart: use 0 (debug)", 3: "3, notice, has no counterpart: use 2 (info)",

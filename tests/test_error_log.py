@@ -359,14 +359,14 @@ def test_the_level_is_coloured_on_a_terminal_unless_it_is_not_wanted(
 ) -> None:
     text = on_a_terminal("no_such_module:app", "--error-log", str(log_path), env=env)
     level = "\x1b[31mERROR\x1b[0m" if coloured else "ERROR"
-    assert f"[{level}] The application did not boot" in text
+    assert f"[{level}] The application is not there" in text
     assert text.count("\x1b") == (2 * text.count("ERROR") if coloured else 0)
     assert "\x1b" not in log_path.read_text()
 
 
 def test_json_is_never_coloured() -> None:
     text = on_a_terminal("no_such_module:app", "--log-format", "json", env={"TERM": "xterm", "NO_COLOR": ""})
-    assert "The application did not boot" in text
+    assert "The application is not there" in text
     assert "\x1b" not in text
 
 
