@@ -306,7 +306,7 @@ cdef class ReceiveCall(Call):
         if not exchange.complete and not exchange.is_gone():
             exchange.watch()
             if not exchange.is_gone():
-                exchange.listens = True
+                exchange.listens = exchange.stream is None or exchange.stream.over  # else it reads its body
                 self.value = exchange.wait()
                 return False
         self.value = {TYPE: DISCONNECT}

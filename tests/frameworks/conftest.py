@@ -7,22 +7,31 @@ from pathlib import Path
 
 import pytest
 
-from tests.frameworks.sites import SHAPES, Site, migrate, serving
+from tests.frameworks.sites import SHAPES, Shape, Site, migrate, serving
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(ability): for sites whose framework has it")
+    config.addinivalue_line("markers", "behind_nginx: for sites with nginx before them")
+
+
+def _concerns(item: pytest.Item, shape: Shape) -> bool:
+    needed = item.get_closest_marker("needs")
+    if needed and needed.args[0] not in shape.project.can:
+        return False
+    return shape.through_nginx or not item.get_closest_marker("behind_nginx")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what a framework does not have: it is not ours to test, and not skipped either."""
-    kept, left_out = [], []
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
     for item in items:
-        marker = item.get_closest_marker("needs")
-        shape = item.callspec.params.get("site") if marker and isinstance(item, pytest.Function) else None
-        (left_out if marker and shape and marker.args[0] not in shape.project.can else kept).append(item)
+        shape = item.callspec.params.get("site") if hasattr(item, "callspec") else None
+        (kept if not isinstance(shape, Shape) or _concerns(item, shape) else left_out).append(item)
     items[:] = kept
-    config.hook.pytest_deselected(items=left_out)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session")

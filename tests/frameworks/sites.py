@@ -84,6 +84,10 @@ def needs(ability: Can) -> pytest.MarkDecorator:
     return pytest.mark.needs(ability)
 
 
+behind_nginx = pytest.mark.behind_nginx
+"""A test of what nginx.conf does."""
+
+
 class Site:
     """A running site. `url`: where clients ask."""
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.frameworks.sites import Can, Site
+from tests.frameworks.sites import Can, Site, behind_nginx
 
 
 def test_a_typed_parameter_and_a_query_with_repeated_names(site: Site) -> None:
@@ -85,10 +85,8 @@ def test_an_absolute_url_is_made_of_the_host_that_the_client_used(site: Site) ->
         assert answer.json() == {"item": f"http://localhost:{port}/items/7"}
 
 
+@behind_nginx
 def test_a_client_cannot_choose_the_host_by_forwarding_fields(site: Site) -> None:
-    # Directly they are from an address that may speak for others only because it is our own.
-    if site.nginx is None:
-        return
     fields = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https", "X-Forwarded-Port": "444",
               "X-Forwarded-For": "192.0.2.66", "Forwarded": "for=192.0.2.66;host=evil.example;proto=https"}
     with site.client() as client:
