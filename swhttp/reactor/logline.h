@@ -171,16 +171,18 @@ static inline unsigned char *sw_log_text(unsigned char *to, const unsigned char 
     return to + length;
 }
 
+/* Below 10^19, as every count of bytes or nanoseconds is. */
 static inline unsigned char *sw_log_number(unsigned char *to, uint64_t number)
 {
-    unsigned char digits[20];
-    int at = 20;
-    do {
-        digits[--at] = (unsigned char)('0' + number % 10);
+    int count = 1;
+    for (uint64_t least = 10; number >= least && count < 19; least *= 10)
+        count++;
+    /* Where they belong at once: a copy would wait for the stores of single bytes. */
+    for (int at = count - 1; at >= 0; at--) {
+        to[at] = (unsigned char)('0' + number % 10);
         number /= 10;
-    } while (number);
-    memcpy(to, digits + at, (size_t)(20 - at));
-    return to + (20 - at);
+    }
+    return to + count;
 }
 
 /* With leading zeros. */
