@@ -164,6 +164,23 @@ def test_heads_of_every_size_have_room_for_what_was_said(site: Server, framing: 
             assert response.json()["body"] == body.decode("latin-1")
 
 
+def test_what_was_said_of_one_request_does_not_reach_into_the_block_of_another(site: Server) -> None:
+    """Requests that wait side by side in blocks, each of which has room for its head and little more."""
+    host = "h" * 250 + ".example"
+    with site.gate() as gate:
+        clients = [site.connect() for _ in range(40)]
+        for number, client in enumerate(clients):
+            client.send_request(target=gate.target, headers=[
+                ("Padding", "p" * 16 * number), ("X-Forwarded-For", f"192.0.2.{number}"), ("X-Forwarded-Host", host)])
+        for _ in clients:
+            gate.entered().release()
+        for number, client in enumerate(clients):
+            response = client.response()
+            assert ends(response) == {
+                "client": (f"192.0.2.{number}", 0), "server": (host, 80), "scheme": "http", "host": host}
+            assert len(dict(response.json()["headers"]).get("padding", "")) == 16 * number
+
+
 @pytest.mark.parametrize("size", [60_000, 200_000, 1_500_000])
 def test_large_bodies_follow_what_was_said(site: Server, size: int) -> None:
     body = b"0123456789abcdef" * (size // 16)
