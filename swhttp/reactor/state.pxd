@@ -306,10 +306,6 @@ cdef struct State:
     uint64_t max_body_bytes
     uint32_t inline_body_bytes
     const char *tmp_dir
-    const sw_network *trusted
-    uint32_t trusted_count
-    int forwarded_headers    # FORWARDED_
-    int proxy_protocol       # PROXY_
     bint asgi                # what the workers serve
     sw_access_log *access    # NULL: nothing is logged
     # Shared memory.
@@ -382,6 +378,11 @@ cdef struct State:
     bint orphaned            # no worker will ever come again
     bint drained
     bint stopping
+    # Proxies: seldom looked at, so behind what every request needs.
+    const sw_network *trusted
+    uint32_t trusted_count
+    int forwarded_headers    # FORWARDED_
+    int proxy_protocol       # PROXY_
     # Shared with the other reactors and the main thread.
     sw_load *loads           # one a slot
     sw_gauge *open_gauges    # one a reactor
