@@ -10,6 +10,7 @@ import pytest
 
 from swhttp.config import Config
 from swhttp.errors import ExitCode, ServerError
+from tests.support.accesslog import AccessLog
 from tests.support.client import request_bytes
 from tests.support.fleet import Start
 from tests.support.forwarding import Fields, ends, expected, own
@@ -25,11 +26,18 @@ SPOOF: Headers = [
 ]
 
 
+@pytest.fixture(scope="module")
+def log_path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where the sites log their requests: client, its port, Host."""
+    return str(tmp_path_factory.mktemp("forwarded") / "access.log")
+
+
 @pytest.fixture(scope="module", params=["wsgi", "asgi"])
-def site(request: pytest.FixtureRequest, module_server: Start) -> Server:
+def site(request: pytest.FixtureRequest, module_server: Start, log_path: str) -> Server:
     """The reference app, on TCP and on a unix socket."""
     return module_server(
         f"reference:{request.param}", "--workers", "1", "--forwarded-allow-ips", TRUSTED,
+        "--access-log", log_path, "--access-log-format", "%h %{remote}p %{Host}i",
         binds=("127.0.0.1:0", "unix:{dir}/socket"))
 
 
@@ -85,6 +93,18 @@ def test_scope_and_environ_say_what_a_trusted_proxy_said(site: Server) -> None:
                 wrong.append((headers, seen, told(headers, own(client, site))))
     assert len(sets) > 400
     assert wrong == []
+
+
+def test_the_access_log_names_the_client_and_the_host_that_the_app_was_told(site: Server, log_path: str) -> None:
+    log = AccessLog(log_path)
+    lines = []
+    with site.connect() as client, site.connect(source=STRANGER) as stranger:
+        for headers in grid():
+            for asks in (client, stranger):
+                seen = ends(asks.request(headers=headers))
+                address, port = seen["client"]
+                lines.append(f"{address} {port or '-'} {seen['host']}")
+    assert log.texts(len(lines)) == lines
 
 
 def test_fields_of_strangers_change_nothing_and_reach_the_app(site: Server) -> None:
