@@ -88,7 +88,7 @@ def events(request: HttpRequest, name: str) -> StreamingHttpResponse:
             while True:
                 yield site_parts.event(number)
                 number += 1
-                time.sleep(site_parts.EVENT_INTERVAL_S)
+                time.sleep(site_parts.pause_s(number))
         finally:
             site_parts.note(f"gone {name}")
 
@@ -98,7 +98,7 @@ def events(request: HttpRequest, name: str) -> StreamingHttpResponse:
             while True:
                 yield site_parts.event(number)
                 number += 1
-                await asyncio.sleep(site_parts.EVENT_INTERVAL_S)
+                await asyncio.sleep(site_parts.pause_s(number))
         finally:
             site_parts.note(f"gone {name}")
 

@@ -86,7 +86,7 @@ async def events(name: str) -> Response:
             while True:
                 yield site_parts.event(number)
                 number += 1
-                await asyncio.sleep(site_parts.EVENT_INTERVAL_S)
+                await asyncio.sleep(site_parts.pause_s(number))
         finally:
             site_parts.note(f"gone {name}")
 

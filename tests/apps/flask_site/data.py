@@ -69,7 +69,7 @@ def events(name: str) -> Response:
             while True:
                 yield site_parts.event(number)
                 number += 1
-                time.sleep(site_parts.EVENT_INTERVAL_S)
+                time.sleep(site_parts.pause_s(number))
         finally:
             site_parts.note(f"gone {name}")
 

@@ -84,7 +84,7 @@ async def events(name: str) -> ServerSentEvent:
             while True:
                 yield ServerSentEventMessage(event="tick", data=f'{{"number": {number}}}', sep="\n")
                 number += 1
-                await asyncio.sleep(site_parts.EVENT_INTERVAL_S)
+                await asyncio.sleep(site_parts.pause_s(number))
         finally:
             site_parts.note(f"gone {name}")
 

@@ -44,7 +44,6 @@ DEBUG: Final = bool(os.environ.get("SITE_DEBUG"))
 SECRET: Final = "not a secret: tests"  # 19 characters; only tests talk to these sites
 LINES: Final = 1_000
 LONG_TEXT: Final = "".join(f"line {number} of a long text\n" for number in range(LINES))
-EVENT_INTERVAL_S: Final = 0.01
 PIECE_BYTES: Final = 64 * 1024
 
 
@@ -66,6 +65,15 @@ def work(name: str, gate: str) -> None:
     """What the sites do after their answer."""
     wait_at(gate)
     note(f"later {name}")
+
+
+def pause_s(number: int) -> float:
+    """Seconds between an event and the next one.
+
+    The first come quickly. Then so slowly that a buffer of some KiB, with the first in it, would take longer to fill
+    than a client waits: who holds events back is found out.
+    """
+    return 0.01 if number < 5 else 0.2
 
 
 def event(number: int) -> str:

@@ -84,7 +84,7 @@ async def events(request: Request) -> Response:
             while True:
                 yield site_parts.event(number)
                 number += 1
-                await asyncio.sleep(site_parts.EVENT_INTERVAL_S)
+                await asyncio.sleep(site_parts.pause_s(number))
         finally:
             site_parts.note(f"gone {request.path_params['name']}")
 
