@@ -19,11 +19,10 @@ import pytest
 import urllib3
 
 from tests.support.fleet import starting
-from tests.support.nginx import Nginx
+from tests.support.nginx import NGINX_CONF, Nginx
 from tests.support.processes import wait_until
 from tests.support.server import APPS, TESTS, Server
 
-NGINX_CONF = TESTS.parent / "examples" / "deploy" / "nginx.conf"
 TIMEOUT_S = 20.0
 
 

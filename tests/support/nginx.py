@@ -19,6 +19,8 @@ from pathlib import Path
 from tests.support.logtail import LogTail
 
 STOP_TIMEOUT_S = 10.0
+NGINX_CONF = Path(__file__).resolve().parents[2] / "examples" / "deploy" / "nginx.conf"
+"""The site that we ship."""
 COMPLAINT = re.compile(r"\[(warn|error|crit|alert|emerg)\]")
 # A body or answer that goes through a file is what the configuration asks for.
 BUFFERED = re.compile(r"is buffered to a temporary file")
