@@ -21,7 +21,7 @@ import urllib3
 from tests.support.fleet import starting
 from tests.support.nginx import NGINX_CONF, Nginx
 from tests.support.processes import wait_until
-from tests.support.server import APPS, TESTS, Server
+from tests.support.server import APPS, Server
 
 TIMEOUT_S = 20.0
 
