@@ -227,9 +227,11 @@ def _bounds(parts: list[Part]) -> int:
     """Check the bounds of a format; returns what one value may take, so that every line fits."""
     if len(parts) > limits.ACCESS_FORMAT_PARTS:
         raise ValueError(f"{len(parts)} atoms and texts between them; {limits.ACCESS_FORMAT_PARTS} are the most")
-    for kinds in ({Kind.REQUEST_FIELD, Kind.HOST}, {Kind.RESPONSE_FIELD}, TIMES):
+    for kinds in ({Kind.REQUEST_FIELD, Kind.HOST}, {Kind.RESPONSE_FIELD}):
         if len({part for part in parts if part.kind in kinds}) > limits.ACCESS_FORMAT_NAMES:
-            raise ValueError(f"more than {limits.ACCESS_FORMAT_NAMES} different fields or times")
+            raise ValueError(f"more than {limits.ACCESS_FORMAT_NAMES} different fields")
+    if sum(part.kind in TIMES for part in parts) > limits.ACCESS_FORMAT_NAMES:  # each keeps its last text
+        raise ValueError(f"more than {limits.ACCESS_FORMAT_NAMES} times")
     frame = values = 0
     for part in parts:
         if part.kind is Kind.TEXT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,6 +15,8 @@ from swhttp.accessformat import Kind, Part, parse
 from swhttp.config import Config
 from swhttp.errors import ExitCode, ServerError
 from swhttp.reactor.accesslog import escaped
+from tests.support.accesslog import AccessLog
+from tests.support.fleet import Start
 
 ROOM = 1 << 16
 
@@ -104,6 +107,16 @@ def test_what_is_not_understood_is_named(text: str, named: str) -> None:
         Config("myapp:app", access_log_format=text)
     assert failure.value.exit_code is ExitCode.VALUE
     assert "--access-log-format" in str(failure.value)
+
+
+def test_a_server_runs_with_as_many_times_as_a_format_may_have(server: Start, tmp_path: Path) -> None:
+    most = limits.ACCESS_FORMAT_NAMES
+    site = server("reference:wsgi", "--workers", "1", "--access-log", str(tmp_path / "log"),
+                  "--access-log-format", " ".join(["%{%Y}t"] * most))
+    site.get("/")
+    assert re.fullmatch(r"(\d{4} ?)+", AccessLog(str(tmp_path / "log"), from_start=True).texts(1)[0])
+    with pytest.raises(ServerError, match=f"more than {most} times"):
+        Config("myapp:app", access_log_format="%{%Y}t" * (most + 1))
 
 
 @given(st.lists(st.sampled_from(["%r", "%U", "%{a}i", "%{b}o", "%t", "%D", "text", " "]), min_size=1, max_size=40))

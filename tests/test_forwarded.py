@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,18 +27,11 @@ SPOOF: Headers = [
 ]
 
 
-@pytest.fixture(scope="module")
-def log_path(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Where the sites log their requests: client, its port, Host."""
-    return str(tmp_path_factory.mktemp("forwarded") / "access.log")
-
-
 @pytest.fixture(scope="module", params=["wsgi", "asgi"])
-def site(request: pytest.FixtureRequest, module_server: Start, log_path: str) -> Server:
+def site(request: pytest.FixtureRequest, module_server: Start) -> Server:
     """The reference app, on TCP and on a unix socket."""
     return module_server(
         f"reference:{request.param}", "--workers", "1", "--forwarded-allow-ips", TRUSTED,
-        "--access-log", log_path, "--access-log-format", "%h %{remote}p %{Host}i",
         binds=("127.0.0.1:0", "unix:{dir}/socket"))
 
 
@@ -95,8 +89,13 @@ def test_scope_and_environ_say_what_a_trusted_proxy_said(site: Server) -> None:
     assert wrong == []
 
 
-def test_the_access_log_names_the_client_and_the_host_that_the_app_was_told(site: Server, log_path: str) -> None:
-    log = AccessLog(log_path)
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+def test_the_access_log_names_the_client_and_the_host_that_the_app_was_told(
+    server: Start, tmp_path: Path, interface: str
+) -> None:
+    site = server(
+        f"reference:{interface}", "--workers", "1", "--forwarded-allow-ips", TRUSTED,
+        "--access-log", str(tmp_path / "log"), "--access-log-format", "%h %{remote}p %{Host}i")
     lines = []
     with site.connect() as client, site.connect(source=STRANGER) as stranger:
         for headers in grid():
@@ -104,7 +103,16 @@ def test_the_access_log_names_the_client_and_the_host_that_the_app_was_told(site
                 seen = ends(asks.request(headers=headers))
                 address, port = seen["client"]
                 lines.append(f"{address} {port or '-'} {seen['host']}")
-    assert log.texts(len(lines)) == lines
+    assert AccessLog(str(tmp_path / "log"), from_start=True).texts(len(lines)) == lines
+
+
+def test_the_logs_name_the_client_of_a_request_that_is_refused(server: Start, tmp_path: Path) -> None:
+    site = server("reference:wsgi", "--workers", "1", "--access-log", str(tmp_path / "log"))
+    with site.connect() as client:
+        client.send_request(headers=[("X-Forwarded-For", "192.0.2.66:5"), ("Host", "another")])
+        assert client.response().body == b"many-hosts"
+    site.wait_for_log(r"400 reason=many-hosts client=192\.0\.2\.66:5$")
+    assert AccessLog(str(tmp_path / "log"), from_start=True).lines(1)[0].client == "192.0.2.66"
 
 
 def test_fields_of_strangers_change_nothing_and_reach_the_app(site: Server) -> None:

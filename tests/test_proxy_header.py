@@ -17,28 +17,28 @@ from tests.support import proxying
 from tests.support.proxying import SOURCE, TARGET, tlv, v1, v2, v2_raw
 
 ADDRESSES = struct.pack(">4s4sHH", bytes([192, 0, 2, 7]), bytes([198, 51, 100, 1]), SOURCE[1], TARGET[1])
-OVER_TCP4 = {"source": SOURCE, "target": TARGET, "tls": False}
-OWN = {"source": None, "target": None, "tls": False}
+OVER_TCP4 = {"source": SOURCE, "target": TARGET, "local": False, "tls": False}
+OWN = {"source": None, "target": None, "local": False, "tls": False}
 LONGEST = limits.MAX_PROXY_HEADER_BYTES - 16
 
 RIGHT = [
     (v1(), OVER_TCP4),
-    (v1(("2001:db8::7", 0), ("::1", 65535)), {"source": ("2001:db8::7", 0), "target": ("::1", 65535), "tls": False}),
-    (v1(("::ffff:192.0.2.7", 1), ("::1", 2)), {"source": ("192.0.2.7", 1), "target": ("::1", 2), "tls": False}),
+    (v1(("2001:db8::7", 0), ("::1", 65535)), {**OVER_TCP4, "source": ("2001:db8::7", 0), "target": ("::1", 65535)}),
+    (v1(("::ffff:192.0.2.7", 1), ("::1", 2)), {**OVER_TCP4, "source": ("192.0.2.7", 1), "target": ("::1", 2)}),
     (b"PROXY UNKNOWN\r\n", OWN),
     (b"PROXY UNKNOWN ffff:f...f:ffff \r 1 2\r\n", OWN),
     (b"PROXY UNKNOWN " + b"x" * 91 + b"\r\n", OWN),
     (v2(), OVER_TCP4),
-    (v2(("2001:db8::7", 1), ("::1", 2)), {"source": ("2001:db8::7", 1), "target": ("::1", 2), "tls": False}),
-    (v2(("::ffff:192.0.2.7", 1), ("::1", 2)), {"source": ("192.0.2.7", 1), "target": ("::1", 2), "tls": False}),
+    (v2(("2001:db8::7", 1), ("::1", 2)), {**OVER_TCP4, "source": ("2001:db8::7", 1), "target": ("::1", 2)}),
+    (v2(("::ffff:192.0.2.7", 1), ("::1", 2)), {**OVER_TCP4, "source": ("192.0.2.7", 1), "target": ("::1", 2)}),
     (v2(tlvs=proxying.tls()), {**OVER_TCP4, "tls": True}),
     (v2(tlvs=proxying.tls(client=6)), OVER_TCP4),
     (v2(tlvs=tlv(0x02, b"example.com") + tlv(0x04) + tlv(0xE0, b"x" * 300)), OVER_TCP4),
     (proxying.with_checksum(v2()), OVER_TCP4),
     (proxying.with_checksum(v2(tlvs=proxying.tls())), {**OVER_TCP4, "tls": True}),
     (v2(tlvs=tlv(0x04, bytes(LONGEST - 15))), OVER_TCP4),
-    (v2_raw(proxying.LOCAL, 0, b""), OWN),
-    (v2_raw(proxying.LOCAL, 0xFF, b"whatever"), OWN),
+    (v2_raw(proxying.LOCAL, 0, b""), {**OWN, "local": True}),
+    (v2_raw(proxying.LOCAL, 0xFF, b"whatever"), {**OWN, "local": True}),
     (v2_raw(proxying.PROXY, 0, b"whatever"), OWN),
     (v2_raw(proxying.PROXY, proxying.UDP4, ADDRESSES + b"whatever"), OWN),
     (v2_raw(proxying.PROXY, 0x10, ADDRESSES), OWN),
@@ -85,6 +85,7 @@ WRONG = [
     v2(tlvs=tlv(0x20, b"\x01\0\0\0")),
     v2(tlvs=tlv(0x03, b"\0\0\0")),
     proxying.with_checksum(v2(), wrong=1),
+    proxying.with_checksum(v2(tlvs=tlv(0x03, bytes(4)))),
     proxying.with_checksum(v2(tlvs=proxying.tls()), wrong=0x80000000),
     v2(tlvs=tlv(0x04, bytes(LONGEST - 14))),
 ]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support import proxying
+from tests.support.accesslog import AccessLog
 from tests.support.client import Connection, request_bytes
 from tests.support.fleet import Start
 from tests.support.forwarding import ends, own
@@ -147,6 +150,20 @@ def test_logs_name_the_client_of_the_header(site: Server) -> None:
         site.wait_for_log(r"400 reason=bad-request-line client=192\.0\.2\.7:51234$", since=mark)
 
 
+@pytest.mark.parametrize(
+    ("header", "believed"),
+    [(b"PROXY UNKNOWN\r\n", False), (v2_raw(proxying.PROXY, proxying.UNSPEC, b""), False),
+     (v2_raw(proxying.PROXY, proxying.UNIX, bytes(216)), False),
+     (v2_raw(proxying.PROXY, proxying.UDP4, bytes(12)), False), (v2_raw(proxying.LOCAL, 0, b""), True)])
+def test_who_cannot_be_named_is_not_believed_and_only_the_proxy_itself_is(
+    site: Server, header: bytes, believed: bool
+) -> None:
+    for address in (None, site.addresses[1].removeprefix("unix:")):
+        with site.connect(address=address) as client:
+            client.send(header + request_bytes(headers=[("X-Forwarded-For", "192.0.2.66")]))
+            assert (ends(client.response())["client"] == ("192.0.2.66", 0)) is believed
+
+
 def test_a_health_check_that_says_nothing_else_is_no_alarm(site: Server) -> None:
     mark = site.log.mark()
     for header in (b"PROXY UNKNOWN\r\n", v2_raw(proxying.LOCAL, 0, b"")):
@@ -227,3 +244,21 @@ def test_a_row_that_is_used_again_forgets_the_last_client(server: Start) -> None
         with site.connect(source=STRANGER) as client:
             client.send(REQUEST)
             assert ends(client.response()) == own(client, site)
+
+
+def test_the_access_log_shows_what_was_asked_behind_the_header_and_when(server: Start, tmp_path: Path) -> None:
+    site = server("reference:wsgi", "--workers", "1", "--proxy-protocol", "auto", "--access-log", str(tmp_path / "log"),
+                  "--access-log-format", "%h %>s %{sec}t %r")
+    bad = b"GET /a b HTTP/1.1\r\n\r\n"
+    began_s = int(time.time())
+    for pieces in ([b"GARBAGE\r\n\r\n"], [v1() + bad], [v1(), bad], [v1() + b"\r\n" + bad], [b"GARBAGE\r\n\r\n"]):
+        with site.connect() as client:
+            client.send(*pieces)
+            assert client.response().status == 400
+    asked = []
+    for line in AccessLog(str(tmp_path / "log"), from_start=True).texts(5):
+        address, status, when_s, request = line.split(" ", 3)
+        assert status == "400"
+        assert began_s <= int(when_s) <= time.time()
+        asked.append((address, request))
+    assert asked == [("127.0.0.1", "GARBAGE"), *[(SOURCE[0], "GET /a b HTTP/1.1")] * 3, ("127.0.0.1", "GARBAGE")]

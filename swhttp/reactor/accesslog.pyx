@@ -73,6 +73,7 @@ cdef int _name(sw_access_log *log, sw_log_name *names, int *count, bytes text) e
         if names[i].length == <uint32_t>len(text) and memcmp(names[i].text, <const char *>text, len(text)) == 0:
             return i
     i = count[0]
+    assert i < SW_LOG_NAMES, "accessformat has let too many fields pass"
     names[i].text = sw_log_keep(log, text, len(text))
     names[i].length = <uint32_t>len(text)
     if names[i].text == NULL:
@@ -92,6 +93,7 @@ cdef int access_setup(sw_access_log *log, format) except -1:
     log.json = format.json
     log.clock_s = -1
     for given in format.parts:
+        assert log.part_count < SW_LOG_PARTS, "accessformat has let too many parts pass"
         part = &log.parts[log.part_count]
         log.part_count += 1
         part.kind = given.kind
@@ -109,6 +111,7 @@ cdef int access_setup(sw_access_log *log, format) except -1:
         elif part.kind == LOG_RESPONSE_FIELD:
             part.index = <uint8_t>_name(log, log.outs, &log.out_count, text)
         elif part.kind == LOG_TIME or part.kind == LOG_TIME_UTC:
+            assert log.time_count < SW_LOG_NAMES, "accessformat has let too many times pass"
             part.index = <uint8_t>log.time_count
             time = &log.times[log.time_count]
             log.time_count += 1

@@ -8,13 +8,14 @@ A row is given out again only when nothing refers to it: no parser to give back,
 no worker that still owes a final frame (STAGE_GONE; or CONN_REFUSED, when it was answered by us meanwhile).
 """
 
+from libc.stdint cimport uint16_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memmove
 from posix.unistd cimport close
 
-from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_give
-from swhttp.ipc.frame cimport EVENT_CLOSE
+from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_at, sw_blocks_give
+from swhttp.ipc.frame cimport EVENT_CLOSE, sw_block, sw_block_client
 from swhttp.ipc.request_table cimport sw_request_ack, sw_request_index
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_FILES, REACTOR_OPEN
 from swhttp.ipc.sessions cimport sw_session_close, sw_session_open
@@ -84,6 +85,8 @@ cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil
     c.response_bytes = c.body_bytes = c.sent_bytes = 0
     c.status = c.pid = 0
     c.served = 0
+    c.head_at = 0
+    c.since_ns = s.now_ns
     c.gone_by_ns = 0
     conn_set_address(s, c, address)
     if s.proxy_protocol != PROXY_OFF and c.flags & CONN_TRUSTED:
@@ -334,11 +337,19 @@ cdef void conn_consume_input(Conn *c, uint32_t length) noexcept nogil:
 
 
 cdef void conn_log(State *s, Conn *c, int level, int status, const char *slug) noexcept nogil:
-    """One line for the main thread to log: the status we answered (0: none) and the reason."""
+    """One line for the main thread to log: the status we answered (0: none), the reason, and who asked, which a proxy
+    that is believed may have said."""
     cdef sw_mail mail
     cdef sw_address *address = &s.sessions[c.row].address
-    cdef int length = address.peer_len
+    cdef const char *client = NULL
+    cdef uint16_t port = address.peer_port
+    cdef int length = 0
     cdef char number[16]
+    if c.block != SW_NO_BLOCK:
+        length = <int>sw_block_client(<sw_block *>sw_blocks_at(&s.blocks, c.block), &client, &port)
+    if length == 0:
+        length = address.peer_len
+        client = &address.peer[0]
     number[0] = 0
     mail.kind = MAIL_LOG
     mail.a = level
@@ -346,7 +357,7 @@ cdef void conn_log(State *s, Conn *c, int level, int status, const char *slug) n
         snprintf(number, sizeof(number), "%d ", status)
     if length > 0:
         snprintf(mail.text, sizeof(mail.text), "%sreason=%s client=%.*s:%d", number, slug, length,
-                 &address.peer[0], <int>address.peer_port)
+                 client, <int>port)
     else:
         snprintf(mail.text, sizeof(mail.text), "%sreason=%s client=unix", number, slug)
     sw_mailbox_send(s.reports, &mail, True)

@@ -120,8 +120,11 @@ cdef class Http1:
             elif used < length and not conn_keep_input(c, data + used, length - used):
                 reason = REASON_INTERNAL
         if reason != REASON_NONE:
-            if s.access != NULL and not kept and access_wants_head(s, c):
-                conn_keep_input(c, data, access_head_bytes(c, length))  # what was asked, as far as it came
+            if s.access != NULL and access_wants_head(s, c):  # keep what was asked, as far as it came
+                if kept:
+                    conn_consume_input(c, used)
+                else:
+                    conn_keep_input(c, data + used, access_head_bytes(c, length - used))
             c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE  # the message has not been read to its end
             c.reason = reason
             if not c.flags & CONN_BODY_OPEN:  # else a worker has it, or it is on its way to one
@@ -195,6 +198,8 @@ cdef class Http1:
             memcpy(address.local, text, address.local_len)
             address.local_port = header.target_port
             conn_set_address(s, c, &address)
+        elif not header.local:
+            c.flags &= ~CONN_TRUSTED  # it speaks for somebody whom it cannot name: these are not its own words
         return REASON_NONE
 
     cdef int head(self, Conn *c, const unsigned char *data, uint32_t start, uint32_t end, uint32_t length,
@@ -235,8 +240,10 @@ cdef class Http1:
                 if not sw_is_tchar(line[method_len]):
                     reason = REASON_BAD_REQUEST_LINE
         if reason != REASON_NONE:
-            if parser.block.headers_off > 0:  # the access log shows as much as there is
+            if parser.block.headers_off > 0:  # the logs show as much as there is
                 parser.block.headers_len = parser.at - parser.block.headers_off
+                if parser.forwarded:
+                    self.origin(c, parser)
             parser.drop()
             return reason
         parser.block.headers_len = parser.at - parser.block.headers_off

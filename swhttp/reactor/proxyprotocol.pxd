@@ -17,6 +17,7 @@ cdef enum:
 
 cdef struct ProxyHeader:
     bint has_addresses       # otherwise those of the connection itself hold
+    bint local               # the proxy speaks for itself, not for a client
     bint tls                 # the client came to the proxy by TLS
     sw_ip source
     sw_ip target

@@ -157,6 +157,7 @@ cdef int64_t _version_2(const unsigned char *data, uint32_t length, ProxyHeader 
         return PROXY_BAD
     if length < whole:
         return PROXY_MORE
+    header.local = command == 0
     if command == 0 or family == 0 or protocol != 1:
         return whole
     at += 12 if family == 1 else 36 if family == 2 else 216
@@ -178,8 +179,9 @@ cdef int64_t _version_2(const unsigned char *data, uint32_t length, ProxyHeader 
 
 
 cdef bint _tlvs(const unsigned char *data, uint32_t at, uint32_t whole, ProxyHeader *header) noexcept nogil:
-    """TLV = type(1) length(2) value. False: one does not fit, or the checksum is wrong."""
+    """TLV = type(1) length(2) value. False: one does not fit, or the checksum is wrong, or there are two."""
     cdef uint32_t size, sum
+    cdef bint summed = False
     while at < whole:
         if whole - at < 3:
             return False
@@ -191,8 +193,9 @@ cdef bint _tlvs(const unsigned char *data, uint32_t at, uint32_t whole, ProxyHea
                 return False
             header.tls = data[at + 3] & PP2_CLIENT_SSL != 0
         elif data[at] == PP2_TYPE_CRC32C:
-            if size != 4:
+            if size != 4 or summed:  # one is enough: each looks at every byte
                 return False
+            summed = True
             sum = _two(data + at + 3) << 16 | _two(data + at + 5)
             if sum != _crc32c(data, whole, at + 3):
                 return False
@@ -202,7 +205,7 @@ cdef bint _tlvs(const unsigned char *data, uint32_t at, uint32_t whole, ProxyHea
 
 def decode(bytes data not None, str mode not None="auto"):
     """What the bytes of a connection begin with: "more", "bad", or a dict of length, source and target ((address, port)
-    or None) and tls. `mode`: a value of --proxy-protocol."""
+    or None), local and tls. `mode`: a value of --proxy-protocol."""
     cdef ProxyHeader header
     cdef char text[SW_IP_TEXT]
     cdef int64_t found = proxy_read(data, <uint32_t>len(data), PROXY_PROTOCOLS.index(mode), &header)
@@ -212,4 +215,5 @@ def decode(bytes data not None, str mode not None="auto"):
     if header.has_addresses:
         source = (text[:sw_ip_text(&header.source, text)].decode("ascii"), header.source_port)
         target = (text[:sw_ip_text(&header.target, text)].decode("ascii"), header.target_port)
-    return {"length": found, "source": source, "target": target, "tls": bool(header.tls)}
+    return {"length": found, "source": source, "target": target, "local": bool(header.local),
+            "tls": bool(header.tls)}

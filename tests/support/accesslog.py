@@ -36,11 +36,11 @@ def line(text: str) -> Line:
 
 
 class AccessLog:
-    """The file at `path`. What was in it when this was made is left out."""
+    """The file at `path`. What was in it when this was made is left out, unless `from_start`."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, from_start: bool = False) -> None:
         self.path = Path(path)
-        self._from = len(self._all())
+        self._from = 0 if from_start else len(self._all())
 
     @classmethod
     def whole(cls, path: str) -> list[Line]:
