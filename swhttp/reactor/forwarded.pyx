@@ -21,7 +21,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from swhttp.ipc.frame cimport sw_header
-from swhttp.reactor.grammar cimport sw_is_host, sw_is_tchar, sw_is_word
+from swhttp.reactor.grammar cimport sw_is_host, sw_is_tchar, sw_is_word, sw_list_next, sw_port
 from swhttp.reactor.networks cimport (SW_IP_TEXT, sw_ip_read, sw_ip_read_any, sw_ip_text, sw_networks_hold)
 from swhttp.reactor.system cimport AF_INET, AF_INET6
 from swhttp.reactor.trusted cimport Trusted
@@ -76,19 +76,6 @@ cdef uint8_t _scheme(const unsigned char *text, uint32_t length) noexcept nogil:
     return SCHEME_KEPT
 
 
-cdef bint _port(const unsigned char *text, uint32_t length, uint16_t *port) noexcept nogil:
-    """1*5DIGIT, at most 65535"""
-    cdef uint32_t value = 0, i
-    if length == 0 or length > 5:
-        return False
-    for i in range(length):
-        if text[i] < 48 or text[i] > 57:
-            return False
-        value = value * 10 + (text[i] - 48)
-    port[0] = <uint16_t>value
-    return value <= 65535
-
-
 cdef bint _is_hidden_port(const unsigned char *text, uint32_t length) noexcept nogil:
     """obfport = "_" 1*( ALPHA / DIGIT / "." / "_" / "-" )   (RFC 7239 §6.2)"""
     cdef uint32_t i
@@ -134,7 +121,7 @@ cdef bint _node(const unsigned char *text, uint32_t length, bint strict, Forward
     if text[end] != 58:
         return False
     end += 1
-    right = _port(text + end, length - end, &found.client_port)
+    right = sw_port(text + end, length - end, &found.client_port)
     if not right:
         found.client_port = 0
     return right or (strict and _is_hidden_port(text + end, length - end))
@@ -150,24 +137,13 @@ cdef void _set_host(const unsigned char *text, uint32_t length, Forwarded *found
 
 cdef void _split(Entries *entries, const unsigned char *text, uint32_t length) noexcept nogil:
     """Add what stands between the commas of one field's value, an empty entry too."""
-    cdef uint32_t start = 0, end, stop
+    cdef uint32_t at = 0, start = 0, end = 0
     cdef Span *span
-    while True:
-        end = start
-        while end < length and text[end] != 44:
-            end += 1
-        stop = end
-        while start < stop and (text[start] == 32 or text[start] == 9):
-            start += 1
-        while stop > start and (text[stop - 1] == 32 or text[stop - 1] == 9):
-            stop -= 1
+    while sw_list_next(text, length, &at, &start, &end):
         span = &entries.spans[entries.count % HOPS]
         span.text = text + start
-        span.length = stop - start
+        span.length = end - start
         entries.count += 1
-        if end == length:
-            return
-        start = end + 1
 
 
 cdef Span *_beside(Entries *entries, int64_t hops, int64_t chosen) noexcept nogil:
@@ -235,7 +211,7 @@ cdef void _read_x(const unsigned char *records, int count, const sw_network *tru
     if span != NULL:
         _set_host(span.text, span.length, found)
     span = _beside(&ports, hops.count, chosen)
-    if span != NULL and not _port(span.text, span.length, &found.port):
+    if span != NULL and not sw_port(span.text, span.length, &found.port):
         found.port = 0
 
 

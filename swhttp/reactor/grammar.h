@@ -77,6 +77,35 @@ static inline int64_t sw_content_length(const unsigned char *text, uint32_t leng
     return value;
 }
 
+/* port = 1*5DIGIT, at most 65535: 1, or 0 when it is not that. */
+static inline int sw_port(const unsigned char *text, uint32_t length, uint16_t *port)
+{
+    int64_t value = length <= 5 ? sw_content_length(text, length) : -1;
+    if (value < 0 || value > 65535)
+        return 0;
+    *port = (uint16_t)value;
+    return 1;
+}
+
+/* The next element of a comma-separated list (RFC 9110 §5.6.1), without blanks around it: text[from, to). It may be
+ * empty. `at` is where to look, 0 at first; 0 when the list is at its end. */
+static inline int sw_list_next(const unsigned char *text, uint32_t length, uint32_t *at, uint32_t *from, uint32_t *to)
+{
+    uint32_t end = *at;
+    if (end > length)
+        return 0;
+    *from = end;
+    while (end < length && text[end] != ',')
+        end++;
+    *at = end + 1;
+    while (*from < end && (text[*from] == ' ' || text[*from] == '\t'))
+        ++*from;
+    while (end > *from && (text[end - 1] == ' ' || text[end - 1] == '\t'))
+        end--;
+    *to = end;
+    return 1;
+}
+
 /* uri-host [ ":" port ]   (RFC 9112 §3.2, RFC 3986 §3.2.2), not empty. Without the comma that a reg-name may have: no
  * host's name has one, and "a,b" is what a proxy that joins equal fields makes of two Hosts. */
 static inline int sw_is_host(const unsigned char *text, uint32_t length)

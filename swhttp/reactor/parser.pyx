@@ -11,7 +11,7 @@ from libc.string cimport memchr, memcmp, memcpy, memset
 from swhttp.ipc.frame cimport sw_header
 from swhttp.reactor.forwarded cimport forwarded_is_name
 from swhttp.reactor.grammar cimport (sw_content_length, sw_copy_lower, sw_copy_value, sw_is_host, sw_is_target,
-                                     sw_is_word)
+                                     sw_is_word, sw_list_next)
 from swhttp.reactor.reasons cimport (REASON_BAD_CONTENT_LENGTH, REASON_BAD_FIELD_VALUE, REASON_BAD_HOST,
                                      REASON_BAD_TARGET, REASON_BAD_TRANSFER_ENCODING, REASON_ENCODING_IN_HTTP10,
                                      REASON_LENGTH_AND_ENCODING, REASON_MANY_HOSTS, REASON_MISSING_HOST, REASON_NONE,
@@ -22,19 +22,10 @@ import httptools
 
 cdef bint _has_close(const unsigned char *text, uint32_t length) noexcept nogil:
     """Is `close` an element of this comma-separated list?"""
-    cdef uint32_t start = 0, end, stop
-    while start < length:
-        end = start
-        while end < length and text[end] != 44:
-            end += 1
-        stop = end
-        while start < stop and (text[start] == 32 or text[start] == 9):
-            start += 1
-        while stop > start and (text[stop - 1] == 32 or text[stop - 1] == 9):
-            stop -= 1
-        if sw_is_word(text + start, stop - start, b"close"):
+    cdef uint32_t at = 0, start = 0, end = 0
+    while sw_list_next(text, length, &at, &start, &end):
+        if sw_is_word(text + start, end - start, b"close"):
             return True
-        start = end + 1
     return False
 
 

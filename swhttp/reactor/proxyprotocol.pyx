@@ -16,6 +16,7 @@ AF_UNSPEC and datagrams nothing is looked at but the length.
 
 from libc.string cimport memchr, memcmp, memset
 
+from swhttp.reactor.grammar cimport sw_port
 from swhttp.reactor.networks cimport SW_IP_TEXT, sw_ip_read, sw_ip_set_v4, sw_ip_set_v6, sw_ip_text
 from swhttp.reactor.system cimport AF_INET, AF_INET6
 
@@ -73,15 +74,7 @@ cdef bint _word(const unsigned char **at, const unsigned char *end, const unsign
 
 cdef bint _port(const unsigned char *text, uint32_t length, uint16_t *port) noexcept nogil:
     """0 to 65535, without zeros in front"""
-    cdef uint32_t value = 0, i
-    if length == 0 or length > 5 or (length > 1 and text[0] == 48):
-        return False
-    for i in range(length):
-        if text[i] < 48 or text[i] > 57:
-            return False
-        value = value * 10 + (text[i] - 48)
-    port[0] = <uint16_t>value
-    return value <= 65535
+    return (length == 1 or text[0] != 48) and sw_port(text, length, port)
 
 
 cdef int64_t _version_1(const unsigned char *data, uint32_t length, ProxyHeader *header) noexcept nogil:
