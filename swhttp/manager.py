@@ -26,7 +26,8 @@ from swhttp.config import Config
 from swhttp.errors import ExitCode
 from swhttp.ipc.memory import SharedMemory
 from swhttp.messages import Channel, Message
-from swhttp.supervision import Action, Finish, Kill, Log, Spawn, Supervisor, Tell, WorkerState
+from swhttp.supervision import BOOT_FAILURES, Action, Finish, Kill, Log, Spawn, Supervisor, Tell, WorkerState
+from swhttp.worker.firstword import FirstWord
 
 # What the terminal, service managers and administrators may send to a whole group. The manager ignores them all.
 IGNORED: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
@@ -59,6 +60,7 @@ class Manager:
         self._master = master
         self._supervisor = Supervisor(config.workers, config.graceful_timeout_s)
         self._processes: dict[int, Process] = {}
+        self._first_word: FirstWord | None = None
         self._shown: list[tuple[int, int, int]] = [(0, 0, 0)] * config.slots
         self._selector = selectors.DefaultSelector()
         self._exit_code: ExitCode | None = None
@@ -69,6 +71,7 @@ class Manager:
         import swhttp.worker.main  # noqa: F401
 
         self._selector.register(self._master, selectors.EVENT_READ, self._on_master)
+        self._first_word = FirstWord()
         self._act(self._supervisor.start(time.monotonic()))
         while self._exit_code is None:
             events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._master.wants_write else 0)
@@ -118,9 +121,12 @@ class Manager:
         now_s = time.monotonic()
         match message:
             case {"kind": "ready", "interface": "asgi" | "wsgi" as interface}:
+                if self._first_word is not None:
+                    self._first_word.close()
+                    self._first_word = None
                 self._act(self._supervisor.ready(process.slot, process.generation, interface, now_s))
-            case {"kind": "unfit", "text": str(text)}:
-                self._supervisor.unfit(process.slot, process.generation, text)
+            case {"kind": "unfit", "code": int(code), "text": str(text)} if code in BOOT_FAILURES:
+                self._supervisor.unfit(process.slot, process.generation, code, text)
             case {"kind": "stopping"}:
                 self._act(self._supervisor.stopping(process.slot, process.generation, now_s))
             case _:
@@ -188,7 +194,7 @@ class Manager:
             try:
                 pid = hygiene.fork(
                     functools.partial(self._work, slot, generation, theirs),
-                    [theirs.fileno(), *self._memory.worker_fds(slot)],
+                    [theirs.fileno(), *self._first_word_fds(), *self._memory.worker_fds(slot)],
                     functools.partial(self._let_go, slot, channel))
                 return Process(slot, generation, pid, os.pidfd_open(pid), channel)
             except OSError:
@@ -197,6 +203,9 @@ class Manager:
                     os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, 0)
                 raise
+
+    def _first_word_fds(self) -> list[int]:
+        return [self._first_word.fd] if self._first_word is not None else []
 
     def _log(self, level: int, text: str) -> None:
         """Have the master log it: handlers of the user's may start a thread with a record, and we fork."""
@@ -232,6 +241,6 @@ class Manager:
         return run(WorkerContext(
             slot=slot, generation=generation, memory=self._memory, app=config.app, factory=config.factory,
             app_dir=config.app_dir, interface=config.interface, threads=config.threads, channel=channel,
-            binds=self._bind_texts, log_level=config.log_level, graceful_timeout_s=config.graceful_timeout_s,
+            binds=self._bind_texts, first_word=self._first_word,
             tmp_dir=config.tmp_dir, response_spool_max_bytes=config.response_spool_max_bytes,
             root_path=config.root_path, lifespan=config.lifespan))

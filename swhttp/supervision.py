@@ -94,7 +94,7 @@ BOOT_FAILURES: Final = {
     ExitCode.APP_MISSING: "The application is not there",
     ExitCode.CONFIG: "A worker cannot use the logging configuration",
 }
-"""Exit statuses by which a worker says why it did not boot, and how that is told; any other is the first."""
+"""What a worker may say of why it did not boot, and how that is told. Who says nothing has died of the application."""
 
 _S = WorkerState
 
@@ -180,6 +180,8 @@ class Worker:
     next_signal: Signals | None = SIGTERM
     reason: str = ""
     """Why it cannot boot, as it says."""
+    unfit: ExitCode | None = None
+    """As what it cannot boot, as it says. A mere exit status may be the application's own."""
 
     @property
     def name(self) -> str:
@@ -241,11 +243,18 @@ class Supervisor:
         worker.interface = interface
         return self._input(slot, generation, Event.READY, now_s)
 
-    def unfit(self, slot: int, generation: int, text: str) -> None:
-        """A worker says why it will leave without having been READY."""
+    @property
+    def ever_ready(self) -> bool:
+        """Whether the server has had a worker that was READY."""
+        return self._ever_ready
+
+    def unfit(self, slot: int, generation: int, code: int, text: str) -> None:
+        """A worker says by which of BOOT_FAILURES it will leave without having been READY; why: "" if it logs that."""
         worker = self.slots[slot]
-        if worker.generation == generation and worker.state is WorkerState.STARTING:
+        # STOPPING: another one has failed before it, and all are told to leave.
+        if worker.generation == generation and worker.state in (WorkerState.STARTING, WorkerState.STOPPING):
             worker.reason = text
+            worker.unfit = ExitCode(code)
 
     def stopping(self, slot: int, generation: int, now_s: float) -> list[Action]:
         """A worker has been told to leave and waits for the reactors to let go of it."""
@@ -360,7 +369,7 @@ class Supervisor:
             worker.next_signal, worker.deadline_s = None, math.inf
 
     def _report_death(self, worker: Worker) -> None:
-        if worker.status in BOOT_FAILURES and not self._ever_ready:
+        if worker.unfit is not None and not self._ever_ready:
             return  # the server ends with the first of them, and says why
         why = f": {worker.reason}" if worker.reason else ""
         self._log(logging.WARNING, f"Worker died: {worker.name}, {describe(worker.status)}{why}")
@@ -372,7 +381,7 @@ class Supervisor:
             self._do(Step.PACE, worker, now_s)
             return
         if not self._ever_ready and not self.ending:
-            self._exit_code = ExitCode(worker.status) if worker.status in BOOT_FAILURES else ExitCode.APP
+            self._exit_code = worker.unfit or ExitCode.APP
             why = f": {worker.reason}" if worker.reason else ""
             self._tell("failed", code=int(self._exit_code), text=BOOT_FAILURES[self._exit_code] + why)
             self._end_all(now_s)

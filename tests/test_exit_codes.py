@@ -107,6 +107,30 @@ def test_an_app_that_fails_to_import_shows_its_traceback_and_none_of_ours(server
     assert "The application did not boot" in site.log.lines[-1]
 
 
+def test_a_traceback_is_shown_once_however_many_workers_fail_of_it(server: Start) -> None:
+    for _ in range(3):
+        site = server("broken_import:app", "--workers", "8", ready=False)
+        site.expect_log("")
+        site.finish(expect=3)
+        assert site.log.text().count("ZeroDivisionError") == 1
+
+
+@pytest.mark.parametrize("status", [0, 1, 4, 7, 9])
+def test_an_app_that_ends_its_process_while_it_is_imported_has_not_booted(tmp_path: Path, status: int) -> None:
+    (tmp_path / "leaves.py").write_text(f"import os\nos._exit({status})\n")
+    finished = run(
+        [sys.executable, "-m", "swhttp", "leaves:app", "--workers", "1", "--bind", "127.0.0.1:0"], tmp_path)
+    assert finished.returncode == 3
+    assert "The application did not boot" in finished.stderr
+
+
+def test_a_reason_that_is_too_long_is_cut_and_said_once(tmp_path: Path) -> None:
+    name = "m" * 3000
+    finished = run([sys.executable, "-m", "swhttp", name, "--workers", "3", "--bind", "127.0.0.1:0"], tmp_path)
+    assert finished.returncode == 7
+    assert finished.stderr.count("there is no module 'mmm") == 1
+
+
 @pytest.mark.parametrize("start", ["from swhttp.cli import main; main()", "import swhttp; swhttp.run('a:b')"])
 def test_another_system_is_said(tmp_path: Path, start: str) -> None:
     finished = run([sys.executable, "-c", f"import sys; sys.platform = 'darwin'; {start}"], tmp_path)

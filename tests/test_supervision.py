@@ -70,10 +70,18 @@ def test_ready_is_told_with_everything_the_master_needs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "code"), [(3, ExitCode.APP), (0, ExitCode.APP), (-11, ExitCode.APP), (7, ExitCode.APP_MISSING)])
-def test_a_boot_that_fails_before_any_worker_was_ready_ends_the_server(status: int, code: ExitCode) -> None:
+    ("status", "said", "code"),
+    [(3, ExitCode.APP, ExitCode.APP), (7, ExitCode.APP_MISSING, ExitCode.APP_MISSING),
+     (9, ExitCode.CONFIG, ExitCode.CONFIG),
+     # Without a word of its own it has died of the application, which may leave with any status.
+     *((status, None, ExitCode.APP) for status in (0, 3, 4, 7, 9, -11))])
+def test_a_boot_that_fails_before_any_worker_was_ready_ends_the_server(
+    status: int, said: ExitCode | None, code: ExitCode
+) -> None:
     machine = supervisor(2)
     machine.start(0.0)
+    if said is not None:
+        machine.unfit(0, 1, said, "")
     actions = machine.exited(0, 1, status, 0.2)
     assert told(actions) == ["gone", "failed"]
     assert killed(actions) == [(1, SIGTERM)], "the others are not waited for"
@@ -85,7 +93,7 @@ def test_why_a_worker_cannot_boot_is_told_once_with_the_end() -> None:
     machine = supervisor(2)
     machine.start(0.0)
     for slot in (0, 1):
-        machine.unfit(slot, 1, "there is no module 'x'")
+        machine.unfit(slot, 1, 7, "there is no module 'x'")
     actions = machine.exited(0, 1, 7, 0.2) + machine.exited(1, 1, 7, 0.2)
     texts = [action.fields["text"] for action in actions if isinstance(action, Tell) and action.kind == "failed"]
     assert texts == ["The application is not there: there is no module 'x'"]
@@ -95,14 +103,14 @@ def test_why_a_worker_cannot_boot_is_told_once_with_the_end() -> None:
 def test_why_a_later_worker_cannot_boot_is_logged_with_its_death() -> None:
     machine = serving(1)
     machine.exited(0, 1, -9, 1.0)
-    machine.unfit(1, 1, "there is no module 'x'")
+    machine.unfit(1, 1, 7, "there is no module 'x'")
     [line] = logged(machine.exited(1, 1, 7, 1.1))
     assert line.endswith("exit code 7: there is no module 'x'")
 
 
 def test_a_ready_worker_cannot_say_that_it_is_unfit() -> None:
     machine = serving(1)
-    machine.unfit(0, 1, "nonsense")
+    machine.unfit(0, 1, 7, "nonsense")
     [line] = logged(machine.exited(0, 1, 1, 1.0))
     assert "nonsense" not in line
 

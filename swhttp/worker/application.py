@@ -126,9 +126,6 @@ def _takes(signature: inspect.Signature, count: int) -> bool:
 
 def log_failure(error: BaseException) -> None:
     """Log why the application cannot be served, with its own frames, none of ours or of the import system."""
-    if isinstance(error, BootFailure):
-        worker_log.error("Cannot serve the application: %s", error)
-        return
     frames = _without_ours(error.__traceback__)
     worker_log.error("Cannot serve the application", exc_info=(type(error), error, frames))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from swhttp import limits
 from swhttp.ipc.memory import SharedMemory
+from swhttp.worker.firstword import FirstWord
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,13 @@ class WorkerContext:
     """SEQPACKET, to the manager. Its end means that the manager is gone."""
     binds: tuple[str, ...]
     """Texts of the listeners, "127.0.0.1:8000" or "unix:/path", by the index that sessions carry."""
-    log_level: str
-    graceful_timeout_s: float
     tmp_dir: str = tempfile.gettempdir()
     """Where response bodies go that a slow client makes wait."""
     response_spool_max_bytes: int = limits.RESPONSE_SPOOL_MAX_BYTES
     """WSGI: how much of one response may be in a file, ahead of its client."""
     root_path: str = ""
     """Below which the app lives, as in "/shop"; empty: at the root."""
+    first_word: FirstWord | None = None
+    """Of the workers that boot with the server, one says why they cannot. None: it boots later, and says so itself."""
     lifespan: str = "auto"
     """auto: an app that raises before its first receive() has none; on: it must have one; off: it is not asked."""

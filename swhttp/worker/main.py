@@ -7,6 +7,7 @@ configuration could not be applied (all are logged); everything else is a crash.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import signal
 
@@ -26,12 +27,11 @@ def run(context: WorkerContext) -> int:
     try:
         logs.renew()  # before the app is imported: what it configures itself comes after
     except ServerError as error:
-        logs.worker_log.error("%s", error)
-        return error.exit_code
+        return _unfit(manager, error.exit_code, str(error))
     try:
         app = application.load(context.app, factory=context.factory, app_dir=context.app_dir)
     except BaseException as error:
-        return _failed(error, manager)
+        return _failed(error, context, manager)
     interface = context.interface
     if interface == "auto":
         interface = application.interface_of(app)
@@ -41,6 +41,8 @@ def run(context: WorkerContext) -> int:
         gc.collect()
         gc.freeze()
         logs.booted()
+        if context.first_word is not None:
+            context.first_word.close()
         manager.send("ready", interface=interface)
 
     def stopping() -> None:
@@ -56,14 +58,31 @@ def run(context: WorkerContext) -> int:
 
             wsgi_loop.serve(context, app, ready, stopping)
     except LifespanFailed as error:
-        return _failed(error.__cause__ or application.BootFailure(str(error)), manager)
+        return _failed(error.__cause__ or application.BootFailure(str(error)), context, manager)
     return ExitCode.OK
 
 
-def _failed(error: BaseException, manager: Channel) -> int:
-    """Say why. What has no traceback is the manager's to say: once, however many workers find the same."""
-    if isinstance(error, application.BootFailure) and len(str(error)) <= limits.MAX_REASON_CHARS:
-        manager.send("unfit", text=str(error))
-    else:
+def _failed(error: BaseException, context: WorkerContext, manager: Channel) -> int:
+    """Say why the application cannot be served.
+
+    What has no traceback is the manager's to say. A traceback is logged by the first of the workers that boot with the
+    server, by each that boots later.
+    """
+    code = ExitCode.APP_MISSING if isinstance(error, application.AppMissing) else ExitCode.APP
+    if isinstance(error, application.BootFailure):
+        return _unfit(manager, code, str(error))
+    try:
+        with context.first_word.turn() if context.first_word else contextlib.nullcontext(True) as first:
+            if first:
+                application.log_failure(error)
+    except OSError:
         application.log_failure(error)
-    return ExitCode.APP_MISSING if isinstance(error, application.AppMissing) else ExitCode.APP
+    return _unfit(manager, code, "")
+
+
+def _unfit(manager: Channel, code: ExitCode, why: str) -> int:
+    """Tell the manager that this process leaves by `code`, which without that word would be the application's own."""
+    if len(why) > limits.MAX_REASON_CHARS:
+        why = why[:limits.MAX_REASON_CHARS] + "..."
+    manager.send("unfit", code=int(code), text=why)
+    return code

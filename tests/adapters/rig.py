@@ -222,8 +222,7 @@ def working(app: str, interface: str, *, threads: int = 1, before: Callable[[], 
             place = {} if tmp_dir is None else {"tmp_dir": tmp_dir}
             status = run(WorkerContext(
                 slot=0, generation=1, memory=memory, app=app, factory=False, app_dir=str(APPS), interface=interface,
-                threads=threads, channel=theirs, binds=(), log_level="info", graceful_timeout_s=30.0,
-                response_spool_max_bytes=spool_max, **place))
+                threads=threads, channel=theirs, binds=(), response_spool_max_bytes=spool_max, **place))
         finally:
             sys.stderr.flush()
             os._exit(status)
