@@ -105,12 +105,14 @@ def _unknown(flag: str) -> str:
 
 def main() -> NoReturn:
     """Entry point of the `swhttp` command and of `python -m swhttp`. Always ends the process."""
-    launch.check_platform()
+    launch.prepare()
     try:
         sys.exit(command().main(prog_name="swhttp", standalone_mode=False))
     except click.exceptions.NoSuchOption as error:
         launch.fail(_unknown(error.option_name), ExitCode.USAGE)
     except click.ClickException as error:
         launch.fail(error.format_message().rstrip("."), ExitCode.USAGE)
+    except OSError as error:  # of --help and --version: all else is the server's, which has handled it
+        launch.fail(f"stdout takes nothing: {error.strerror}", ExitCode.FILE)
     except click.Abort:  # Ctrl-C, as in launch.serve
         sys.exit(ExitCode.OK)

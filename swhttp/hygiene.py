@@ -91,8 +91,9 @@ def _leave(status: int) -> NoReturn:
     try:
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # an application may have put nothing there
+                stream.flush()
     except BaseException:
         logs.last_words("An exit function failed")
     finally:

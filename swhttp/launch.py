@@ -7,6 +7,7 @@ the master works.
 from __future__ import annotations
 
 import functools
+import io
 import os
 import sys
 import threading
@@ -17,19 +18,45 @@ from swhttp import logs
 from swhttp.binds import FdBind, parse
 from swhttp.config import OPTIONS, WAYS_TO_LISTEN
 from swhttp.errors import ExitCode, ServerError
+from swhttp.logforms import one_line
 from swhttp.sources import Layer, Loaded, keywords, load
 
 
-def check_platform() -> None:
-    """End the process where it cannot work."""
+def prepare() -> None:
+    """Before anything else: see to the standard streams, and end the process where it cannot work."""
+    _open_standard_streams()
     if not sys.platform.startswith("linux"):
         fail("swhttp runs on Linux only: it needs memfd, eventfd, epoll and pidfd", ExitCode.PLATFORM)
 
 
 def fail(message: str, exit_code: int) -> NoReturn:
     """Say why there is no server, and end the process."""
-    print(f"Error: {message}", file=sys.stderr)
+    print(f"Error: {one_line(message)}", file=sys.stderr)
     sys.exit(exit_code)
+
+
+def _open_standard_streams() -> None:
+    """Give the standard fds that are closed something to lead to. The next file or socket would have their numbers, and
+    get what is printed."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - for the life of the process
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # paths may be no text in the terminal's encoding
+
+
+def show(text: str) -> None:
+    """Print what was asked for. Ends the process when stdout takes nothing."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is still buffered
+        fail(f"stdout takes nothing: {error.strerror}", ExitCode.FILE)
 
 
 def serve(what_was_given: Callable[[], Layer]) -> NoReturn:
@@ -46,8 +73,11 @@ def _serve(what_was_given: Callable[[], Layer]) -> int:
         loaded = load(what_was_given())
     except ServerError as error:
         fail(str(error), error.exit_code)
+    except Exception:
+        logs.last_words("Internal error")
+        return ExitCode.INTERNAL
     if loaded.config.check_config:
-        print(in_force(loaded))
+        show(in_force(loaded))
         return ExitCode.OK
     is_object = not isinstance(loaded.config.app, str)
     if is_object:  # before we open anything ourselves
@@ -106,7 +136,7 @@ def shown(value: object) -> str:
 
 def run(app: object, options: dict[str, object]) -> NoReturn:
     """`swhttp.run`, which see."""
-    check_platform()
+    prepare()
     if threading.current_thread() is not threading.main_thread():
         fail("run(): to be called in the main thread, which gets the signals", ExitCode.USAGE)
     if threading.active_count() > 1:

@@ -92,6 +92,8 @@ def _open(text: str, bind: Bind, backlog: int, reuse_port: bool) -> Listener:
                 return _inherit(bind)
     except OSError as error:
         raise ServerError(f"Cannot listen on {text}: {error.strerror or error}", ExitCode.BIND) from None
+    except UnicodeError:  # from IDNA, which no host with an empty or very long label passes
+        raise ServerError(f"Cannot listen on {text}: that is no host's name", ExitCode.BIND) from None
 
 
 def _open_tcp(bind: TcpBind, backlog: int, reuse_port: bool) -> Listener:

@@ -4,7 +4,8 @@
     {"time": "2026-11-23T21:00:00.123+00:00", "level": "INFO", "logger": "swhttp", "pid": 1, "message": "message"}
 
 A message is one line in both: what comes from clients, file names or the application must not look like a line of
-ours, nor reach a terminal as a command. A traceback has its lines in text; in JSON it is one string.
+ours, nor reach a terminal as a command. A traceback has its lines in text, indented, since an exception may quote what
+a client has sent; in JSON it is one string.
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ def takes_colours(fd: int, environ: Mapping[str, str]) -> bool:
         return False
 
 
+def one_line(text: str) -> str:
+    """`text` with escapes for what would end its line, or be a command to a terminal."""
+    return text.translate(_ESCAPES)
+
+
 class TextForm(logging.Formatter):
     """One line, and those of the traceback. `coloured`: the level's name is."""
 
@@ -50,10 +56,10 @@ class TextForm(logging.Formatter):
         level = record.levelname
         if self._coloured and level in _COLOURS:
             level = f"\x1b[{_COLOURS[level]}m{level}\x1b[0m"
-        message = record.getMessage().translate(_ESCAPES)
-        lines = [f"{self.formatTime(record, _DATE)} [{record.process}] [{level}] {message}"]
-        lines += [text.translate(_ESCAPES_IN_LINES) for text in (_exception(record), record.stack_info) if text]
-        return "\n".join(lines)
+        lines = [f"{self.formatTime(record, _DATE)} [{record.process}] [{level}] {one_line(record.getMessage())}"]
+        for text in (_exception(record), record.stack_info):
+            lines += text.translate(_ESCAPES_IN_LINES).split("\n") if text else ()
+        return "\n  ".join(lines)
 
 
 class JsonForm(logging.Formatter):

@@ -14,6 +14,7 @@ PREFIX: Final = "SWHTTP_"
 """How the environment variables of all options begin."""
 _TRUE: Final = ("1", "true", "yes", "on")
 _FALSE: Final = ("0", "false", "no", "off")
+_LARGEST: Final = 1 << 63  # past any bound of ours; the decimals of a much larger one cannot even be shown
 _WANTED: Final = {
     "int": "a whole number", "int | None": "a whole number", "float": "a number", "bool": "true or false",
     "str": "a text", "tuple[str, ...]": "a text, or a list of texts,"}
@@ -91,6 +92,8 @@ def from_object(kind: str, option: Option, value: object) -> Any:
     match kind, value:
         case "bool", bool():
             return value
+        case "int" | "int | None" | "float", int() if abs(value) > _LARGEST:
+            raise ValueError(f"{_WANTED[kind]} is needed, not one as large as that")
         case "int" | "int | None", int() if not isinstance(value, bool):
             return value
         case "float", int() | float() if not isinstance(value, bool):

@@ -1,14 +1,16 @@
 """The pid file: whose server this is, for scripts and service managers, and a lock that keeps a second one out.
 
-It holds the master's process id and a line end, mode 0644, and is put in place whole by a rename, so nobody ever reads
-half of it. The master keeps it open with a lock (flock(2)) on it, which ends with the process however that ends. So a
-file that is not locked is stale, whatever process has that number today, in whatever container; and one that is locked
-belongs to a server that runs. Only the master makes and removes it, and it removes only its own.
+It holds the master's process id and a line end, mode 0644. It is put in place whole, by a link where there is none and
+by a rename where there is a stale one: nobody ever reads half of it, and of two servers one gets it. The master keeps
+it open with a lock (flock(2)) on it, which ends with the process however that ends. So a file that is not locked is
+stale, whatever process has that number today, in whatever container; and one that is locked belongs to a server that
+runs. Only the master makes and removes it; it removes only its own, and replaces nothing but numbers.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -17,7 +19,8 @@ from typing import Final
 from swhttp.errors import ExitCode, ServerError
 
 MODE: Final = 0o644
-_MOST_BYTES: Final = 32  # that are read of somebody's pid file, to show them
+_MOST_BYTES: Final = 32  # that are read of somebody's pid file
+_NO_LINKS: Final = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)  # of a file system without hard links
 
 
 class PidFile:
@@ -28,11 +31,20 @@ class PidFile:
         self._fd = -1
 
     def claim(self) -> None:
-        """Put this process's id there. Raises ServerError (ExitCode.FILE) when that is impossible, or when a running
-        server has the file."""
+        """Put this process's id there. Raises ServerError (ExitCode.FILE) when that is impossible, when a running
+        server has the file, or when it holds something else."""
         try:
-            self._check_owner()
-            self._put()
+            passing = self._write_beside()
+            try:
+                while not (self._link(passing) or self._replace(passing)):
+                    pass  # what was there has gone meanwhile, or another server was faster: look again
+            except BaseException:
+                os.close(self._fd)
+                self._fd = -1
+                raise
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(passing)
         except OSError as error:
             raise ServerError(f"Cannot write the pid file {self._path}: {error.strerror or error}",
                               ExitCode.FILE) from None
@@ -47,34 +59,51 @@ class PidFile:
         os.close(self._fd)
         self._fd = -1
 
-    def _check_owner(self) -> None:
+    def _write_beside(self) -> str:
+        """Make the file, whole and locked, under another name."""
+        passing = f"{self._path}.{os.getpid()}"
+        with contextlib.suppress(FileNotFoundError):  # a namesake in another container, that was killed here
+            os.unlink(passing)
+        self._fd = os.open(passing, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
+        os.fchmod(self._fd, MODE)  # whatever the umask is
+        os.write(self._fd, f"{os.getpid()}\n".encode())
+        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return passing
+
+    def _link(self, passing: str) -> bool:
+        """Give it its name, if there is none of that name: of several servers one does."""
+        try:
+            os.link(passing, self._path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS or os.path.lexists(self._path):
+                raise
+            os.rename(passing, self._path)
+        return True
+
+    def _replace(self, passing: str) -> bool:
+        """Put it in the place of a stale one. False: that has gone, or is another's by now."""
         try:
             fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except FileNotFoundError:
-            return
+        except FileNotFoundError:  # a link to nothing is replaced as if it were stale
+            return os.path.islink(self._path) and self._rename(passing)
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise OSError(None, "it is not a regular file")
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            found = os.read(fd, _MOST_BYTES).decode("latin-1").strip()
+            if found and not (found.isascii() and found.isdecimal() and len(found) < _MOST_BYTES):
+                raise OSError(None, "it holds something else than a process id")
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until it is replaced: so nobody else takes it for stale
+            return os.path.samestat(os.stat(self._path), os.fstat(fd)) and self._rename(passing)
+        except FileNotFoundError:
+            return False
         except BlockingIOError:
-            owner = os.read(fd, _MOST_BYTES).decode("latin-1").strip()
-            raise ServerError(f"The pid file {self._path} is that of a server that runs: pid {owner}",
+            raise ServerError(f"The pid file {self._path} is that of a server that runs: pid {found}",
                               ExitCode.FILE) from None
         finally:
             os.close(fd)
 
-    def _put(self) -> None:
-        passing = f"{self._path}.{os.getpid()}"
-        with contextlib.suppress(FileNotFoundError):  # a namesake in another container, that was killed here
-            os.unlink(passing)
-        fd = os.open(passing, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
-        try:
-            os.fchmod(fd, MODE)  # whatever the umask is
-            os.write(fd, f"{os.getpid()}\n".encode())
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.rename(passing, self._path)
-        except BaseException:
-            os.unlink(passing)
-            os.close(fd)
-            raise
-        self._fd = fd
+    def _rename(self, passing: str) -> bool:
+        os.rename(passing, self._path)
+        return True

@@ -208,6 +208,10 @@ def load(top: Layer, variables: MutableMapping[str, str] | None = None) -> Loade
             os.chdir(directory.value)
         except OSError as error:
             raise BadValue(directory.name, f"{directory.value!r}: {error.strerror}") from None
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise ServerError(f"the current directory is gone: {error.strerror}", ExitCode.VALUE) from None
     if os.path.isfile(PYPROJECT):
         layer = project(PYPROJECT, _read_toml(PYPROJECT, PYPROJECT))
         if "chdir" in layer:
@@ -236,9 +240,13 @@ def _config(given: Layer) -> Config:
 def _converted(what: str, convert: Any, name: str, value: object) -> Any:
     kind = "str" if name == "app" else KINDS[name]
     try:
-        return convert(kind, _option(name), value)
+        converted = convert(kind, _option(name), value)
     except ValueError as error:
         raise BadValue(what, str(error)) from None
+    if any("\0" in text for text in (converted if isinstance(converted, tuple) else (converted,))
+           if isinstance(text, str)):
+        raise BadValue(what, "a text without NUL is needed")
+    return converted
 
 
 def _keys() -> list[str]:
@@ -251,8 +259,11 @@ def _read_toml(path: str, named_by: str) -> dict[str, object]:
             return tomllib.load(file)
     except OSError as error:
         raise ServerError(f"{named_by}: cannot read {path!r}: {error.strerror}", ExitCode.CONFIG) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # of TOML, of UTF-8, of a number with thousands of digits, of NUL in `path`
         raise ServerError(f"{path}: not TOML: {error}", ExitCode.CONFIG) from None
+    except RecursionError:
+        raise ServerError(f"{path}: not TOML that can be read: tables or arrays within each other without end",
+                          ExitCode.CONFIG) from None
 
 
 def _add_env_file(given: Given, variables: MutableMapping[str, str]) -> None:

@@ -143,7 +143,7 @@ def test_a_fatal_error_is_said_in_the_file_and_on_stderr_even_after_the_boot(log
         [sys.executable, "-c", program, str(log_path)], env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True,
         capture_output=True, timeout=60, check=True)
     assert finished.stderr == log_path.read_text()
-    assert re.search(r"\[CRITICAL\] it ends\nTraceback .*\n(.*\n)+ZeroDivisionError", finished.stderr)
+    assert re.search(r"\[CRITICAL\] it ends\n  Traceback .*\n(  .*\n)+  ZeroDivisionError", finished.stderr)
 
 
 # Forks
@@ -317,12 +317,12 @@ def test_what_comes_from_elsewhere_makes_no_line_and_no_command_to_a_terminal() 
     assert r"/no\n2026-11-23 21:00:00 +0000 [1] [INFO] all is well\x1b[2J\x9b2J\u2028\x85/socket" in finished.stderr
 
 
-def test_a_traceback_has_its_lines_and_no_command_to_a_terminal(server: Start) -> None:
+def test_a_traceback_has_its_lines_and_none_is_like_a_record_or_a_command_to_a_terminal(server: Start) -> None:
     site = server("log_site:site", *OPTIONS)
     site.expect_log("")
     ask(site, "/raise", status=500)
-    site.wait_for_log(r"^RuntimeError: one line$")
-    site.wait_for_log(r"^another\\x1b\[31m line$")
+    site.wait_for_log(r"^  RuntimeError: one line$")
+    site.wait_for_log(r"^  another\\x1b\[31m line$")
 
 
 def on_a_terminal(*arguments: str, env: dict[str, str]) -> str:

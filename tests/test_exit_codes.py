@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import processes
 from tests.support.fleet import Start
 from tests.support.server import TESTS, free_listening_socket
 
@@ -52,6 +53,17 @@ FAILURES = {
     "an unknown key": Failure(9, FROM_FILE, r"f\.toml: quux: unknown key", {"f.toml": "quux=1"}),
     "an env file that is not there": Failure(9, [WSGI, "--env-file", "e"], r"--env-file: cannot read 'e'"),
     "a pid file that cannot be": Failure(10, [WSGI, "--pid", "/no/such/pid"], r"Cannot write the pid file /no"),
+    "a log that cannot be": Failure(
+        10, [WSGI, "--error-log", "/no/such/log"], r"Cannot write the error log '/no/such/"),
+    "an access log that cannot be": Failure(10, [WSGI, "--access-log", "/no/such/log"], r"access.log.*/no/such/log"),
+    "a log configuration that is not there": Failure(9, [WSGI, "--log-config", "l.json"], r"l\.json"),
+    "a number as large as no number": Failure(
+        8, FROM_FILE, r"workers: .*large", {"f.toml": "workers=0x1" + "0" * 5000}),
+    "seconds as large as no number": Failure(8, FROM_FILE, r"keep-alive: ", {"f.toml": "keep-alive=1" + "0" * 400}),
+    "a text with NUL": Failure(8, FROM_FILE, r"chdir: a text without NUL", {"f.toml": 'chdir="a\\u0000b"'}),
+    "tables without end": Failure(9, FROM_FILE, r"f\.toml: not TOML", {"f.toml": "a=" + "[" * 100_000}),
+    "a flag that is a command to terminals": Failure(2, ["--a\n\x1b[31m", WSGI], r"--a\\n\\x1b\[31m: there is no such"),
+    "a name that no host has": Failure(4, [WSGI, "-b", "ex..ample:80"], r"ex\.\.ample:80: that is no host's name"),
     "an address that cannot be": Failure(4, [WSGI, "-b", "unix:/no/such/s"], r"Cannot listen on unix:/no/such/s"),
 }
 
@@ -122,6 +134,41 @@ def test_an_app_that_ends_its_process_while_it_is_imported_has_not_booted(tmp_pa
         [sys.executable, "-m", "swhttp", "leaves:app", "--workers", "1", "--bind", "127.0.0.1:0"], tmp_path)
     assert finished.returncode == 3
     assert "The application did not boot" in finished.stderr
+
+
+@pytest.mark.parametrize("asked", ["--help", "--version", "--check-config"])
+def test_a_stdout_that_takes_nothing_is_said(tmp_path: Path, asked: str) -> None:
+    with open("/dev/full", "w") as full:
+        finished = subprocess.run(
+            [sys.executable, "-m", "swhttp", "a:b", asked], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (finished.returncode, finished.stderr) == (10, "Error: stdout takes nothing: No space left on device\n")
+
+
+def test_a_directory_that_is_gone_is_said(tmp_path: Path) -> None:
+    script = f"cd {tmp_path}; mkdir gone; cd gone; rmdir ../gone; exec {sys.executable} -m swhttp a:b"
+    finished = run(["sh", "-c", script], tmp_path)
+    assert finished.returncode == 8
+    assert finished.stderr == "Error: the current directory is gone: No such file or directory\n"
+
+
+def test_standard_streams_that_are_closed_lead_nowhere(server: Start, tmp_path: Path) -> None:
+    log, access = tmp_path / "error.log", tmp_path / "access.log"
+    command = (
+        f"exec {sys.executable} -m swhttp reference:wsgi --app-dir {TESTS / 'apps'} --workers 1 "
+        f"--bind unix:{tmp_path}/s --error-log {log} --access-log {access} --pid {tmp_path}/pid <&- >&- 2>&-")
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "SEEN_PATH": "/dev/null"}
+    master = subprocess.Popen(["sh", "-c", command], env=environment)
+    try:
+        processes.wait_until(lambda: log.exists() and "Listening at" in log.read_text(), "the server's start")
+        family = [master.pid, *(one.pid for one in processes.descendants_of(master.pid))]
+        assert len(family) == 3
+        for pid in family:
+            assert {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in (0, 1, 2)} == {"/dev/null"}
+    finally:
+        master.terminate()
+        assert master.wait(30) == 0
+    assert "Traceback" not in log.read_text()
 
 
 def test_a_reason_that_is_too_long_is_cut_and_said_once(tmp_path: Path) -> None:

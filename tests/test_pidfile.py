@@ -16,8 +16,9 @@ import pytest
 from swhttp.errors import ExitCode, ServerError
 from swhttp.pidfile import PidFile
 from tests.support.fleet import Start
-from tests.support.server import Server
+from tests.support.server import TESTS, Server
 
+ROOT = TESTS.parent
 OPTIONS = ("--workers", "1", "--reactors", "1")
 EXIT_FILE = 10
 
@@ -95,13 +96,56 @@ def test_a_number_that_is_another_process_today_is_stale(server: Start, path: Pa
     assert path.read_text() == f"{site.pid}\n"
 
 
-@pytest.mark.parametrize("content", ["", "no number\n", "\0" * 100])
-def test_a_file_of_whatever_content_is_replaced(path: Path, content: str) -> None:
+@pytest.mark.parametrize("content", ["", "4000", "4000\n"])
+def test_a_stale_file_is_replaced(path: Path, content: str) -> None:
     path.write_text(content)
     claimed = PidFile(str(path))
     claimed.claim()
     assert path.read_text() == f"{os.getpid()}\n"
     claimed.release()
+
+
+@pytest.mark.parametrize("content", ["no number\n", "4000 and more\n", "\0" * 100, "9" * 100 + "x"])
+def test_a_file_that_holds_something_else_is_left(path: Path, content: str) -> None:
+    path.write_text(content)
+    with pytest.raises(ServerError, match="holds something else") as failure:
+        PidFile(str(path)).claim()
+    assert failure.value.exit_code is ExitCode.FILE
+    assert path.read_text() == content
+    assert os.listdir(path.parent) == [path.name]
+
+
+@pytest.mark.parametrize("stale", [False, True])
+def test_of_servers_that_start_together_one_has_the_file(path: Path, stale: bool) -> None:
+    """Claims that are let go at once, by a pipe that all read from."""
+    program = (
+        "import os, sys; from swhttp.errors import ServerError; from swhttp.pidfile import PidFile\n"
+        "file = PidFile(sys.argv[1]); print('there', flush=True)\n"
+        "while os.read(0, 1):\n"
+        "    try: file.claim(); print('has it', flush=True)\n"
+        "    except ServerError as error: print(error, flush=True)\n"
+        "    os.read(0, 1); file.release(); print('let go', flush=True)\n")
+    both = [subprocess.Popen([sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                             cwd=ROOT, text=True) for _ in range(2)]
+
+    def ask() -> list[str]:
+        for one in both:
+            assert one.stdin is not None
+            one.stdin.write(".")
+            one.stdin.flush()
+        return [(one.stdout or sys.stdin).readline().strip() for one in both]
+
+    assert [(one.stdout or sys.stdin).readline() for one in both] == ["there\n"] * 2
+    for _ in range(200):
+        if stale:
+            path.write_text("4000\n")
+        said = ask()
+        assert said.count("has it") == 1, said
+        assert ask() == ["let go"] * 2
+    for one in both:
+        one.communicate(timeout=10)
+        assert one.returncode == 0
+    assert os.listdir(path.parent) == []
 
 
 def test_the_file_of_a_successor_is_left(server: Start, path: Path) -> None:
