@@ -15,7 +15,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, Final
 
-from swhttp import accessformat, binds, cpus, fields, limits, logs, networks
+from swhttp import accessfile, accessformat, binds, cpus, fields, limits, logs, networks
 from swhttp.errors import BadValue
 from swhttp.options import Option, meant
 
@@ -283,6 +283,10 @@ class Config:
             raise _bad("--error-log", "a path is needed, or - for stderr")
         if self.error_log != logs.STDERR:
             self._fill("error_log", os.path.abspath(self.error_log))
+        if self.access_log and not accessfile.is_stream(self.access_log):
+            self._fill("access_log", os.path.abspath(self.access_log))
+        if self.pid and self.pid in (self.error_log, self.access_log):
+            raise _bad("--pid", f"{self.pid!r} is where a log goes")
         given: object = self.log_config  # a program that embeds us may give a dictionary
         if isinstance(given, str):
             self._fill("log_config", given and os.path.abspath(given))
@@ -298,6 +302,10 @@ class Config:
     def _composed_bind(self) -> tuple[str, ...]:
         """The one bind that --host and --port, --uds or --fd stand for."""
         if self.uds:
+            try:
+                binds.parse(f"unix:{self.uds}")
+            except ValueError as error:
+                raise _bad("--uds", str(error)) from None
             return (f"unix:{self.uds}",)
         if self.fd is not None:
             _check_count("--fd", self.fd, 2**31 - 1, 0)

@@ -6,6 +6,7 @@ the master works.
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import os
@@ -14,9 +15,9 @@ import threading
 from collections.abc import Callable
 from typing import NoReturn
 
-from swhttp import logs
+from swhttp import accessfile, logs
 from swhttp.binds import FdBind, parse
-from swhttp.config import OPTIONS, WAYS_TO_LISTEN
+from swhttp.config import OPTIONS, WAYS_TO_LISTEN, Config
 from swhttp.errors import ExitCode, ServerError
 from swhttp.logforms import one_line
 from swhttp.sources import Layer, Loaded, keywords, load
@@ -77,6 +78,10 @@ def _serve(what_was_given: Callable[[], Layer]) -> int:
         logs.last_words("Internal error")
         return ExitCode.INTERNAL
     if loaded.config.check_config:
+        try:
+            check_files(loaded.config)
+        except ServerError as error:
+            fail(str(error), error.exit_code)
         show(in_force(loaded))
         return ExitCode.OK
     is_object = not isinstance(loaded.config.app, str)
@@ -101,6 +106,27 @@ def _serve(what_was_given: Callable[[], Layer]) -> int:
     except Exception:
         logs.last_words("Internal error")
         os._exit(ExitCode.INTERNAL)  # threads may still run; the kernel ends them, and the manager with us
+
+
+def check_files(config: Config) -> None:
+    """What the start would find wrong with the files of `config`, without making one. Raises ServerError."""
+    for what, path in (("error log", config.error_log), ("access log", config.access_log), ("pid file", config.pid)):
+        directory = os.path.dirname(path)
+        if not path or accessfile.is_stream(path):
+            continue
+        if os.path.isdir(path):
+            why = errno.EISDIR
+        elif not os.path.isdir(directory):
+            why = errno.ENOTDIR if os.path.exists(directory) else errno.ENOENT
+        elif not os.access(path if os.path.exists(path) and what != "pid file" else directory, os.W_OK):
+            why = errno.EACCES
+        else:
+            continue
+        raise ServerError(f"Cannot write the {what} {path!r}: {os.strerror(why)}", ExitCode.FILE)
+    if config.log_config:
+        from swhttp import logconfig
+
+        logconfig.read(config.log_config, config.app_dir)
 
 
 def in_force(loaded: Loaded) -> str:

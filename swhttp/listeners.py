@@ -6,9 +6,12 @@ the end only our own is removed.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from swhttp import limits
@@ -119,6 +122,27 @@ def _open_tcp(bind: TcpBind, backlog: int, reuse_port: bool) -> Listener:
 
 
 def _open_unix(bind: UnixBind, backlog: int) -> Listener:
+    # Of servers that start together each would find a stale file, and the last would remove the socket of the first.
+    with _alone_in(os.path.dirname(bind.path) or os.curdir):
+        return _make_unix(bind, backlog)
+
+
+@contextlib.contextmanager
+def _alone_in(directory: str) -> Iterator[None]:
+    """Keep other servers of ours from making a socket there meanwhile."""
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except PermissionError:  # one may write there, and not look
+        yield
+        return
+    try:
+        pass
+        yield
+    finally:
+        os.close(fd)
+
+
+def _make_unix(bind: UnixBind, backlog: int) -> Listener:
     _remove_stale(bind.path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

@@ -103,7 +103,7 @@ class Master:
             try:
                 self._access_fd = accessfile.open_log(path)
             except OSError as error:
-                raise ServerError(f"--access-log: {error.strerror}: {path!r}", ExitCode.FILE) from None
+                raise ServerError(f"Cannot write the access log {path!r}: {error.strerror}", ExitCode.FILE) from None
 
     def _start(self) -> None:
         config = self._config

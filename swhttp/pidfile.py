@@ -46,7 +46,7 @@ class PidFile:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(passing)
         except OSError as error:
-            raise ServerError(f"Cannot write the pid file {self._path}: {error.strerror or error}",
+            raise ServerError(f"Cannot write the pid file {self._path!r}: {error.strerror or error}",
                               ExitCode.FILE) from None
 
     def release(self) -> None:

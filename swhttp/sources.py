@@ -163,8 +163,10 @@ def document(source: str, data: Mapping[str, object]) -> Layer:
 def project(source: str, data: Mapping[str, object]) -> Layer:
     """What a pyproject.toml says."""
     tools = data.get("tool")
-    own = tools.get("swhttp") if isinstance(tools, dict) else None
-    return table(source, own) if isinstance(own, dict) else {}
+    own = tools.get("swhttp", {}) if isinstance(tools, dict) else {}
+    if not isinstance(own, dict):
+        raise ServerError(f"{source}: tool.swhttp: a table is needed, not {own!r}", ExitCode.CONFIG)
+    return table(source, own)
 
 
 def resolve(layers: Iterable[Layer]) -> Layer:

@@ -81,7 +81,8 @@ def test_a_log_that_cannot_be_opened_ends_the_start(server: Start, path: str) ->
     site.expect_log("ERROR")
     site.finish(expect=EXIT_FILE)
     assert [line for line in site.log.lines if line] == site.log.lines[:1], "more than one message"
-    assert f"--access-log: {os.strerror(21 if path == '.' else 2)}: {path!r}" in site.log.text()
+    where, why = os.path.normpath(os.path.join(site.directory, path)), os.strerror(21 if path == "." else 2)
+    assert f"Cannot write the access log {where!r}: {why}" in site.log.text()
 
 
 def test_a_log_that_was_moved_away_is_opened_again(server: Start, tmp_path: Path) -> None:

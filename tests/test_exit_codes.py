@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import pytest
 
 from tests.support import processes
 from tests.support.fleet import Start
+from tests.support.pair import Pair
 from tests.support.server import TESTS, free_listening_socket
 
 ROOT = TESTS.parent
@@ -52,7 +54,7 @@ FAILURES = {
     "a project that is not TOML": Failure(9, [WSGI], r"pyproject\.toml: not TOML: ", {"pyproject.toml": "]"}),
     "an unknown key": Failure(9, FROM_FILE, r"f\.toml: quux: unknown key", {"f.toml": "quux=1"}),
     "an env file that is not there": Failure(9, [WSGI, "--env-file", "e"], r"--env-file: cannot read 'e'"),
-    "a pid file that cannot be": Failure(10, [WSGI, "--pid", "/no/such/pid"], r"Cannot write the pid file /no"),
+    "a pid file that cannot be": Failure(10, [WSGI, "--pid", "/no/such/pid"], r"Cannot write the pid file '/no"),
     "a log that cannot be": Failure(
         10, [WSGI, "--error-log", "/no/such/log"], r"Cannot write the error log '/no/such/"),
     "an access log that cannot be": Failure(10, [WSGI, "--access-log", "/no/such/log"], r"access.log.*/no/such/log"),
@@ -134,6 +136,37 @@ def test_an_app_that_ends_its_process_while_it_is_imported_has_not_booted(tmp_pa
         [sys.executable, "-m", "swhttp", "leaves:app", "--workers", "1", "--bind", "127.0.0.1:0"], tmp_path)
     assert finished.returncode == 3
     assert "The application did not boot" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["a pid file that cannot be", "a log that cannot be", "an access log that cannot be",
+             "a log configuration that is not there"])
+def test_a_file_that_fails_the_start_fails_the_check_with_the_same_words(tmp_path: Path, name: str) -> None:
+    failure = FAILURES[name]
+    finished = run([sys.executable, "-m", "swhttp", *failure.arguments, "--check-config"], tmp_path)
+    assert finished.returncode == failure.code
+    assert re.search(failure.said, finished.stderr)
+    assert finished.stdout == ""
+    assert os.listdir(tmp_path) == []
+
+
+def test_of_servers_that_start_together_at_a_stale_unix_socket_one_listens(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from swhttp import listeners; from swhttp.errors import ServerError\n"
+        "print('there', flush=True)\n"
+        "while os.read(0, 1):\n"
+        "    mine = []\n"
+        "    try: mine = listeners.open_all((f'unix:{sys.argv[1]}',), 8, False); print('listens', flush=True)\n"
+        "    except ServerError as error: print(error.exit_code.name, flush=True)\n"
+        "    os.read(0, 1); [one.close() for one in mine]; print('let go', flush=True)\n")
+    path = tmp_path / "socket"
+    both = Pair([sys.executable, "-c", program, str(path)], ROOT)
+    for _ in range(200):
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(str(path))
+        assert sorted(both.ask()) == ["BIND", "listens"]
+        assert both.ask() == ["let go"] * 2
+    both.end()
 
 
 @pytest.mark.parametrize("asked", ["--help", "--version", "--check-config"])

@@ -16,6 +16,7 @@ import pytest
 from swhttp.errors import ExitCode, ServerError
 from swhttp.pidfile import PidFile
 from tests.support.fleet import Start
+from tests.support.pair import Pair
 from tests.support.server import TESTS, Server
 
 ROOT = TESTS.parent
@@ -125,26 +126,14 @@ def test_of_servers_that_start_together_one_has_the_file(path: Path, stale: bool
         "    try: file.claim(); print('has it', flush=True)\n"
         "    except ServerError as error: print(error, flush=True)\n"
         "    os.read(0, 1); file.release(); print('let go', flush=True)\n")
-    both = [subprocess.Popen([sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                             cwd=ROOT, text=True) for _ in range(2)]
-
-    def ask() -> list[str]:
-        for one in both:
-            assert one.stdin is not None
-            one.stdin.write(".")
-            one.stdin.flush()
-        return [(one.stdout or sys.stdin).readline().strip() for one in both]
-
-    assert [(one.stdout or sys.stdin).readline() for one in both] == ["there\n"] * 2
+    both = Pair([sys.executable, "-c", program, str(path)], ROOT)
     for _ in range(200):
         if stale:
             path.write_text("4000\n")
-        said = ask()
+        said = both.ask()
         assert said.count("has it") == 1, said
-        assert ask() == ["let go"] * 2
-    for one in both:
-        one.communicate(timeout=10)
-        assert one.returncode == 0
+        assert both.ask() == ["let go"] * 2
+    both.end()
     assert os.listdir(path.parent) == []
 
 
@@ -181,7 +170,7 @@ def test_a_place_where_no_file_can_be_is_said(server: Start, tmp_path: Path, nam
     (tmp_path / "file").touch()
     path = os.path.abspath(tmp_path / name)
     site = server("reference:wsgi", *OPTIONS, "--pid", path, ready=False)
-    assert refusal(site) == f"Cannot write the pid file {path}: {why}"
+    assert refusal(site) == f"Cannot write the pid file {str(path)!r}: {why}"
 
 
 def test_a_fifo_is_refused_at_once(path: Path) -> None:
