@@ -136,7 +136,7 @@ def _alone_in(directory: str) -> Iterator[None]:
         yield
         return
     try:
-        pass
+        fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:
         os.close(fd)
