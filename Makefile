@@ -24,17 +24,18 @@ help:
 	@echo "make clean       remove everything that was made"
 
 serve: build
+	$(BIN)/python -c 'import flask' 2>/dev/null || $(BIN)/python -m pip install --quiet flask
 	exec $(BIN)/swhttp flask_app:app --app-dir examples --bind 127.0.0.1:8000
 
 build: $(VENV)/built
 
-test: build
+test: $(VENV)/testing
 	$(BIN)/python -m pytest
 
-differential: build
+differential: $(VENV)/testing
 	SWHTTP_DIFFERENTIAL_EXAMPLES=20000 $(BIN)/python -m pytest tests/differential
 
-soak: build
+soak: $(VENV)/testing
 	$(BIN)/python -m tests.soak.flow --mib 1024 --rate-mib 1
 
 lint: $(VENV)/linters
@@ -62,21 +63,33 @@ clean:
 	find swhttp adapters tests loadtest examples -name __pycache__ -prune -exec rm -rf {} +
 	rm -f swhttp/*/*.so $(patsubst %.pyx,%.c,$(filter %.pyx,$(CYTHON)))
 
-# The stamps make a second call quick: the environment follows pyproject.toml, the compiled core its sources.
+# The stamps make a second call quick: the environment follows pyproject.toml, the compiled core its sources. What only
+# tests and linters need is installed when they are called, so that `make serve` is quick.
 $(VENV)/installed: pyproject.toml setup.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet "setuptools>=77" "Cython>=3.1"
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[test]"
+	$(BIN)/python -m pip install --quiet --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/built: $(VENV)/installed $(SOURCES)
 	$(BIN)/python setup.py --quiet build_ext --inplace
 	@touch $@
 
-$(VENV)/linters: $(VENV)/built
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable ".[test,lint]"
+# What an extra of pyproject.toml names. Not by `pip install .[extra]`, which would compile everything once more.
+define install_extra
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"] \
+	  ["optional-dependencies"]["$(1)"], sep="\n")' > $(VENV)/$(1).txt
+	$(BIN)/python -m pip install --quiet --requirement $(VENV)/$(1).txt
+endef
+
+$(VENV)/testing: $(VENV)/built
+	$(call install_extra,test)
 	@touch $@
 
-$(VENV)/peers: $(VENV)/built loadtest/requirements.txt
+$(VENV)/linters: $(VENV)/testing
+	$(call install_extra,lint)
+	@touch $@
+
+$(VENV)/peers: $(VENV)/testing loadtest/requirements.txt
 	$(BIN)/python -m pip install --quiet --requirement loadtest/requirements.txt
 	@touch $@
