@@ -35,7 +35,7 @@ def extensions() -> list[Extension]:
     return found
 
 
-setup(ext_modules=cythonize(
+setup(options={"build_ext": {"parallel": len(os.sched_getaffinity(0))}}, ext_modules=cythonize(
     extensions(), include_path=["."],
     compiler_directives={
         "language_level": 3, "boundscheck": False, "wraparound": False, "initializedcheck": False,
