@@ -5,6 +5,7 @@ The numbers are written out: service managers and scripts rely on them.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import socket
@@ -167,6 +168,18 @@ def test_of_servers_that_start_together_at_a_stale_unix_socket_one_listens(tmp_p
         assert sorted(both.ask()) == ["BIND", "listens"]
         assert both.ask() == ["let go"] * 2
     both.end()
+
+
+def test_a_lock_on_the_directory_of_a_unix_socket_keeps_no_server_from_its_start(server: Start, tmp_path: Path) -> None:
+    """Whoever may look into /tmp may lock it."""
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        site = server("reference:wsgi", "--workers", "1", binds=(f"unix:{tmp_path}/s",))
+        with site.connect(address=f"{tmp_path}/s") as client:
+            assert client.get("/").status == 200
+    finally:
+        os.close(fd)
 
 
 @pytest.mark.parametrize("asked", ["--help", "--version", "--check-config"])
