@@ -217,11 +217,11 @@ def test_standard_streams_that_are_closed_lead_nowhere(server: Start, tmp_path: 
     assert "Traceback" not in log.read_text()
 
 
-def test_a_reason_that_is_too_long_is_cut_and_said_once(tmp_path: Path) -> None:
-    name = "m" * 3000
+@pytest.mark.parametrize("name", ["m" * 3000, "\U0001d52a" * 590])  # each of the latter is twelve bytes of JSON
+def test_a_reason_that_is_too_long_is_cut_and_said_once(tmp_path: Path, name: str) -> None:
     finished = run([sys.executable, "-m", "swhttp", name, "--workers", "3", "--bind", "127.0.0.1:0"], tmp_path)
     assert finished.returncode == 7
-    assert finished.stderr.count("there is no module 'mmm") == 1
+    assert finished.stderr.count(f"there is no module '{name[:200]}") == 1
 
 
 @pytest.mark.parametrize("start", ["from swhttp.cli import main; main()", "import swhttp; swhttp.run('a:b')"])
