@@ -226,7 +226,8 @@ def test_a_reason_that_is_too_long_is_cut_and_said_once(tmp_path: Path, name: st
 
 @pytest.mark.parametrize("start", ["from swhttp.cli import main; main()", "import swhttp; swhttp.run('a:b')"])
 def test_another_system_is_said(tmp_path: Path, start: str) -> None:
-    finished = run([sys.executable, "-c", f"import sys; sys.platform = 'darwin'; {start}"], tmp_path)
+    lacking = "import sys; sys.platform = 'darwin'; sys.modules['fcntl'] = None"
+    finished = run([sys.executable, "-c", f"{lacking}; {start}"], tmp_path)
     assert finished.returncode == 11
     assert finished.stderr == (
         "Error: swhttp runs on Linux only: it needs memfd, eventfd, epoll and pidfd\n")
