@@ -18,7 +18,7 @@ from typing import Any, Final
 from swhttp import foreign, swoole
 from swhttp.config import FILLED_IN, OPTIONS, WAYS_TO_LISTEN, Config
 from swhttp.errors import BadValue, ExitCode, ServerError
-from swhttp.options import PREFIX, Option, closest, from_object, from_text, meant
+from swhttp.options import PREFIX, Option, closest, described, from_object, from_text, meant
 
 APP: Final = Option(("--app",), "Application", "")
 """The argument APP, which has a variable and a key as well."""
@@ -165,7 +165,7 @@ def project(source: str, data: Mapping[str, object]) -> Layer:
     tools = data.get("tool")
     own = tools.get("swhttp", {}) if isinstance(tools, dict) else {}
     if not isinstance(own, dict):
-        raise ServerError(f"{source}: tool.swhttp: a table is needed, not {own!r}", ExitCode.CONFIG)
+        raise ServerError(f"{source}: tool.swhttp: a table is needed, not {described(own)}", ExitCode.CONFIG)
     return table(source, own)
 
 

@@ -65,6 +65,18 @@ FAILURES = {
     "seconds as large as no number": Failure(8, FROM_FILE, r"keep-alive: ", {"f.toml": "keep-alive=1" + "0" * 400}),
     "a text with NUL": Failure(8, FROM_FILE, r"chdir: a text without NUL", {"f.toml": 'chdir="a\\u0000b"'}),
     "tables without end": Failure(9, FROM_FILE, r"f\.toml: not TOML", {"f.toml": "a=" + "[" * 100_000}),
+    "a number with thousands of digits": Failure(8, [WSGI, "-w", "1" + "0" * 4000], r"--workers: .*large"),
+    "an array of such": Failure(8, FROM_FILE, r"header: .*large", {"f.toml": "header=[0x1" + "0" * 5000 + "]"}),
+    "a project that is such": Failure(
+        9, [WSGI], r"tool\.swhttp: a table is needed, not .*large", {"pyproject.toml": "tool.swhttp=0x1" + "0" * 5000}),
+    "a project that is no table": Failure(
+        9, [WSGI], r"tool\.swhttp: a table is needed, not 5", {"pyproject.toml": "tool.swhttp=5"}),
+    "a pid file that is a log": Failure(8, [WSGI, "--pid", "x", "--error-log", "x"], r"--pid: '.*/x' is where a log"),
+    "a pid file that is something else": Failure(
+        10, [WSGI, "--pid", "f.toml"], r"Cannot write the pid file '.*/f\.toml': it holds something else",
+        {"f.toml": "workers=1"}),
+    "a pid file that is a directory": Failure(
+        10, [WSGI, "--pid", "."], r"Cannot write the pid file '.*': it is not a regular file"),
     "a flag that is a command to terminals": Failure(2, ["--a\n\x1b[31m", WSGI], r"--a\\n\\x1b\[31m: there is no such"),
     "a name that no host has": Failure(4, [WSGI, "-b", "ex..ample:80"], r"ex\.\.ample:80: that is no host's name"),
     "an address that cannot be": Failure(4, [WSGI, "-b", "unix:/no/such/s"], r"Cannot listen on unix:/no/such/s"),
