@@ -144,6 +144,12 @@ def test_check_config_shows_each_option_with_where_it_comes_from_and_imports_not
     assert len({line.index(rows[line.split()[0]][-1], 20) for line in lines}) == 1  # the last column stands in line
 
 
+def test_check_config_shows_what_a_start_would_warn_of(tmp_path: Path) -> None:
+    finished = run("a:b", "--check-config", cwd=tmp_path, SWHTTP_WORKRES="2")
+    assert finished.returncode == 0
+    assert finished.stderr == "Warning: SWHTTP_WORKRES is no option; did you mean SWHTTP_WORKERS?\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "bind", "source"),
     [

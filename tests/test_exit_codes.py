@@ -152,15 +152,17 @@ def test_an_app_that_ends_its_process_while_it_is_imported_has_not_booted(tmp_pa
 
 
 @pytest.mark.parametrize(
-    "name", ["a pid file that cannot be", "a log that cannot be", "an access log that cannot be",
-             "a log configuration that is not there"])
+    "name", ["a pid file that cannot be", "a pid file that is something else", "a pid file that is a directory",
+             "a log that cannot be", "an access log that cannot be", "a log configuration that is not there"])
 def test_a_file_that_fails_the_start_fails_the_check_with_the_same_words(tmp_path: Path, name: str) -> None:
     failure = FAILURES[name]
+    for file, text in failure.files.items():
+        (tmp_path / file).write_text(text)
     finished = run([sys.executable, "-m", "swhttp", *failure.arguments, "--check-config"], tmp_path)
     assert finished.returncode == failure.code
     assert re.search(failure.said, finished.stderr)
     assert finished.stdout == ""
-    assert os.listdir(tmp_path) == []
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == failure.files, "a check makes nothing"
 
 
 def test_of_servers_that_start_together_at_a_stale_unix_socket_one_listens(tmp_path: Path) -> None:
@@ -201,6 +203,21 @@ def test_a_stdout_that_takes_nothing_is_said(tmp_path: Path, asked: str) -> None
             [sys.executable, "-m", "swhttp", "a:b", asked], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert (finished.returncode, finished.stderr) == (10, "Error: stdout takes nothing: No space left on device\n")
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--quux"], 2), (["a:b", "-w", "x"], 8)])
+def test_a_stderr_that_takes_nothing_leaves_the_exit_code(tmp_path: Path, arguments: list[str], code: int) -> None:
+    with open("/dev/full", "w") as full:
+        finished = subprocess.run(
+            [sys.executable, "-m", "swhttp", *arguments], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stderr=full, timeout=60, check=False)
+    assert finished.returncode == code
+
+
+def test_an_interrupt_while_modules_are_imported_ends_it_quietly(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    finished = run([sys.executable, "-c", "from swhttp.__main__ import main; main()"], tmp_path)
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
 
 
 def test_a_directory_that_is_gone_is_said(tmp_path: Path) -> None:
