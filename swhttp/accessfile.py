@@ -7,7 +7,6 @@ in the pipe and then in the ring.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 from typing import Final
@@ -25,6 +24,8 @@ def is_stream(path: str) -> bool:
 def open_log(path: str) -> int:
     """Open `path` for appending; returns the fd, which no child inherits. Raises OSError."""
     if path in STREAMS:
+        import fcntl  # which another system does not have, and is told that it cannot be served
+
         return fcntl.fcntl(STREAMS[path], fcntl.F_DUPFD_CLOEXEC, 3)
     flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
     both = _is_fifo(path)

@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from swhttp import accessfile, logs
 from swhttp.binds import FdBind, parse
@@ -32,8 +32,19 @@ def prepare() -> None:
 
 def fail(message: str, exit_code: int) -> NoReturn:
     """Say why there is no server, and end the process."""
-    print(f"Error: {one_line(message)}", file=sys.stderr)
+    _print(f"Error: {one_line(message)}", sys.stderr, 2)
     sys.exit(exit_code)
+
+
+def _print(text: str, stream: TextIO, fd: int) -> str:
+    """Print to a standard stream; returns why that is impossible, "" if it is not. `fd`: the stream's."""
+    try:
+        print(text, file=stream, flush=True)
+    except OSError as error:
+        # For what is still buffered: its loss would take the place of the exit status.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), fd)
+        return error.strerror or str(error)
+    return ""
 
 
 def _open_standard_streams() -> None:
@@ -53,11 +64,8 @@ def _open_standard_streams() -> None:
 
 def show(text: str) -> None:
     """Print what was asked for. Ends the process when stdout takes nothing."""
-    try:
-        print(text, flush=True)
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what is still buffered
-        fail(f"stdout takes nothing: {error.strerror}", ExitCode.FILE)
+    if why := _print(text, sys.stdout, 1):
+        fail(f"stdout takes nothing: {why}", ExitCode.FILE)
 
 
 def serve(what_was_given: Callable[[], Layer]) -> NoReturn:
@@ -72,16 +80,16 @@ def serve(what_was_given: Callable[[], Layer]) -> NoReturn:
 def _serve(what_was_given: Callable[[], Layer]) -> int:
     try:
         loaded = load(what_was_given())
+        if loaded.config.check_config:
+            check_files(loaded.config)
     except ServerError as error:
         fail(str(error), error.exit_code)
     except Exception:
         logs.last_words("Internal error")
         return ExitCode.INTERNAL
     if loaded.config.check_config:
-        try:
-            check_files(loaded.config)
-        except ServerError as error:
-            fail(str(error), error.exit_code)
+        for note in loaded.notes:
+            _print(f"Warning: {one_line(note)}", sys.stderr, 2)
         show(in_force(loaded))
         return ExitCode.OK
     is_object = not isinstance(loaded.config.app, str)
@@ -114,7 +122,7 @@ def check_files(config: Config) -> None:
         directory = os.path.dirname(path)
         if not path or accessfile.is_stream(path):
             continue
-        if os.path.isdir(path):
+        if os.path.isdir(path) and what != "pid file":
             why = errno.EISDIR
         elif not os.path.isdir(directory):
             why = errno.ENOTDIR if os.path.exists(directory) else errno.ENOENT
@@ -123,6 +131,10 @@ def check_files(config: Config) -> None:
         else:
             continue
         raise ServerError(f"Cannot write the {what} {path!r}: {os.strerror(why)}", ExitCode.FILE)
+    if config.pid:
+        from swhttp.pidfile import PidFile
+
+        PidFile(config.pid).check()
     if config.log_config:
         from swhttp import logconfig
 

@@ -11,6 +11,7 @@ import fcntl
 import os
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -129,17 +130,33 @@ def _open_unix(bind: UnixBind, backlog: int) -> Listener:
 
 @contextlib.contextmanager
 def _alone_in(directory: str) -> Iterator[None]:
-    """Keep other servers of ours from making a socket there meanwhile."""
+    """Keep other servers of ours from making a socket there meanwhile, if that can be.
+
+    Whoever may look into a directory may lock it, for as long as he likes, and not every file system has locks: that
+    must not keep a server from its start.
+    """
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except PermissionError:  # one may write there, and not look
         yield
         return
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        _lock(fd, time.monotonic() + limits.SOCKET_LOCK_S)
         yield
     finally:
         os.close(fd)
+
+
+def _lock(fd: int, until_s: float) -> None:
+    while time.monotonic() < until_s:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(limits.SOCKET_LOCK_TRY_S)  # there is nothing to wait for that has an end of its own
+        except OSError:
+            return
+        else:
+            return
 
 
 def _make_unix(bind: UnixBind, backlog: int) -> Listener:

@@ -74,9 +74,12 @@ def from_text(kind: str, option: Option, text: str) -> Any:
     match kind:
         case "int" | "int | None" | "float":
             try:
-                return float(text) if kind == "float" else int(text)
+                number = float(text) if kind == "float" else int(text)
             except ValueError:
                 raise ValueError(f"{_WANTED[kind]} is needed, not {text!r}") from None
+            if isinstance(number, int) and abs(number) > _LARGEST:
+                raise ValueError(f"{_WANTED[kind]} is needed, not one as large as that")
+            return number
         case "bool":
             if text.lower() in (*_TRUE, *_FALSE):
                 return text.lower() in _TRUE
@@ -106,7 +109,7 @@ def from_object(kind: str, option: Option, value: object) -> Any:
             return (value,)
         case "tuple[str, ...]", list() | tuple() if all(isinstance(one, str) for one in value):
             return tuple(value)
-    raise ValueError(f"{_WANTED[kind]} is needed, not {_shown(value)}")
+    raise ValueError(f"{_WANTED[kind]} is needed, not {described(value)}")
 
 
 def _choice(option: Option, text: str) -> str:
@@ -114,14 +117,18 @@ def _choice(option: Option, text: str) -> str:
     return text.lower() if text.lower() in option.choices else text
 
 
-def _shown(value: object) -> str:
+def described(value: object) -> str:
+    """What was given instead of what is needed."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return f"the text {value!r}"
     if isinstance(value, dict):
         return "a table"
-    return f"{value!r}"
+    try:
+        return f"{value!r}"
+    except ValueError:  # of a number that has, or in an array of one that has, thousands of digits
+        return "a number as large as that"
 
 
 def closest(wrong: str, known: Iterable[str], least: float = 0.6) -> str | None:

@@ -46,8 +46,26 @@ class PidFile:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(passing)
         except OSError as error:
-            raise ServerError(f"Cannot write the pid file {self._path!r}: {error.strerror or error}",
-                              ExitCode.FILE) from None
+            raise self._impossible(error) from None
+
+    def check(self) -> None:
+        """Raise what `claim` would because of what is there, and touch nothing. A server that runs is let pass: it is
+        the one whose next configuration may be looked at."""
+        try:
+            fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._impossible(error) from None
+        try:
+            _number_in(fd)
+        except OSError as error:
+            raise self._impossible(error) from None
+        finally:
+            os.close(fd)
+
+    def _impossible(self, error: OSError) -> ServerError:
+        return ServerError(f"Cannot write the pid file {self._path!r}: {error.strerror or error}", ExitCode.FILE)
 
     def release(self) -> None:
         """Remove it, unless another is there by now."""
@@ -89,11 +107,7 @@ class PidFile:
         except FileNotFoundError:  # a link to nothing is replaced as if it were stale
             return os.path.islink(self._path) and self._rename(passing)
         try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise OSError(None, "it is not a regular file")
-            found = os.read(fd, _MOST_BYTES).decode("latin-1").strip()
-            if found and not (found.isascii() and found.isdecimal() and len(found) < _MOST_BYTES):
-                raise OSError(None, "it holds something else than a process id")
+            found = _number_in(fd)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until it is replaced: so nobody else takes it for stale
             return os.path.samestat(os.stat(self._path), os.fstat(fd)) and self._rename(passing)
         except FileNotFoundError:
@@ -107,3 +121,13 @@ class PidFile:
     def _rename(self, passing: str) -> bool:
         os.rename(passing, self._path)
         return True
+
+
+def _number_in(fd: int) -> str:
+    """The number that a pid file holds, "" if nothing. Raises OSError for anything that is no pid file."""
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        raise OSError(None, "it is not a regular file")
+    found = os.read(fd, _MOST_BYTES).decode("latin-1").strip()
+    if found and not (found.isascii() and found.isdecimal() and len(found) < _MOST_BYTES):
+        raise OSError(None, "it holds something else than a process id")
+    return found

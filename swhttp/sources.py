@@ -11,14 +11,14 @@ import dataclasses
 import io
 import os
 import tomllib
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Collection, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from swhttp import foreign, swoole
 from swhttp.config import FILLED_IN, OPTIONS, WAYS_TO_LISTEN, Config
 from swhttp.errors import BadValue, ExitCode, ServerError
-from swhttp.options import PREFIX, Option, closest, from_object, from_text, meant
+from swhttp.options import PREFIX, Option, closest, described, from_object, from_text, meant
 
 APP: Final = Option(("--app",), "Application", "")
 """The argument APP, which has a variable and a key as well."""
@@ -42,7 +42,7 @@ RANKS: Final = (
     "the command line, or the arguments of `swhttp.run()`",
     "variables that begin with `SWHTTP_`; those of `--env-file` count as if they had been set before the start",
     "the file of `--config`",
-    "`[tool.swhttp]` of `pyproject.toml` in the current directory",
+    "`[tool.swhttp]` of `pyproject.toml` in the current directory, if that file is this user's or root's",
     "variables that other servers read too",
     "the default",
 )
@@ -165,7 +165,7 @@ def project(source: str, data: Mapping[str, object]) -> Layer:
     tools = data.get("tool")
     own = tools.get("swhttp", {}) if isinstance(tools, dict) else {}
     if not isinstance(own, dict):
-        raise ServerError(f"{source}: tool.swhttp: a table is needed, not {own!r}", ExitCode.CONFIG)
+        raise ServerError(f"{source}: tool.swhttp: a table is needed, not {described(own)}", ExitCode.CONFIG)
     return table(source, own)
 
 
@@ -214,7 +214,9 @@ def load(top: Layer, variables: MutableMapping[str, str] | None = None) -> Loade
         os.getcwd()
     except OSError as error:
         raise ServerError(f"the current directory is gone: {error.strerror}", ExitCode.VALUE) from None
-    if os.path.isfile(PYPROJECT):
+    if os.path.isfile(PYPROJECT) and not trusted(_owners(PYPROJECT), os.geteuid()):
+        notes.append(f"{PYPROJECT}: not read, for it is another user's; --config {PYPROJECT} reads it")
+    elif os.path.isfile(PYPROJECT):
         layer = project(PYPROJECT, _read_toml(PYPROJECT, PYPROJECT))
         if "chdir" in layer:
             raise ServerError(f"{PYPROJECT}: chdir: this file is read in the directory that is gone to",
@@ -253,6 +255,19 @@ def _converted(what: str, convert: Any, name: str, value: object) -> Any:
 
 def _keys() -> list[str]:
     return ["app", *(option.key for option in OPTIONS.values()), *swoole.SETTINGS]
+
+
+def trusted(owners: Collection[int], user: int) -> bool:
+    """Whether a file that nobody has named counts. `owners`: the uids of those who have made it; `user`: our own.
+
+    Who starts a server in /tmp must not run what others have put there: a logging configuration names code.
+    """
+    return all(owner in (user, 0) for owner in owners)
+
+
+def _owners(path: str) -> list[int]:
+    """Of the name as well, which may be a link: to a file of ours that belongs elsewhere."""
+    return [os.stat(path, follow_symlinks=follow).st_uid for follow in (False, True)]
 
 
 def _read_toml(path: str, named_by: str) -> dict[str, object]:

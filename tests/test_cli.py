@@ -144,6 +144,24 @@ def test_check_config_shows_each_option_with_where_it_comes_from_and_imports_not
     assert len({line.index(rows[line.split()[0]][-1], 20) for line in lines}) == 1  # the last column stands in line
 
 
+def test_a_path_that_is_no_text_can_be_shown(tmp_path: Path) -> None:
+    finished = run("a:b", "--check-config", "--error-log", "\udcff.log", cwd=tmp_path, PYTHONIOENCODING="utf-8:strict")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "\\udcff.log" in finished.stdout
+
+
+def test_a_bad_socket_path_is_blamed_on_what_said_it(tmp_path: Path) -> None:
+    path = "x" * 200
+    assert the_only_line(run("a:b", "--uds", path, cwd=tmp_path), 8).startswith("Error: --uds: ")
+    assert the_only_line(run("a:b", cwd=tmp_path, SWHTTP_UDS=path), 8).startswith("Error: SWHTTP_UDS: ")
+
+
+def test_check_config_shows_what_a_start_would_warn_of(tmp_path: Path) -> None:
+    finished = run("a:b", "--check-config", cwd=tmp_path, SWHTTP_WORKRES="2")
+    assert finished.returncode == 0
+    assert finished.stderr == "Warning: SWHTTP_WORKRES is no option; did you mean SWHTTP_WORKERS?\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "bind", "source"),
     [

@@ -5,6 +5,7 @@ The numbers are written out: service managers and scripts rely on them.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import socket
@@ -64,6 +65,18 @@ FAILURES = {
     "seconds as large as no number": Failure(8, FROM_FILE, r"keep-alive: ", {"f.toml": "keep-alive=1" + "0" * 400}),
     "a text with NUL": Failure(8, FROM_FILE, r"chdir: a text without NUL", {"f.toml": 'chdir="a\\u0000b"'}),
     "tables without end": Failure(9, FROM_FILE, r"f\.toml: not TOML", {"f.toml": "a=" + "[" * 100_000}),
+    "a number with thousands of digits": Failure(8, [WSGI, "-w", "1" + "0" * 4000], r"--workers: .*large"),
+    "an array of such": Failure(8, FROM_FILE, r"header: .*large", {"f.toml": "header=[0x1" + "0" * 5000 + "]"}),
+    "a project that is such": Failure(
+        9, [WSGI], r"tool\.swhttp: a table is needed, not .*large", {"pyproject.toml": "tool.swhttp=0x1" + "0" * 5000}),
+    "a project that is no table": Failure(
+        9, [WSGI], r"tool\.swhttp: a table is needed, not 5", {"pyproject.toml": "tool.swhttp=5"}),
+    "a pid file that is a log": Failure(8, [WSGI, "--pid", "x", "--error-log", "x"], r"--pid: '.*/x' is where a log"),
+    "a pid file that is something else": Failure(
+        10, [WSGI, "--pid", "f.toml"], r"Cannot write the pid file '.*/f\.toml': it holds something else",
+        {"f.toml": "workers=1"}),
+    "a pid file that is a directory": Failure(
+        10, [WSGI, "--pid", "."], r"Cannot write the pid file '.*': it is not a regular file"),
     "a flag that is a command to terminals": Failure(2, ["--a\n\x1b[31m", WSGI], r"--a\\n\\x1b\[31m: there is no such"),
     "a name that no host has": Failure(4, [WSGI, "-b", "ex..ample:80"], r"ex\.\.ample:80: that is no host's name"),
     "an address that cannot be": Failure(4, [WSGI, "-b", "unix:/no/such/s"], r"Cannot listen on unix:/no/such/s"),
@@ -139,15 +152,17 @@ def test_an_app_that_ends_its_process_while_it_is_imported_has_not_booted(tmp_pa
 
 
 @pytest.mark.parametrize(
-    "name", ["a pid file that cannot be", "a log that cannot be", "an access log that cannot be",
-             "a log configuration that is not there"])
+    "name", ["a pid file that cannot be", "a pid file that is something else", "a pid file that is a directory",
+             "a log that cannot be", "an access log that cannot be", "a log configuration that is not there"])
 def test_a_file_that_fails_the_start_fails_the_check_with_the_same_words(tmp_path: Path, name: str) -> None:
     failure = FAILURES[name]
+    for file, text in failure.files.items():
+        (tmp_path / file).write_text(text)
     finished = run([sys.executable, "-m", "swhttp", *failure.arguments, "--check-config"], tmp_path)
     assert finished.returncode == failure.code
     assert re.search(failure.said, finished.stderr)
     assert finished.stdout == ""
-    assert os.listdir(tmp_path) == []
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == failure.files, "a check makes nothing"
 
 
 def test_of_servers_that_start_together_at_a_stale_unix_socket_one_listens(tmp_path: Path) -> None:
@@ -169,6 +184,18 @@ def test_of_servers_that_start_together_at_a_stale_unix_socket_one_listens(tmp_p
     both.end()
 
 
+def test_a_lock_on_the_directory_of_a_unix_socket_keeps_no_server_from_its_start(server: Start, tmp_path: Path) -> None:
+    """Whoever may look into /tmp may lock it."""
+    fd = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        site = server("reference:wsgi", "--workers", "1", binds=(f"unix:{tmp_path}/s",))
+        with site.connect(address=f"{tmp_path}/s") as client:
+            assert client.get("/").status == 200
+    finally:
+        os.close(fd)
+
+
 @pytest.mark.parametrize("asked", ["--help", "--version", "--check-config"])
 def test_a_stdout_that_takes_nothing_is_said(tmp_path: Path, asked: str) -> None:
     with open("/dev/full", "w") as full:
@@ -176,6 +203,21 @@ def test_a_stdout_that_takes_nothing_is_said(tmp_path: Path, asked: str) -> None
             [sys.executable, "-m", "swhttp", "a:b", asked], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert (finished.returncode, finished.stderr) == (10, "Error: stdout takes nothing: No space left on device\n")
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--quux"], 2), (["a:b", "-w", "x"], 8)])
+def test_a_stderr_that_takes_nothing_leaves_the_exit_code(tmp_path: Path, arguments: list[str], code: int) -> None:
+    with open("/dev/full", "w") as full:
+        finished = subprocess.run(
+            [sys.executable, "-m", "swhttp", *arguments], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stderr=full, timeout=60, check=False)
+    assert finished.returncode == code
+
+
+def test_an_interrupt_while_modules_are_imported_ends_it_quietly(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    finished = run([sys.executable, "-c", "from swhttp.__main__ import main; main()"], tmp_path)
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "", "")
 
 
 def test_a_directory_that_is_gone_is_said(tmp_path: Path) -> None:
@@ -204,16 +246,17 @@ def test_standard_streams_that_are_closed_lead_nowhere(server: Start, tmp_path: 
     assert "Traceback" not in log.read_text()
 
 
-def test_a_reason_that_is_too_long_is_cut_and_said_once(tmp_path: Path) -> None:
-    name = "m" * 3000
+@pytest.mark.parametrize("name", ["m" * 3000, "\U0001d52a" * 590])  # each of the latter is twelve bytes of JSON
+def test_a_reason_that_is_too_long_is_cut_and_said_once(tmp_path: Path, name: str) -> None:
     finished = run([sys.executable, "-m", "swhttp", name, "--workers", "3", "--bind", "127.0.0.1:0"], tmp_path)
     assert finished.returncode == 7
-    assert finished.stderr.count("there is no module 'mmm") == 1
+    assert finished.stderr.count(f"there is no module '{name[:200]}") == 1
 
 
 @pytest.mark.parametrize("start", ["from swhttp.cli import main; main()", "import swhttp; swhttp.run('a:b')"])
 def test_another_system_is_said(tmp_path: Path, start: str) -> None:
-    finished = run([sys.executable, "-c", f"import sys; sys.platform = 'darwin'; {start}"], tmp_path)
+    lacking = "import sys; sys.platform = 'darwin'; sys.modules['fcntl'] = None"
+    finished = run([sys.executable, "-c", f"{lacking}; {start}"], tmp_path)
     assert finished.returncode == 11
     assert finished.stderr == (
         "Error: swhttp runs on Linux only: it needs memfd, eventfd, epoll and pidfd\n")

@@ -116,6 +116,12 @@ def test_a_file_that_holds_something_else_is_left(path: Path, content: str) -> N
     assert os.listdir(path.parent) == [path.name]
 
 
+def test_the_check_of_a_configuration_lets_the_server_pass_that_runs_with_it(server: Start, path: Path) -> None:
+    site = server("reference:wsgi", *OPTIONS, "--pid", str(path))
+    PidFile(str(path)).check()
+    assert path.read_text() == f"{site.pid}\n"
+
+
 @pytest.mark.parametrize("stale", [False, True])
 def test_of_servers_that_start_together_one_has_the_file(path: Path, stale: bool) -> None:
     """Claims that are let go at once, by a pipe that all read from."""

@@ -112,6 +112,35 @@ def test_a_project_that_says_nothing_of_us(here: Path, text: str) -> None:
     assert "workers" not in load().given
 
 
+@pytest.mark.parametrize(
+    ("owners", "trusted"),
+    [([1000, 1000], True), ([0, 1000], True), ([0, 0], True), ([1001, 1001], False), ([1001, 1000], False),
+     ([1000, 1001], False), ([0, 1001], False)])
+def test_a_file_that_nobody_has_named_counts_if_it_is_ours_or_roots(owners: list[int], trusted: bool) -> None:
+    assert sources.trusted(owners, 1000) is trusted
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_project_of_another_user_is_not_read_unless_it_is_named(
+    here: Path, monkeypatch: pytest.MonkeyPatch, link: bool
+) -> None:
+    path = here / "pyproject.toml"
+    named = here / "project.toml" if link else path
+    named.write_text("[tool.swhttp]\nworkers = 2\n")
+    if link:  # of another user's, to a file of ours
+        path.symlink_to(named)
+    if os.geteuid() == 0:
+        os.chown(path, 65534, -1, follow_symlinks=False)
+    else:  # who cannot give a file away can only be another
+        other = os.geteuid() + 1
+        monkeypatch.setattr(os, "geteuid", lambda: other)
+    loaded = load()
+    assert "workers" not in loaded.given
+    assert loaded.notes == (
+        "pyproject.toml: not read, for it is another user's; --config pyproject.toml reads it",)
+    assert load({"config": "pyproject.toml"}).config.workers == 2
+
+
 # Where to listen
 
 

@@ -82,7 +82,8 @@ def _failed(error: BaseException, context: WorkerContext, manager: Channel) -> i
 
 def _unfit(manager: Channel, code: ExitCode, why: str) -> int:
     """Tell the manager that this process leaves by `code`, which without that word would be the application's own."""
-    if len(why) > limits.MAX_REASON_CHARS:
-        why = why[:limits.MAX_REASON_CHARS] + "..."
+    units = why.encode("utf-16-le", "surrogatepass")  # of which JSON writes each in at most six bytes
+    if len(units) > 2 * limits.MAX_REASON_CHARS:
+        why = units[:2 * limits.MAX_REASON_CHARS].decode("utf-16-le", "ignore") + "..."
     manager.send("unfit", code=int(code), text=why)
     return code
