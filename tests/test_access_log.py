@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -71,6 +72,35 @@ def test_pipelined_requests_have_a_line_each_in_order(site: Server, log: AccessL
         for _ in range(20):
             assert client.response().status == 200
     assert [line.request for line in log.lines(20)] == [f"GET /{number} HTTP/1.1" for number in range(20)]
+
+
+def test_answers_that_come_all_at_once_have_their_own_lines(server: Start, tmp_path: Path) -> None:
+    form = ("--access-log-format", "%{remote}p %U %X %{X-Number}i")
+    site = server("reference:asgi", *ONE, "--access-log", str(tmp_path / "log"), *form)
+    log = AccessLog(str(tmp_path / "log"))
+    [worker] = site.workers()
+    wanted = []
+    for _ in range(3):  # rows of connections that have ended are used again
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(site.connect()) for _ in range(150)]
+            site.kill(signal.SIGSTOP, worker)
+            for number, client in enumerate(clients):
+                port = client.socket.getsockname()[1]
+                last = number % 3 == 0
+                fields = [("X-Number", str(number)), ("Connection", "close" if last else "keep-alive")]
+                client.send_request(target=f"/{port}", headers=fields)
+                wanted.append(f"{port} /{port} {'-' if last else '+'} {number}")
+            site.kill(signal.SIGCONT, worker)
+            for client in clients:
+                assert client.response().status == 200
+    assert sorted(log.texts(450)) == sorted(wanted)
+
+
+def test_a_refused_head_has_its_line_after_those_before_it(site: Server, log: AccessLog) -> None:
+    with site.connect() as client:
+        client.send(b"".join(request_bytes(target=f"/{number}") for number in range(5)) + b"BAD\r\n\r\n")
+        assert [client.response().status for _ in range(6)] == [200] * 5 + [400]
+    assert [line.request for line in log.lines(6)] == [*(f"GET /{number} HTTP/1.1" for number in range(5)), "BAD"]
 
 
 def test_a_head_request_sends_no_body(site: Server, log: AccessLog) -> None:

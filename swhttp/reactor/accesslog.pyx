@@ -1,9 +1,14 @@
-"""The access log's lines: one for each request that was answered, or that lost its client, made where it ends.
+"""The access log's lines: one for each request that was answered, or that lost its client.
 
 It owns what a line says and how (swhttp.accessformat parsed the format), and the reactor's end of the ring that the
-writer empties (logring.h). A line is made once, when the final frame is handled and before the request block is given
-back; CONN_LOGGED says that it was. It never waits: when the ring is full the line is dropped and counted. It never
-looks at a socket. Runs without the GIL, and costs nothing but a look at a pointer when there is no log.
+writer empties (logring.h). CONN_LOGGED says that a request has its line, or will have it with those of this turn: what
+the workers have answered is noted, its request block kept, and the lines are made one after the other when all answers
+are out. So the code and the tables for lines push those for sockets out of the caches once a turn, and not for each
+request, which costs more than the lines themselves. All other lines are made where the request ends, after those that
+are noted; and a connection that ends has these made first, as the next one may take over its row.
+
+It never waits: when the ring is full a line is dropped and counted. It never looks at a socket. Runs without the GIL,
+and costs nothing but a look at a pointer when there is no log.
 
 What the client or the app has a say in is escaped, and has its share of the line (`field_bytes`): so one request is
 one line, whatever is in it.
@@ -13,20 +18,20 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memchr, memcmp, memcpy, memset
 
-from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_at
+from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_at, sw_blocks_give
 from swhttp.ipc.frame cimport sw_block, sw_block_client, sw_header
-from swhttp.ipc.scoreboard cimport REACTOR_LOG_DROPPED
+from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_LOG_DROPPED
 from swhttp.ipc.sessions cimport sw_address
 from swhttp.reactor.logline cimport (LOG_BARE_QUERY, LOG_BYTES, LOG_BYTES_OR_DASH, LOG_CLIENT, LOG_CONNECTION,
                                      LOG_DURATION_DECIMAL, LOG_DURATION_MS, LOG_DURATION_S, LOG_DURATION_US, LOG_HOST,
-                                     LOG_KEPT_ALIVE, LOG_LOCAL, LOG_LOCAL_PORT, LOG_METHOD,
-                                     LOG_MICROSECONDS, LOG_MILLI_PART, LOG_MILLISECONDS, LOG_PATH, LOG_PID,
-                                     LOG_PROTOCOL, LOG_QUERY, LOG_REMOTE_PORT, LOG_REQUEST, LOG_REQUEST_FIELD,
-                                     LOG_RESPONSE_FIELD, LOG_SECONDS, LOG_STATUS, LOG_TEXT, LOG_TIME, LOG_TIME_UTC,
-                                     LOG_WIRE_BYTES, SW_LOG_NAMES, SW_LOG_PARTS, SW_LOG_SLACK, SW_LOG_TIME_BYTES,
+                                     LOG_KEPT_ALIVE, LOG_LOCAL, LOG_LOCAL_PORT, LOG_METHOD, LOG_MICROSECONDS,
+                                     LOG_MILLI_PART, LOG_MILLISECONDS, LOG_PATH, LOG_PID, LOG_PROTOCOL, LOG_QUERY,
+                                     LOG_REMOTE_PORT, LOG_REQUEST, LOG_REQUEST_FIELD, LOG_RESPONSE_FIELD, LOG_SECONDS,
+                                     LOG_STATUS, LOG_TEXT, LOG_TIME, LOG_TIME_UTC, LOG_WIRE_BYTES, SW_LOG_ANSWERS,
+                                     SW_LOG_NAMES, SW_LOG_PARTS, SW_LOG_SLACK, SW_LOG_TIME_BYTES, sw_log_answer,
                                      sw_log_digits, sw_log_escape, sw_log_found, sw_log_is_name, sw_log_keep,
                                      sw_log_name, sw_log_number, sw_log_offset_ns, sw_log_part, sw_log_publish,
-                                     sw_log_tail, sw_log_text, sw_log_time, sw_log_time_text)
+                                     sw_log_rewind, sw_log_tail, sw_log_text, sw_log_time, sw_log_time_text)
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CUT, CONN_HTTP10, CONN_KEEP_ALIVE, CONN_LOGGED, STAGE_FREE,
                                    STAGE_GONE, STAGE_HEAD, STAGE_IDLE)
 
@@ -49,15 +54,11 @@ cdef enum:
 
 cdef struct Line:            # what a line is made from
     State *s
-    Conn *c
     sw_access_log *log
+    const sw_log_answer *answer
     sw_block *block          # NULL: the head was refused before it had a target, or was never whole
     const unsigned char *head  # then: as much of the request line as has come
     uint32_t head_bytes
-    int status
-    uint64_t body_bytes
-    uint64_t wire_bytes
-    bint cut
     uint64_t took_ns
     uint64_t began_ns        # since the epoch
     uint64_t ends_ns
@@ -128,7 +129,7 @@ cdef int access_setup(sw_access_log *log, format) except -1:
 cdef const char *_client(Line *line, uint32_t *length, uint16_t *port) noexcept nogil:
     """Who asked, as text: whom a proxy that is believed has named, else who connected. A client of a unix socket has no
     address: then NULL."""
-    cdef sw_address *address = &line.s.sessions[line.c.row].address
+    cdef sw_address *address = &line.s.sessions[line.answer.row].address
     cdef const char *named = NULL
     if line.block != NULL:
         length[0] = sw_block_client(line.block, &named, port)
@@ -162,9 +163,8 @@ cdef void _find(Line *line) noexcept nogil:
         at += sizeof(sw_header) + length + record.value_len
 
 
-cdef void _raw_head(Line *line) noexcept nogil:
+cdef void _raw_head(Line *line, Conn *c) noexcept nogil:
     """As much of a request line as there is of one that we could not read."""
-    cdef Conn *c = line.c
     cdef const unsigned char *end
     cdef uint32_t length = c.input_to - c.input_from
     if c.input == NULL or length <= c.head_at:
@@ -268,7 +268,7 @@ cdef unsigned char *_value(Line *line, unsigned char *p, const sw_log_part *part
                 p = sw_log_escape(p, limit, base + sizeof(sw_block) + block.method_len, block.target_len, json, &full)
             if not full:
                 p = sw_log_escape(
-                    p, limit, HTTP10 if line.c.flags & CONN_HTTP10 else HTTP11, 9, json, &full)
+                    p, limit, HTTP10 if line.answer.flags & CONN_HTTP10 else HTTP11, 9, json, &full)
             return _value_end(p, json, full)
         text = line.head
         length = line.head_bytes
@@ -287,11 +287,11 @@ cdef unsigned char *_value(Line *line, unsigned char *p, const sw_log_part *part
         if length == 0:
             text = NULL
     elif kind == LOG_RESPONSE_FIELD:
-        text = _kept(line.c, part.index, &length)
+        text = _kept(line.answer.fields, part.index, &length)
     elif kind == LOG_LOCAL:
-        if line.s.sessions[line.c.row].address.local_len > 0:
-            length = line.s.sessions[line.c.row].address.local_len
-            text = <const unsigned char *>&line.s.sessions[line.c.row].address.local[0]
+        if line.s.sessions[line.answer.row].address.local_len > 0:
+            length = line.s.sessions[line.answer.row].address.local_len
+            text = <const unsigned char *>&line.s.sessions[line.answer.row].address.local[0]
     elif block != NULL:
         if kind == LOG_METHOD:
             text, length = base + sizeof(sw_block), block.method_len
@@ -299,7 +299,7 @@ cdef unsigned char *_value(Line *line, unsigned char *p, const sw_log_part *part
             if block.path_len > 0:
                 text, length = base + block.path_off, block.path_len
         elif kind == LOG_PROTOCOL:
-            text = (HTTP10 if line.c.flags & CONN_HTTP10 else HTTP11) + 1
+            text = (HTTP10 if line.answer.flags & CONN_HTTP10 else HTTP11) + 1
             length = 8
         elif kind == LOG_QUERY:  # nothing, rather than a dash: it stands behind the path
             if block.query_off > 0:
@@ -361,9 +361,8 @@ cdef unsigned char *_joined(Line *line, unsigned char *p, const unsigned char *l
     return _value_end(p, json, full)
 
 
-cdef const unsigned char *_kept(Conn *c, int index, uint32_t *length) noexcept nogil:
-    """A field of the response head that was kept. NULL: it has none."""
-    cdef const unsigned char *at = c.log_fields
+cdef const unsigned char *_kept(const unsigned char *at, int index, uint32_t *length) noexcept nogil:
+    """A field of the response head, of those that were kept. NULL: it has none."""
     cdef uint32_t here
     if at == NULL:
         return NULL
@@ -379,16 +378,16 @@ cdef const unsigned char *_kept(Conn *c, int index, uint32_t *length) noexcept n
 
 
 cdef unsigned char *_number(Line *line, unsigned char *p, uint8_t kind) noexcept nogil:
-    cdef sw_address *address = &line.s.sessions[line.c.row].address
+    cdef sw_address *address = &line.s.sessions[line.answer.row].address
     cdef uint64_t number = 0
     cdef uint32_t length
     cdef uint16_t port = 0
     if kind == LOG_STATUS:
-        number = <uint64_t>line.status
+        number = <uint64_t>line.answer.status
     elif kind == LOG_BYTES or kind == LOG_BYTES_OR_DASH:
-        number = line.body_bytes
+        number = line.answer.body_bytes
     elif kind == LOG_WIRE_BYTES:
-        number = line.wire_bytes
+        number = line.answer.wire_bytes
     elif kind == LOG_DURATION_US:
         number = line.took_ns // 1000
     elif kind == LOG_DURATION_MS:
@@ -400,11 +399,11 @@ cdef unsigned char *_number(Line *line, unsigned char *p, uint8_t kind) noexcept
         p[0] = 46
         return sw_log_digits(p + 1, <uint32_t>(line.took_ns % SECOND_NS // 1000), 6)
     elif kind == LOG_PID:
-        number = <uint64_t>line.c.pid
+        number = <uint64_t>line.answer.pid
     elif kind == LOG_KEPT_ALIVE:
-        number = line.c.served
+        number = line.answer.served
     elif kind == LOG_CONNECTION:
-        p[0] = 88 if line.cut else 43 if line.c.flags & CONN_KEEP_ALIVE else 45
+        p[0] = 88 if line.answer.cut else 43 if line.answer.flags & CONN_KEEP_ALIVE else 45
         return p + 1
     elif kind == LOG_LOCAL_PORT:
         number = address.local_port
@@ -444,49 +443,52 @@ cdef bint _room(State *s, sw_access_log *log) noexcept nogil:
     return log.own - log.peer + log.line_bytes + SW_LOG_SLACK <= log.ring.size
 
 
-cdef void _write(State *s, Conn *c, Line *line) noexcept nogil:
-    cdef sw_access_log *log = s.access
+cdef void _note(Conn *c, sw_log_answer *answer) noexcept nogil:
+    """Keep what a line says of `c`, all but what is in its block. The kept fields of the response go with it."""
+    answer.since_ns = c.since_ns
+    answer.fields = c.log_fields
+    answer.row = c.row
+    answer.flags = c.flags
+    answer.served = c.served
+    answer.pid = c.pid
+    answer.status = c.status if c.status != 0 else CLIENT_GONE  # the app gave up before its head
+    answer.body_bytes = c.body_bytes
+    answer.wire_bytes = c.sent_bytes + c.out_bytes  # what still waits for the socket counts as sent
+    answer.cut = c.flags & CONN_CUT != 0
+    c.log_fields = NULL
+    c.flags |= CONN_LOGGED
+
+
+cdef void _line(Line *line, const sw_log_answer *answer) noexcept nogil:
+    """Make a line, and give back what was kept for it, all but its block."""
+    cdef State *s = line.s
+    cdef sw_access_log *log = line.log
     cdef unsigned char *start
     cdef unsigned char *p
     cdef const sw_log_part *part
     cdef const sw_log_part *end = &log.parts[log.part_count]
-    cdef uint64_t at
-    c.flags |= CONN_LOGGED
+    cdef uint64_t since_ns = answer.since_ns
+    cdef int i
     if not _room(s, log):
         s.line[REACTOR_LOG_DROPPED] += 1
-        free(c.log_fields)
-        c.log_fields = NULL
+        free(answer.fields)
         return
-    line.s = s
-    line.c = c
-    line.log = log
-    line.block = NULL
-    line.head = NULL
-    line.head_bytes = 0
-    at = c.since_ns
-    for i in range(log.name_count):
-        line.found[i].value = NULL
-        line.found[i].length = 0
-        line.found[i].found = line.found[i].again = 0
-    if c.block != SW_NO_BLOCK:
-        line.block = sw_blocks_at(&s.blocks, c.block)
-        if line.block.target_len == 0:
-            line.block = NULL
-        else:
-            if line.block.ready_ns != 0:
-                at = line.block.ready_ns
-            if log.name_count > 0:
-                _find(line)
-    if line.block == NULL:
-        _raw_head(line)
-    if log.clock_s != s.date_s:
-        log.clock_s = s.date_s
-        log.offset_ns = sw_log_offset_ns()
-    line.took_ns = s.now_ns - at if s.now_ns > at else 0
+    line.answer = answer
+    if line.block != NULL:
+        if line.block.ready_ns != 0:
+            since_ns = line.block.ready_ns
+        for i in range(log.name_count):
+            line.found[i].value = NULL
+            line.found[i].length = 0
+            line.found[i].found = line.found[i].again = 0
+        if log.name_count > 0:
+            _find(line)
+    line.took_ns = s.now_ns - since_ns if s.now_ns > since_ns else 0
     line.ends_ns = s.now_ns + <uint64_t>log.offset_ns
     line.began_ns = line.ends_ns - line.took_ns
-    at = log.own & (log.ring.size - 1)
-    start = p = log.ring.data + at
+    if log.own == log.published:
+        log.at = sw_log_rewind(log.ring, log.own)
+    start = p = log.ring.data + log.at
     part = &log.parts[0]
     while part < end:
         if part.kind == LOG_TEXT:
@@ -499,44 +501,106 @@ cdef void _write(State *s, Conn *c, Line *line) noexcept nogil:
             p = _number(line, p, part.kind)
         part += 1
     log.own += p - start
-    if at + (p - start) > log.ring.size:
-        memcpy(log.ring.data, log.ring.data + log.ring.size, at + (p - start) - log.ring.size)
-    if c.log_fields != NULL:
-        free(c.log_fields)
-        c.log_fields = NULL
+    log.at += p - start
+    if log.at >= log.ring.size:
+        log.at -= log.ring.size
+        memcpy(log.ring.data, log.ring.data + log.ring.size, log.at)
+    free(answer.fields)
+
+
+cdef void _begin(State *s, Line *line) noexcept nogil:
+    """Before one or more lines."""
+    cdef sw_access_log *log = s.access
+    line.s = s
+    line.log = log
+    line.block = NULL
+    line.head = NULL
+    line.head_bytes = 0
+    if log.clock_s != s.date_s:
+        log.clock_s = s.date_s
+        log.offset_ns = sw_log_offset_ns()
+
+
+cdef void _alone(State *s, Conn *c, const sw_log_answer *answer) noexcept nogil:
+    """Make the line of `c` at once."""
+    cdef Line line
+    access_lines(s)
+    _begin(s, &line)
+    memset(line.found, 0, sizeof(line.found))
+    if c.block != SW_NO_BLOCK:
+        line.block = sw_blocks_at(&s.blocks, c.block)
+        if line.block.target_len == 0:
+            line.block = NULL
+    if line.block == NULL:
+        _raw_head(&line, c)
+    _line(&line, answer)
 
 
 cdef void access_answered(State *s, Conn *c) noexcept nogil:
-    """The last of a response has been put out, or ours has. What still waits for the socket counts as sent."""
-    cdef Line line
-    line.status = c.status if c.status != 0 else CLIENT_GONE  # the app gave up before its head
-    line.body_bytes = c.body_bytes
-    line.wire_bytes = c.sent_bytes + c.out_bytes
-    line.cut = c.flags & CONN_CUT != 0
-    _write(s, c, &line)
+    """The last of a worker's response has been put out. Its block is ours from here on."""
+    cdef sw_access_log *log = s.access
+    cdef sw_log_answer *answer = &log.answers[log.answer_count]
+    _note(c, answer)
+    if c.block == SW_NO_BLOCK or c.request_id != 0:
+        _alone(s, c, answer)
+        return
+    answer.block = c.block
+    answer.block_class = c.block_class
+    c.block = SW_NO_BLOCK
+    log.answer_count += 1
+    if log.answer_count == SW_LOG_ANSWERS:
+        access_lines(s)
+
+
+cdef void access_refused(State *s, Conn *c) noexcept nogil:
+    """An answer of our own has been put out."""
+    cdef sw_log_answer answer
+    _note(c, &answer)
+    _alone(s, c, &answer)
 
 
 cdef void access_lost(State *s, Conn *c) noexcept nogil:
-    """The connection ends before the response was whole, or before there was one: what has left counts."""
-    cdef Line line
-    if c.stage == STAGE_IDLE or c.stage == STAGE_FREE or c.stage == STAGE_GONE:
+    """The connection ends. If its response is not whole, or there is none, it has its line now: what has left
+    counts."""
+    cdef sw_log_answer answer
+    access_lines(s)
+    if c.flags & CONN_LOGGED or c.stage == STAGE_IDLE or c.stage == STAGE_FREE or c.stage == STAGE_GONE:
         return
     if c.stage == STAGE_HEAD and c.input_to - c.input_from <= c.head_at:
         return  # nothing but empty lines
-    line.status = c.status
-    line.wire_bytes = c.sent_bytes
-    line.body_bytes = 0
+    _note(c, &answer)
+    answer.wire_bytes = c.sent_bytes
+    answer.body_bytes = 0
     if c.status == 0 or c.sent_bytes == 0:
-        line.status = CLIENT_GONE
+        answer.status = CLIENT_GONE
     elif c.body_bytes > c.out_bytes:
-        line.body_bytes = c.body_bytes - c.out_bytes
-    line.cut = True
-    _write(s, c, &line)
+        answer.body_bytes = c.body_bytes - c.out_bytes
+    answer.cut = True
+    _alone(s, c, &answer)
+
+
+cdef void access_lines(State *s) noexcept nogil:
+    """Make the lines of the answers that are noted, and give their blocks back."""
+    cdef sw_access_log *log = s.access
+    cdef sw_log_answer *answer
+    cdef Line line
+    cdef int i
+    if log.answer_count == 0:
+        return
+    _begin(s, &line)
+    for i in range(log.answer_count):
+        answer = &log.answers[i]
+        line.block = sw_blocks_at(&s.blocks, answer.block)
+        _line(&line, answer)
+        sw_blocks_give(&s.blocks, answer.block, answer.block_class)
+    log.answer_count = 0
+    s.line[REACTOR_BLOCKS] = s.blocks.in_use
 
 
 cdef void access_publish(State *s) noexcept nogil:
     """Let the writer have the lines of this turn."""
     cdef sw_access_log *log = s.access
+    access_lines(s)
     if log.own != log.published:
         log.published = log.own
         sw_log_publish(log.ring, log.bell, log.own)

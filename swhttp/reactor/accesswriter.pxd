@@ -16,6 +16,7 @@ cdef class AccessWriter:
     cdef sw_mailbox *reports
     cdef int64_t *lines[64]  # pages of the scoreboard
     cdef uint64_t tails[64]
+    cdef bint within         # what was written last ends within a line
     cdef bint broken         # the file ends within a line
     cdef int last_errno
     cdef int64_t told_dropped
@@ -26,9 +27,9 @@ cdef class AccessWriter:
     cdef void _run(self) noexcept nogil
     cdef void _take_file(self) noexcept nogil
     cdef bint _pending(self) noexcept nogil
-    cdef bint _half_full(self) noexcept nogil
+    cdef bint _enough(self) noexcept nogil
     cdef void _sleep(self, int state, int64_t wait_ns) noexcept nogil
-    cdef void _drain(self, int index) noexcept nogil
+    cdef bint _drain(self, int index) noexcept nogil
     cdef void _lose(self, int index, uint64_t head, int error) noexcept nogil
     cdef int64_t _write(self, int index, uint64_t head) noexcept nogil
     cdef bint _may_write(self) noexcept nogil

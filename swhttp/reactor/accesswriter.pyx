@@ -4,7 +4,8 @@ It owns the file, the rings' reading ends and the count of what it could not wri
 a reader: a reactor whose ring is full drops lines and goes on. Its thread runs without the GIL from its start to its
 end, sleeps while there is nothing to write, and reports in the words of `reason=`; the main thread logs them.
 
-    lines that come are written together, after ACCESS_LINGER_S or when a ring is half full
+    a line after a pause is written at once, those that follow together: each ACCESS_LINGER_S, or when a ring holds
+    SW_LOG_WAKE bytes, so that under load no reactor has to wake the writer
     a reader that does not read (pipe, FIFO, terminal)   is waited for; meanwhile the rings fill
     an error of the file (no space, EPIPE)               loses what there is to write, which is counted
     reopen                                               what was there goes to the old file, what comes to the new one
@@ -28,9 +29,9 @@ from swhttp.ipc.clock cimport sw_monotonic_ns
 from swhttp.ipc.ring cimport sw_eventfd_drain
 from swhttp.ipc.scoreboard cimport REACTOR_LOG_DROPPED, REACTOR_LOG_LOST
 from swhttp.reactor.accesslog cimport access_setup
-from swhttp.reactor.logline cimport (SW_LOG_IDLE, SW_LOG_LINGERS, sw_log_bell_init, sw_log_called, sw_log_head,
-                                     sw_log_release, sw_log_say_fd, sw_log_say_stop, sw_log_sleep_begin,
-                                     sw_log_sleep_end, sw_log_stop_by_ns, sw_log_take_fd)
+from swhttp.reactor.logline cimport (SW_LOG_IDLE, SW_LOG_LINGERS, SW_LOG_WAKE, sw_log_bell_init, sw_log_called,
+                                     sw_log_head, sw_log_place, sw_log_release, sw_log_say_fd, sw_log_say_stop,
+                                     sw_log_sleep_begin, sw_log_sleep_end, sw_log_stop_by_ns, sw_log_take_fd)
 from swhttp.reactor.state cimport MAIL_LOG, sw_mail, sw_mailbox_send
 
 from swhttp import accessfile, limits
@@ -44,7 +45,7 @@ cdef uint64_t TELL_EVERY_NS = 1000000000
 cdef int WARNING = logging.WARNING
 cdef int ERROR = logging.ERROR
 assert limits.MAX_REACTORS <= 64
-assert RING_BYTES & (RING_BYTES - 1) == 0 and RING_BYTES >= 4 * LINE_BYTES
+assert RING_BYTES & (RING_BYTES - 1) == 0 and RING_BYTES >= 2 * SW_LOG_WAKE and SW_LOG_WAKE >= 4 * LINE_BYTES
 
 cdef enum:
     PIPE_BYTES = 4096  # PIPE_BUF: poll says that so much can be written, and it is written in one piece
@@ -161,20 +162,22 @@ cdef class AccessWriter:
     # In the thread
 
     cdef void _run(self) noexcept nogil:
-        cdef bint stopping
+        cdef bint stopping, wrote
         cdef int i
         while True:
             stopping = sw_log_stop_by_ns(self.bell) != 0  # before the rings are looked at
+            wrote = False
             for i in range(self.count):
-                self._drain(i)
+                if self._drain(i):
+                    wrote = True
             self._take_file()  # what was answered before is in the old one
             self._tell(stopping)
             if stopping:
                 return
-            if not self._pending():
-                self._sleep(SW_LOG_IDLE, self._untold_ns())
-            if self._pending():
+            if wrote:
                 self._sleep(SW_LOG_LINGERS, LINGER_NS)
+            else:
+                self._sleep(SW_LOG_IDLE, self._untold_ns())
 
     cdef void _take_file(self) noexcept nogil:
         cdef int fd = sw_log_take_fd(self.bell)
@@ -182,7 +185,7 @@ cdef class AccessWriter:
             close(self.fd)
             self.fd = fd
             self.asks = self.next_asks
-            self.broken = False
+            self.within = self.broken = False
 
     cdef bint _pending(self) noexcept nogil:
         cdef int i
@@ -191,10 +194,10 @@ cdef class AccessWriter:
                 return True
         return False
 
-    cdef bint _half_full(self) noexcept nogil:
+    cdef bint _enough(self) noexcept nogil:
         cdef int i
         for i in range(self.count):
-            if sw_log_head(&self.rings[i]) - self.tails[i] >= RING_BYTES // 2:
+            if sw_log_head(&self.rings[i]) - self.tails[i] >= SW_LOG_WAKE:
                 return True
         return False
 
@@ -202,20 +205,22 @@ cdef class AccessWriter:
         """Sleep as `state` says, unless there is something to do already."""
         cdef bint awake
         sw_log_sleep_begin(self.bell, state)
-        awake = self._pending() if state == SW_LOG_IDLE else self._half_full()
+        awake = self._pending() if state == SW_LOG_IDLE else self._enough()
         if not awake and not sw_log_called(self.bell):
             sw_log_poll(self.bell.eventfd, -1, wait_ns)
         sw_log_sleep_end(self.bell)
 
-    cdef void _drain(self, int index) noexcept nogil:
-        """Write what a reactor has published, and give its room back as that is done."""
+    cdef bint _drain(self, int index) noexcept nogil:
+        """Write what a reactor has published, and give its room back as that is done. False: there was nothing."""
         cdef uint64_t head = sw_log_head(&self.rings[index])
         cdef int64_t done
+        if self.tails[index] == head:
+            return False
         while self.tails[index] != head:
             if self.asks and not self._may_write():
                 if sw_log_stop_by_ns(self.bell) != 0 and sw_monotonic_ns() >= sw_log_stop_by_ns(self.bell):
                     self._lose(index, head, EAGAIN)
-                    return
+                    return True
                 self._tell(False)
                 self._take_file()
                 continue
@@ -223,20 +228,21 @@ cdef class AccessWriter:
             if self.broken:
                 done = write(self.fd, b"\n", 1)
                 if done == 1:
-                    self.broken = False
+                    self.within = self.broken = False
             if done == 1:
                 done = self._write(index, head)
             if done < 0 and errno != EINTR and errno != EAGAIN:
                 self._lose(index, head, errno)
-                return
+                return True
             if done < 0 and errno == EAGAIN and not self.asks:
                 self.asks = True  # whatever it is, it has to be waited for
+        return True
 
     cdef int64_t _write(self, int index, uint64_t head) noexcept nogil:
         """One write; what it took is done. Returns what write(2) does."""
         cdef sw_log_ring *ring = &self.rings[index]
         cdef uint64_t tail = self.tails[index]
-        cdef uint64_t at = tail & (RING_BYTES - 1)
+        cdef uint64_t at = sw_log_place(ring, tail)
         cdef uint64_t length = head - tail
         cdef unsigned char piece[PIPE_BYTES]
         cdef const unsigned char *start = ring.data + at
@@ -256,6 +262,7 @@ cdef class AccessWriter:
             length = RING_BYTES - at
         done = write(self.fd, start, length)
         if done > 0:
+            self.within = start[done - 1] != 10
             self.tails[index] = tail + <uint64_t>done
             sw_log_release(ring, self.tails[index])
         return done
@@ -263,12 +270,14 @@ cdef class AccessWriter:
     cdef void _lose(self, int index, uint64_t head, int error) noexcept nogil:
         """What cannot be written makes room, and is counted."""
         cdef sw_log_ring *ring = &self.rings[index]
-        cdef uint64_t at = self.tails[index]
-        self.broken = self.broken or (at > 0 and ring.data[(at - 1) & (RING_BYTES - 1)] != 10)
-        while at != head:
+        cdef uint64_t tail = self.tails[index]
+        cdef uint64_t at = sw_log_place(ring, tail)
+        self.broken = self.broken or self.within
+        while tail != head:
             if ring.data[at & (RING_BYTES - 1)] == 10:
                 self.lines[index][REACTOR_LOG_LOST] += 1
             at += 1
+            tail += 1
         self.tails[index] = head
         sw_log_release(ring, head)
         self.last_errno = error

@@ -25,7 +25,7 @@ from swhttp.reactor.networks cimport sw_ip, sw_ip_read_any, sw_networks_hold
 from swhttp.reactor.outbox cimport out_drop, out_file_drop
 from swhttp.reactor.proxyprotocol cimport PROXY_OFF
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CONN_EOF, CONN_HEAD_SENT, CONN_HUNG_UP,
-                                   CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_LOGGED, CONN_NO_BODY, CONN_PROXY_DUE,
+                                   CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_NO_BODY, CONN_PROXY_DUE,
                                    CONN_READABLE, CONN_READY, CONN_STARVED, CONN_TLS, CONN_TRUSTED, CONN_UNREAD,
                                    MAIL_LOG, STAGE_DISCARD, STAGE_FREE, STAGE_GONE, STAGE_IDLE, STAGE_IN_FLIGHT,
                                    STAGE_LINGER, STAGE_WAITING, Chunk, Upload, sw_gauge_add, sw_mail, sw_mailbox_send)
@@ -170,7 +170,7 @@ cdef void conn_close(State *s, Conn *c) noexcept nogil:
     """Close the socket at once, and take the request back, or tell the worker that has it."""
     if c.fd < 0:
         return
-    if s.access != NULL and not c.flags & CONN_LOGGED:
+    if s.access != NULL:
         access_lost(s, c)
     if c.stage == STAGE_IN_FLIGHT or c.out_first != NULL:
         conn_show_cut(c)

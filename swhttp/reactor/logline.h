@@ -21,6 +21,7 @@
 #define SW_LOG_TEXTS 8192    /* bytes of all texts and names, each padded to 16 */
 #define SW_LOG_NAMES 16
 #define SW_LOG_TIME_BYTES 128
+#define SW_LOG_ANSWERS 64
 
 /* The kinds of accessformat.Kind. */
 enum {
@@ -61,11 +62,28 @@ typedef struct {
     unsigned char text[SW_LOG_TIME_BYTES + SW_LOG_SLACK];
 } sw_log_time;
 
+/* What a line says of a request and its answer, beside what is in the request's block. */
+typedef struct {
+    uint64_t since_ns;     /* CLOCK_MONOTONIC; the block may know better */
+    uint64_t body_bytes;
+    uint64_t wire_bytes;
+    unsigned char *fields; /* of the response head, or NULL */
+    uint32_t row;          /* of the connection */
+    uint32_t flags;        /* likewise */
+    uint32_t served;
+    uint32_t block;
+    int pid;
+    uint16_t status;
+    uint8_t block_class;
+    uint8_t cut;
+} sw_log_answer;
+
 /* A reactor's access log: its format, and its end of the ring. */
 typedef struct {
     sw_log_ring *ring;
     sw_log_bell *bell;
     uint64_t own;         /* end of the last line */
+    uint64_t at;          /* its place in the ring */
     uint64_t published;
     uint64_t peer;        /* the writer's index, as seen last */
     uint32_t line_bytes;  /* the longest line */
@@ -82,6 +100,8 @@ typedef struct {
     sw_log_name names[SW_LOG_NAMES];
     sw_log_name outs[SW_LOG_NAMES];
     sw_log_time times[SW_LOG_NAMES];
+    int answer_count;     /* answers of this turn whose lines are to be made */
+    sw_log_answer answers[SW_LOG_ANSWERS];
     uint32_t texts_used;
     unsigned char texts[SW_LOG_TEXTS];
 } sw_access_log;
@@ -126,6 +146,43 @@ static inline int sw_log_escape_byte(unsigned char *to, unsigned char byte, int 
     return 4;
 }
 
+/* Copy bytes up to the first 8 that have one to escape. Returns how many. `to` has room for all. */
+static inline size_t sw_log_plain(unsigned char *to, const unsigned char *from, size_t length)
+{
+    size_t at = 0;
+    uint64_t x;
+    uint32_t first, last;
+    for (; length - at >= 8; at += 8) {
+        memcpy(&x, from + at, 8);
+        if (sw_log_odd(x))
+            return at;
+        memcpy(to + at, &x, 8);
+    }
+    if (at == length)
+        return at;
+    if (at > 0) { /* the last 8, some of them once more */
+        memcpy(&x, from + length - 8, 8);
+        if (sw_log_odd(x))
+            return at;
+        memcpy(to + length - 8, &x, 8);
+    } else if (length >= 4) {
+        memcpy(&first, from, 4);
+        memcpy(&last, from + length - 4, 4);
+        if (sw_log_odd((uint64_t)last << 32 | first))
+            return 0;
+        memcpy(to, &first, 4);
+        memcpy(to + length - 4, &last, 4);
+    } else {
+        unsigned char middle = from[length / 2], end = from[length - 1];
+        if (sw_log_odd(UINT64_C(0x6161616161000000) | (uint64_t)end << 16 | (uint64_t)middle << 8 | from[0]))
+            return 0;
+        to[0] = from[0];
+        to[length / 2] = middle;
+        to[length - 1] = end;
+    }
+    return length;
+}
+
 /* Append `length` bytes, escaped, as far as they fit before `limit`, whole sequences only. Returns the end; `full`: they
  * did not all fit. */
 static inline unsigned char *sw_log_escape(unsigned char *to, const unsigned char *limit, const unsigned char *from,
@@ -133,16 +190,13 @@ static inline unsigned char *sw_log_escape(unsigned char *to, const unsigned cha
 {
     const unsigned char *end = from + length, *stop;
     unsigned char one[8];
-    uint64_t x;
+    size_t plain;
     int n;
     while (from < end) {
-        while (end - from >= 8 && limit - to >= 8) {
-            memcpy(&x, from, 8);
-            if (sw_log_odd(x))
-                break;
-            memcpy(to, &x, 8);
-            to += 8;
-            from += 8;
+        if (limit - to >= end - from) {
+            plain = sw_log_plain(to, from, (size_t)(end - from));
+            to += plain;
+            from += plain;
         }
         for (stop = end - from > 8 ? from + 8 : end; from < stop; from++) {
             n = sw_log_escape_byte(one, *from, json);
@@ -150,12 +204,8 @@ static inline unsigned char *sw_log_escape(unsigned char *to, const unsigned cha
                 *full = 1;
                 return to;
             }
-            if (n == 1) {
-                *to++ = one[0];
-            } else {
-                memcpy(to, one, (size_t)n);
-                to += n;
-            }
+            memcpy(to, one, (size_t)n);
+            to += n;
         }
     }
     return to;

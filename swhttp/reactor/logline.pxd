@@ -1,10 +1,11 @@
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "swhttp/reactor/logring.h" nogil:
     enum:
         SW_LOG_IDLE
         SW_LOG_LINGERS
+        SW_LOG_WAKE
     ctypedef struct sw_log_ring:
         unsigned char *data
         uint64_t size
@@ -12,8 +13,10 @@ cdef extern from "swhttp/reactor/logring.h" nogil:
         int eventfd
     void sw_log_bell_init(sw_log_bell *bell, int eventfd)
     uint64_t sw_log_tail(sw_log_ring *ring)
+    uint64_t sw_log_rewind(sw_log_ring *ring, uint64_t own)
     void sw_log_publish(sw_log_ring *ring, sw_log_bell *bell, uint64_t own)
     uint64_t sw_log_head(sw_log_ring *ring)
+    uint64_t sw_log_place(sw_log_ring *ring, uint64_t tail)
     void sw_log_release(sw_log_ring *ring, uint64_t tail)
     void sw_log_sleep_begin(sw_log_bell *bell, uint32_t state)
     void sw_log_sleep_end(sw_log_bell *bell)
@@ -29,6 +32,7 @@ cdef extern from "swhttp/reactor/logline.h" nogil:
         SW_LOG_PARTS
         SW_LOG_NAMES
         SW_LOG_TIME_BYTES
+        SW_LOG_ANSWERS
         LOG_TEXT
         LOG_CLIENT
         LOG_LOCAL
@@ -80,10 +84,24 @@ cdef extern from "swhttp/reactor/logline.h" nogil:
         const char *format
         uint32_t length
         uint8_t utc
+    ctypedef struct sw_log_answer:
+        uint64_t since_ns
+        uint64_t body_bytes
+        uint64_t wire_bytes
+        unsigned char *fields
+        uint32_t row
+        uint32_t flags
+        uint32_t served
+        uint32_t block
+        int pid
+        uint16_t status
+        uint8_t block_class
+        uint8_t cut
     ctypedef struct sw_access_log:
         sw_log_ring *ring
         sw_log_bell *bell
         uint64_t own
+        uint64_t at
         uint64_t published
         uint64_t peer
         uint32_t line_bytes
@@ -100,6 +118,8 @@ cdef extern from "swhttp/reactor/logline.h" nogil:
         sw_log_name names[16]
         sw_log_name outs[16]
         sw_log_time times[16]
+        int answer_count
+        sw_log_answer answers[64]
     unsigned char *sw_log_escape(unsigned char *to, const unsigned char *limit, const unsigned char *text,
                                  size_t length, bint json, bint *full)
     unsigned char *sw_log_text(unsigned char *to, const unsigned char *text, uint32_t length)

@@ -20,7 +20,7 @@ from swhttp.ipc.scoreboard cimport (REACTOR_BAD_REQUESTS, REACTOR_BLOCKS_FULL, R
                                     REACTOR_QUEUE_FULL, REACTOR_QUEUE_TIMEOUT, REACTOR_RESPONSES, REACTOR_SHM_FRAMES,
                                     REACTOR_SMALL_FRAMES, REACTOR_WORKER_LOST)
 from swhttp.ipc.tempfile cimport sw_is_regular
-from swhttp.reactor.accesslog cimport access_answered, access_head
+from swhttp.reactor.accesslog cimport access_answered, access_head, access_refused
 from swhttp.reactor.body cimport body_answered
 from swhttp.reactor.connection cimport (conn_close, conn_drop_block, conn_log, conn_next, conn_show_cut, conn_tell_gone,
                                         conn_todo)
@@ -476,6 +476,6 @@ cdef void response_own(State *s, Conn *c, int reason) noexcept nogil:
         conn_close(s, c)
         return
     if s.access != NULL:
-        access_answered(s, c)
+        access_refused(s, c)
     if c.out_first == NULL:
         conn_next(s, c)
