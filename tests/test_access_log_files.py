@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -216,6 +217,24 @@ def test_a_pipe_whose_reader_has_gone_loses_lines_and_no_request(server: Start) 
         send_many(site, 5, "/")
         since.becomes(log_lost=5)
         all_lost_are_told(site, 5, "Broken pipe")
+
+
+def test_lines_that_run_past_the_end_of_the_ring_arrive_whole(server: Start) -> None:
+    targets = [f"/{number}" + "x" * 8000 for number in range(180)]
+    with pipe() as (reader, writer):
+        site = server("reference:asgi", *ONE, "--access-log", "-", stdout=writer)
+        os.close(writer)
+        with site.connect() as client:
+            for number, target in enumerate(targets):
+                if number == 120:  # nearly a whole ring waits, and goes on waiting: only its oldest half is read
+                    text = b"".join(os.read(reader, 4096) for _ in range(120))
+                client.send(request_bytes(target=target))
+                assert client.response().status == 200
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            rest = pool.submit(read_all, reader)
+            site.stop()
+            text += rest.result()
+    assert [accesslog.line(line).request.split()[1] for line in text.decode().splitlines()] == targets
 
 
 def test_lines_in_a_pipe_do_not_mix_with_what_others_write_there(server: Start) -> None:

@@ -3,9 +3,10 @@
 It owns what a line says and how (swhttp.accessformat parsed the format), and the reactor's end of the ring that the
 writer empties (logring.h). CONN_LOGGED says that a request has its line, or will have it with those of this turn: what
 the workers have answered is noted, its request block kept, and the lines are made one after the other when all answers
-are out. So the code and the tables for lines push those for sockets out of the caches once a turn, and not for each
-request, which costs more than the lines themselves. All other lines are made where the request ends, after those that
-are noted; and a connection that ends has these made first, as the next one may take over its row.
+are out, or SW_LOG_ANSWERS of them. So the code and the tables for lines push those for sockets out of the caches once a
+turn, and not for each request, which costs more than the lines themselves. All other lines are made where the request
+ends, after those that are noted; and a connection that ends has these made first, as the next one may take over its
+row.
 
 It never waits: when the ring is full a line is dropped and counted. It never looks at a socket. Runs without the GIL,
 and costs nothing but a look at a pointer when there is no log.
@@ -403,7 +404,7 @@ cdef unsigned char *_number(Line *line, unsigned char *p, uint8_t kind) noexcept
     elif kind == LOG_KEPT_ALIVE:
         number = line.answer.served
     elif kind == LOG_CONNECTION:
-        p[0] = 88 if line.answer.cut else 43 if line.answer.flags & CONN_KEEP_ALIVE else 45
+        p[0] = 88 if line.answer.flags & CONN_CUT else 43 if line.answer.flags & CONN_KEEP_ALIVE else 45
         return p + 1
     elif kind == LOG_LOCAL_PORT:
         number = address.local_port
@@ -454,7 +455,6 @@ cdef void _note(Conn *c, sw_log_answer *answer) noexcept nogil:
     answer.status = c.status if c.status != 0 else CLIENT_GONE  # the app gave up before its head
     answer.body_bytes = c.body_bytes
     answer.wire_bytes = c.sent_bytes + c.out_bytes  # what still waits for the socket counts as sent
-    answer.cut = c.flags & CONN_CUT != 0
     c.log_fields = NULL
     c.flags |= CONN_LOGGED
 
@@ -474,13 +474,13 @@ cdef void _line(Line *line, const sw_log_answer *answer) noexcept nogil:
         free(answer.fields)
         return
     line.answer = answer
+    for i in range(log.name_count):
+        line.found[i].value = NULL
+        line.found[i].length = 0
+        line.found[i].found = line.found[i].again = 0
     if line.block != NULL:
         if line.block.ready_ns != 0:
             since_ns = line.block.ready_ns
-        for i in range(log.name_count):
-            line.found[i].value = NULL
-            line.found[i].length = 0
-            line.found[i].found = line.found[i].again = 0
         if log.name_count > 0:
             _find(line)
     line.took_ns = s.now_ns - since_ns if s.now_ns > since_ns else 0
@@ -526,7 +526,6 @@ cdef void _alone(State *s, Conn *c, const sw_log_answer *answer) noexcept nogil:
     cdef Line line
     access_lines(s)
     _begin(s, &line)
-    memset(line.found, 0, sizeof(line.found))
     if c.block != SW_NO_BLOCK:
         line.block = sw_blocks_at(&s.blocks, c.block)
         if line.block.target_len == 0:
@@ -541,9 +540,6 @@ cdef void access_answered(State *s, Conn *c) noexcept nogil:
     cdef sw_access_log *log = s.access
     cdef sw_log_answer *answer = &log.answers[log.answer_count]
     _note(c, answer)
-    if c.block == SW_NO_BLOCK or c.request_id != 0:
-        _alone(s, c, answer)
-        return
     answer.block = c.block
     answer.block_class = c.block_class
     c.block = SW_NO_BLOCK
@@ -575,7 +571,7 @@ cdef void access_lost(State *s, Conn *c) noexcept nogil:
         answer.status = CLIENT_GONE
     elif c.body_bytes > c.out_bytes:
         answer.body_bytes = c.body_bytes - c.out_bytes
-    answer.cut = True
+    answer.flags |= CONN_CUT
     _alone(s, c, &answer)
 
 

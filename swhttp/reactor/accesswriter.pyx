@@ -4,7 +4,7 @@ It owns the file, the rings' reading ends and the count of what it could not wri
 a reader: a reactor whose ring is full drops lines and goes on. Its thread runs without the GIL from its start to its
 end, sleeps while there is nothing to write, and reports in the words of `reason=`; the main thread logs them.
 
-    a line after a pause is written at once, those that follow together: each ACCESS_LINGER_S, or when a ring holds
+    a line after a pause is written at once, those that follow together: every ACCESS_LINGER_S, or when a ring holds
     SW_LOG_WAKE bytes, so that under load no reactor has to wake the writer
     a reader that does not read (pipe, FIFO, terminal)   is waited for; meanwhile the rings fill
     an error of the file (no space, EPIPE)               loses what there is to write, which is counted
@@ -272,7 +272,7 @@ cdef class AccessWriter:
         cdef sw_log_ring *ring = &self.rings[index]
         cdef uint64_t tail = self.tails[index]
         cdef uint64_t at = sw_log_place(ring, tail)
-        self.broken = self.broken or self.within
+        self.broken = self.within
         while tail != head:
             if ring.data[at & (RING_BYTES - 1)] == 10:
                 self.lines[index][REACTOR_LOG_LOST] += 1

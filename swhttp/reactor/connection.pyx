@@ -5,7 +5,8 @@ the lists of connections with work left for the next turn, or when there is a bl
 parses and never frames. Runs without the GIL.
 
 A row is given out again only when nothing refers to it: no parser to give back, no place on a list of work, and
-no worker that still owes a final frame (STAGE_GONE; or CONN_REFUSED, when it was answered by us meanwhile).
+no worker that still owes a final frame (STAGE_GONE; or CONN_REFUSED, when it was answered by us meanwhile). Answers
+that the access log has noted refer to it too: `conn_close` has their lines made first.
 """
 
 from libc.stdint cimport uint16_t

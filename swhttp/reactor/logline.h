@@ -21,7 +21,7 @@
 #define SW_LOG_TEXTS 8192    /* bytes of all texts and names, each padded to 16 */
 #define SW_LOG_NAMES 16
 #define SW_LOG_TIME_BYTES 128
-#define SW_LOG_ANSWERS 64
+#define SW_LOG_ANSWERS 64    /* whose lines are made together: that many cache lines, and blocks that are kept */
 
 /* The kinds of accessformat.Kind. */
 enum {
@@ -75,7 +75,6 @@ typedef struct {
     int pid;
     uint16_t status;
     uint8_t block_class;
-    uint8_t cut;
 } sw_log_answer;
 
 /* A reactor's access log: its format, and its end of the ring. */
@@ -193,11 +192,9 @@ static inline unsigned char *sw_log_escape(unsigned char *to, const unsigned cha
     size_t plain;
     int n;
     while (from < end) {
-        if (limit - to >= end - from) {
-            plain = sw_log_plain(to, from, (size_t)(end - from));
-            to += plain;
-            from += plain;
-        }
+        plain = sw_log_plain(to, from, (size_t)(limit - to < end - from ? limit - to : end - from));
+        to += plain;
+        from += plain;
         for (stop = end - from > 8 ? from + 8 : end; from < stop; from++) {
             n = sw_log_escape_byte(one, *from, json);
             if (limit - to < n) {

@@ -96,7 +96,6 @@ cdef extern from "swhttp/reactor/logline.h" nogil:
         int pid
         uint16_t status
         uint8_t block_class
-        uint8_t cut
     ctypedef struct sw_access_log:
         sw_log_ring *ring
         sw_log_bell *bell

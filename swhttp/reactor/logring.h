@@ -7,7 +7,8 @@
  * `tail` only grow; the place of either is ((value - base) & (size - 1)). The producer publishes once a turn, whole
  * lines only. When it finds the ring empty it makes the start of it the next line's place: so the same few pages are
  * written again and again, and stay in the caches, which a ring as large as the longest stall of a disk asks for would
- * flood. The writer reads `base` after a head beyond its tail only, and such a head is published after the base.
+ * flood. The writer reads `base` after a head beyond its tail only: such a head is published after the base, and
+ * the base stays while anything is unwritten.
  *
  * The writer sleeps in two ways, and its word `state` says which. Idle, all rings are empty: the first line wakes it.
  * Lingering, it has written just now, and more may have come: SW_LOG_WAKE bytes wake it, else time does. Before either

@@ -30,7 +30,7 @@ from swhttp.ipc.sessions cimport sw_address, sw_session
 from swhttp.ipc.spin cimport SW_SPIN_LOOKS, sw_spin_pause, sw_spin_yield
 from swhttp.reactor.accept cimport (ACCEPT_PAUSE_NS, SW_DATA_CONNECTIONS, SW_DATA_LISTENERS, accept_adopt, accept_again,
                                     accept_listen, accept_new, accept_rest)
-from swhttp.reactor.accesslog cimport access_lines, access_publish
+from swhttp.reactor.accesslog cimport access_publish
 from swhttp.reactor.connection cimport conn_close, conn_end, conn_feed_starved, conn_next, conn_release, conn_todo
 from swhttp.reactor.dispatch cimport (dispatch_could_go_on, dispatch_flush, dispatch_leave_queue, dispatch_rebalance,
                                       dispatch_submit, dispatch_untaken, dispatch_waiting, slot_say_stop, slot_stop,
@@ -399,8 +399,6 @@ cdef class Reactor:
         self._submit_ready()
         dispatch_flush(s)
         s.more_published = settle_responses(s)
-        if s.access != NULL:
-            access_lines(s)  # before blocks are wanted
         dispatch_waiting(s)
         dispatch_rebalance(s)
         self._owed()

@@ -95,7 +95,7 @@ cdef enum:
     CONN_TLS = 1048576       # its client came by TLS, to a proxy
     CONN_PROXY_DUE = 2097152  # it has yet to begin with a PROXY header
     CONN_TIMED = 4194304     # the deadline of its first head has begun with the PROXY header
-    CONN_LOGGED = 8388608    # the access log has its line
+    CONN_LOGGED = 8388608    # the access log has its line, or gets it with those of this turn
 
 cdef enum:
     CHUNK_SIZE
