@@ -19,7 +19,7 @@ help:
 	@echo "make docs        write docs/options.md from the options"
 	@echo "make model       check the wake-up protocol with spin"
 	@echo "make bench       compare with other servers (long)"
-	@echo "make bench-gate  check the promised ratios (up to 10 minutes)"
+	@echo "make bench-gate  check the promised ratios (some 12 minutes)"
 	@echo "make build       make $(VENV) and compile the core"
 	@echo "make clean       remove everything that was made"
 

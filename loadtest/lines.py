@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
+from loadtest.rounds import DUEL_PAIRS
 from loadtest.stats import Key, Row
 
 SUBJECT = "swhttp"
@@ -19,9 +21,9 @@ BYTES = "mib_per_cpu_s"
 
 @dataclass(frozen=True)
 class Line:
-    """A promise. kind: "ratio" (subject's metric over that of the best of the peers), "growth" (the metric at MANY
-    connections over that at `connections`, against the only peer's same ratio plus `limit`) or "own" (the
-    subject's metric alone).
+    """A promise. kind: "ratio" (subject's metric over that of the best of the peers), "duel" (the same against the
+    only peer, as the median of the quotients of a duel's pairs), "growth" (the metric at MANY connections over that
+    at `connections`, against the only peer's same ratio plus `limit`) or "own" (the subject's metric alone).
 
     at_most: whether `limit` is an upper bound, and so the best peer the one with the lowest figure. own: the server
     that is judged, where that is another form of the subject: then the subject itself may be its peer.
@@ -55,7 +57,7 @@ CORE = (
     Line("raw-asgi-throughput-granian", "raw-asgi", "per_second", 1.5, ("granian",), at_most=False),
     Line("raw-asgi-p50-uvicorn", "raw-asgi", "p50_us", 0.85, ("uvicorn",), connections=1),
     Line("raw-asgi-throughput-access-log", "raw-asgi", "per_second", 0.97, (SUBJECT,), at_most=False,
-         own="swhttp-access-log"),
+         kind="duel", own="swhttp-access-log"),
     Line("raw-wsgi-cpu-bjoern", "raw-wsgi", "cpu_us", 1.0, ("bjoern",)),
     Line("raw-wsgi-throughput-bjoern", "raw-wsgi", "per_second", 0.95, ("bjoern",), at_most=False),
     Line("raw-wsgi-throughput-fastpysgi", "raw-wsgi", "per_second", 0.95, ("fastpysgi",), at_most=False),
@@ -107,6 +109,12 @@ def paired(above: tuple[float, ...], below: tuple[float, ...]) -> tuple[float, f
     return min(quotients), max(quotients)
 
 
+def by_round(quotients: Sequence[float]) -> tuple[float, float]:
+    """Return the lowest and highest of a duel's rounds, each decided alone."""
+    rounds = [median(quotients[at:at + DUEL_PAIRS]) for at in range(0, len(quotients), DUEL_PAIRS)]
+    return min(rounds), max(rounds)
+
+
 def best(line: Line, rows: Sequence[Row]) -> tuple[Row, tuple[float, ...]]:
     """Return the best of the peers' rows by its median, and the best peer's value of each round."""
     choose = min if line.at_most else max
@@ -135,6 +143,10 @@ def decide(line: Line, rows: dict[Key, Row], subject: str) -> Verdict:
         value, span = many / few, paired(values[1], values[0])
         limit = peer_many / peer_few + line.limit
         detail = f"{few:.2f} to {many:.2f}; {line.peers[0]} {peer_few:.2f} to {peer_many:.2f}"
+    elif line.kind == "duel":
+        quotients = [ours / theirs for ours, theirs in zip(*values, strict=True)]
+        value, span = median(quotients), by_round(quotients)
+        detail = f"{medians[0]:,.2f} against {medians[1]:,.2f}, {len(quotients)} pairs"
     else:
         peer, peer_values = best(line, found[1:])
         against = peer.figure(line.metric).median

@@ -4,12 +4,17 @@ Each round visits each server once: start it, warm it up, load it, measure, end 
 through them in the opposite order. So a slow drift of the machine meets all of them alike, nobody is always
 the neighbour of the same other, an idle server's timers never disturb the loaded one, and a fresh process
 each round takes the luck of one process's memory layout and hash seed out of the medians.
+
+Two servers that differ by a few per cent need more: from one load to the next the same server's throughput
+varies by over 10 %. In a duel both run, loads of the one and the other follow each other at once, many times,
+and what is judged is the median of the quotients of such pairs.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from loadtest import idle, proctree, scenario, servers, wrk
@@ -19,6 +24,7 @@ SETTLE_STEP_S = 0.02
 SETTLE_STEPS = 15
 SETTLED_SHARE = 0.1
 WARM_UP_CONNECTIONS = (64,)
+DUEL_PAIRS = 8  # a round
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,15 @@ class Visit:
     scenario: str
     server: str
     connections: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Duel:
+    """Two servers in one scenario, that run side by side and are loaded in turn."""
+
+    scenario: str
+    servers: tuple[str, str]
+    connections: int
 
 
 @dataclass(frozen=True)
@@ -146,4 +161,30 @@ def run(visits: Sequence[Visit], effort: Effort, tell: Callable[[int, Sample], N
             for sample in visit(where, effort):
                 samples.append(sample)
                 tell(number, sample)
+    return samples
+
+
+def fight(where: Duel, effort: Effort) -> Iterator[Sample]:
+    """Start both servers, warm them up, load them in turn, end them; a failure gives samples that say so."""
+    what = scenario.load(where.scenario)
+    try:
+        with ExitStack() as stack:
+            both = [stack.enter_context(servers.running(name, what)) for name in where.servers]
+            for server in both:
+                wrk.run(server.port, where.connections, effort.warm_up_s, effort.wrk_threads, what.headers, server.post)
+            for pair in range(DUEL_PAIRS):
+                for server in both if pair % 2 == 0 else reversed(both):
+                    yield load(server, what, where.connections, effort)
+    except (servers.ServerError, wrk.WrkError) as error:
+        for name in where.servers:
+            yield Sample(what.name, name, where.connections, faults=(str(error),))
+
+
+def duel(where: Duel, effort: Effort, tell: Callable[[int, Sample], None]) -> list[Sample]:
+    """Run all rounds of a duel, as `run` does those of visits."""
+    samples: list[Sample] = []
+    for number in range(1, effort.rounds + 1):
+        for sample in fight(where, effort):
+            samples.append(sample)
+            tell(number, sample)
     return samples

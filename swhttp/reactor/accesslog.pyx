@@ -31,8 +31,9 @@ from swhttp.reactor.logline cimport (LOG_BARE_QUERY, LOG_BYTES, LOG_BYTES_OR_DAS
                                      LOG_STATUS, LOG_TEXT, LOG_TIME, LOG_TIME_UTC, LOG_WIRE_BYTES, SW_LOG_ANSWERS,
                                      SW_LOG_NAMES, SW_LOG_PARTS, SW_LOG_SLACK, SW_LOG_TIME_BYTES, sw_log_answer,
                                      sw_log_digits, sw_log_escape, sw_log_found, sw_log_is_name, sw_log_keep,
-                                     sw_log_name, sw_log_number, sw_log_offset_ns, sw_log_part, sw_log_publish,
-                                     sw_log_rewind, sw_log_tail, sw_log_text, sw_log_time, sw_log_time_text)
+                                     sw_log_name, sw_log_number, sw_log_offset_ns, sw_log_part, sw_log_prefetch,
+                                     sw_log_publish, sw_log_rewind, sw_log_tail, sw_log_text, sw_log_time,
+                                     sw_log_time_text)
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CUT, CONN_HTTP10, CONN_KEEP_ALIVE, CONN_LOGGED, STAGE_FREE,
                                    STAGE_GONE, STAGE_HEAD, STAGE_IDLE)
 
@@ -585,6 +586,9 @@ cdef void access_lines(State *s) noexcept nogil:
         return
     _begin(s, &line)
     for i in range(log.answer_count):
+        if i + 2 < log.answer_count:
+            answer = &log.answers[i + 2]
+            sw_log_prefetch(sw_blocks_at(&s.blocks, answer.block), &s.sessions[answer.row])
         answer = &log.answers[i]
         line.block = sw_blocks_at(&s.blocks, answer.block)
         _line(&line, answer)

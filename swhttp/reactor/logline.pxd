@@ -121,6 +121,7 @@ cdef extern from "swhttp/reactor/logline.h" nogil:
         sw_log_answer answers[64]
     unsigned char *sw_log_escape(unsigned char *to, const unsigned char *limit, const unsigned char *text,
                                  size_t length, bint json, bint *full)
+    void sw_log_prefetch(const void *block, const void *row)
     unsigned char *sw_log_text(unsigned char *to, const unsigned char *text, uint32_t length)
     unsigned char *sw_log_number(unsigned char *to, uint64_t number)
     unsigned char *sw_log_digits(unsigned char *to, uint32_t number, int count)
