@@ -6,15 +6,18 @@ the neighbour of the same other, an idle server's timers never disturb the loade
 each round takes the luck of one process's memory layout and hash seed out of the medians.
 
 Two servers that differ by a few per cent need more: from one load to the next the same server's throughput
-varies by over 10 %. In a duel both run, loads of the one and the other follow each other at once, many times,
-and what is judged is the median of the quotients of such pairs.
+varies by over 10 %, as the scheduler moves its processes and wrk between the CPUs. In a duel both run, on one
+CPU, and wrk on another; loads of the one and the other follow each other at once, many times, and what is
+judged is the median of the quotients of such pairs. The server's CPU is the only bottleneck, so a difference
+shows whole, where it would be about halved if wrk shared all CPUs.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from loadtest import idle, proctree, scenario, servers, wrk
@@ -38,7 +41,7 @@ class Visit:
 
 @dataclass(frozen=True)
 class Duel:
-    """Two servers in one scenario, that run side by side and are loaded in turn."""
+    """Two servers in one scenario, that run side by side on one CPU and are loaded in turn from another."""
 
     scenario: str
     servers: tuple[str, str]
@@ -164,12 +167,26 @@ def run(visits: Sequence[Visit], effort: Effort, tell: Callable[[int, Sample], N
     return samples
 
 
+@contextmanager
+def on_cpu(number: int) -> Iterator[None]:
+    """Have what is started meanwhile run on one of our CPUs, if there are so many."""
+    all_of_ours = os.sched_getaffinity(0)
+    if number < len(all_of_ours):
+        os.sched_setaffinity(0, {sorted(all_of_ours)[number]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, all_of_ours)
+
+
 def fight(where: Duel, effort: Effort) -> Iterator[Sample]:
     """Start both servers, warm them up, load them in turn, end them; a failure gives samples that say so."""
     what = scenario.load(where.scenario)
     try:
         with ExitStack() as stack:
-            both = [stack.enter_context(servers.running(name, what)) for name in where.servers]
+            with on_cpu(0):
+                both = [stack.enter_context(servers.running(name, what)) for name in where.servers]
+            stack.enter_context(on_cpu(1))
             for server in both:
                 wrk.run(server.port, where.connections, effort.warm_up_s, effort.wrk_threads, what.headers, server.post)
             for pair in range(DUEL_PAIRS):
