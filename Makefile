@@ -68,7 +68,8 @@ clean:
 $(VENV)/installed: pyproject.toml setup.py
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet "setuptools>=77" "Cython>=3.1"
-	$(BIN)/python -m pip install --quiet --no-build-isolation --editable .
+	@# Without the core: it is compiled once, below.
+	SWHTTP_EXT=- $(BIN)/python -m pip install --quiet --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/built: $(VENV)/installed $(SOURCES)

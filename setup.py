@@ -1,6 +1,6 @@
 """Builds the compiled core: every `.pyx` below `swhttp/` and `adapters/` is one extension module.
 
-`pyproject.toml` holds everything else. `SWHTTP_EXT` (comma-separated module names) builds only those.
+`pyproject.toml` holds everything else. `SWHTTP_EXT` (comma-separated module names) builds only those; `-`: none.
 """
 
 import os
