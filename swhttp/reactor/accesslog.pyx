@@ -1,6 +1,6 @@
 """The access log's lines: one for each request that was answered, or that lost its client.
 
-It owns what a line says and how (swhttp.accessformat parsed the format), and the reactor's end of the ring that the
+It owns what a line says and how (accessparts.pyx holds the format ready), and the reactor's end of the ring that the
 writer empties (logring.h). CONN_LOGGED says that a request has its line, or will have it with those of this turn: what
 the workers have answered is noted, its request block kept, and the lines are made one after the other when all answers
 are out, or SW_LOG_ANSWERS of them. So the code and the tables for lines push those for sockets out of the caches once a
@@ -26,32 +26,26 @@ from swhttp.ipc.sessions cimport sw_address
 from swhttp.reactor.logline cimport (LOG_BARE_QUERY, LOG_BYTES, LOG_BYTES_OR_DASH, LOG_CLIENT, LOG_CONNECTION,
                                      LOG_DURATION_DECIMAL, LOG_DURATION_MS, LOG_DURATION_S, LOG_DURATION_US, LOG_HOST,
                                      LOG_KEPT_ALIVE, LOG_LOCAL, LOG_LOCAL_PORT, LOG_METHOD, LOG_MICROSECONDS,
-                                     LOG_MILLI_PART, LOG_MILLISECONDS, LOG_PATH, LOG_PID, LOG_PROTOCOL, LOG_QUERY,
+                                     LOG_MILLISECONDS, LOG_MILLI_PART, LOG_PATH, LOG_PID, LOG_PROTOCOL, LOG_QUERY,
                                      LOG_REMOTE_PORT, LOG_REQUEST, LOG_REQUEST_FIELD, LOG_RESPONSE_FIELD, LOG_SECONDS,
                                      LOG_STATUS, LOG_TEXT, LOG_TIME, LOG_TIME_UTC, LOG_WIRE_BYTES, SW_LOG_ANSWERS,
-                                     SW_LOG_NAMES, SW_LOG_PARTS, SW_LOG_SLACK, SW_LOG_TIME_BYTES, sw_log_answer,
-                                     sw_log_digits, sw_log_escape, sw_log_found, sw_log_is_name, sw_log_keep,
-                                     sw_log_name, sw_log_number, sw_log_offset_ns, sw_log_part, sw_log_prefetch,
-                                     sw_log_publish, sw_log_rewind, sw_log_tail, sw_log_text, sw_log_time,
-                                     sw_log_time_text)
+                                     SW_LOG_LONGEST_NAME, SW_LOG_SLACK, sw_access_log, sw_log_answer, sw_log_digits,
+                                     sw_log_escape, sw_log_found, sw_log_is_name, sw_log_name, sw_log_number,
+                                     sw_log_offset_ns, sw_log_part, sw_log_prefetch, sw_log_publish, sw_log_rewind,
+                                     sw_log_tail, sw_log_text, sw_log_time_text)
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CUT, CONN_HTTP10, CONN_KEEP_ALIVE, CONN_LOGGED, STAGE_FREE,
                                    STAGE_GONE, STAGE_HEAD, STAGE_IDLE)
 
-from swhttp import accessformat, limits
+from swhttp import limits
 
-cdef uint32_t LINE_BYTES = limits.ACCESS_LINE_BYTES
 cdef uint32_t FIELD_BYTES = limits.ACCESS_FIELD_BYTES
 cdef int CLIENT_GONE = 499  # nginx's word for it; no status of HTTP's
 cdef const unsigned char *HTTP10 = <const unsigned char *><const char *>b" HTTP/1.0"
 cdef const unsigned char *HTTP11 = <const unsigned char *><const char *>b" HTTP/1.1"
 cdef const unsigned char *COMMA = <const unsigned char *><const char *>b", "
-assert SW_LOG_PARTS > limits.ACCESS_FORMAT_PARTS and SW_LOG_NAMES == limits.ACCESS_FORMAT_NAMES
-assert SW_LOG_TIME_BYTES == limits.ACCESS_TIME_BYTES
-assert (LOG_HOST, LOG_REMOTE_PORT) == (accessformat.Kind.HOST, accessformat.Kind.REMOTE_PORT)
 
 cdef enum:
     SECOND_NS = 1000000000
-    LONGEST_NAME = 63  # of a field whose length has a bit of its own
 
 
 cdef struct Line:            # what a line is made from
@@ -65,65 +59,6 @@ cdef struct Line:            # what a line is made from
     uint64_t began_ns        # since the epoch
     uint64_t ends_ns
     sw_log_found found[16]
-
-
-# ---- the format ----
-
-cdef int _name(sw_access_log *log, sw_log_name *names, int *count, bytes text) except -1:
-    """The place of a field's name among those that are looked for."""
-    cdef int i
-    for i in range(count[0]):
-        if names[i].length == <uint32_t>len(text) and memcmp(names[i].text, <const char *>text, len(text)) == 0:
-            return i
-    i = count[0]
-    assert i < SW_LOG_NAMES, "accessformat has let too many fields pass"
-    names[i].text = sw_log_keep(log, text, len(text))
-    names[i].length = <uint32_t>len(text)
-    if names[i].text == NULL:
-        raise MemoryError("access log format")
-    count[0] = i + 1
-    return i
-
-
-cdef int access_setup(sw_access_log *log, format) except -1:
-    """Take over a format (accessformat.Format) into zeroed memory."""
-    cdef sw_log_part *part
-    cdef sw_log_time *time
-    cdef bytes text
-    cdef uint32_t length
-    log.line_bytes = LINE_BYTES
-    log.field_bytes = format.field_bytes
-    log.json = format.json
-    log.clock_s = -1
-    for given in format.parts:
-        assert log.part_count < SW_LOG_PARTS, "accessformat has let too many parts pass"
-        part = &log.parts[log.part_count]
-        log.part_count += 1
-        part.kind = given.kind
-        part.ends = given.ends
-        text = given.text
-        if part.kind == LOG_TEXT:
-            part.text = sw_log_keep(log, text, len(text))
-            part.length = <uint32_t>len(text)
-            if part.text == NULL:
-                raise MemoryError("access log format")
-        elif part.kind == LOG_REQUEST_FIELD or part.kind == LOG_HOST:
-            part.index = <uint8_t>_name(log, log.names, &log.name_count, text or b"host")
-            length = log.names[part.index].length
-            log.name_lengths |= <uint64_t>1 << (length if length < LONGEST_NAME else LONGEST_NAME)
-        elif part.kind == LOG_RESPONSE_FIELD:
-            part.index = <uint8_t>_name(log, log.outs, &log.out_count, text)
-        elif part.kind == LOG_TIME or part.kind == LOG_TIME_UTC:
-            assert log.time_count < SW_LOG_NAMES, "accessformat has let too many times pass"
-            part.index = <uint8_t>log.time_count
-            time = &log.times[log.time_count]
-            log.time_count += 1
-            time.second = -1
-            time.utc = part.kind == LOG_TIME_UTC
-            time.format = <const char *>sw_log_keep(log, text, len(text))
-            if time.format == NULL:
-                raise MemoryError("access log format")
-    return 0
 
 
 # ---- what is known of a request ----
@@ -153,7 +88,7 @@ cdef void _find(Line *line) noexcept nogil:
     while at < end:
         record = <const sw_header *>at
         length = record.name_len
-        if log.name_lengths >> (length if length < LONGEST_NAME else LONGEST_NAME) & 1:
+        if log.name_lengths >> (length if length < SW_LOG_LONGEST_NAME else SW_LOG_LONGEST_NAME) & 1:
             for i in range(log.name_count):
                 if log.names[i].length == length and memcmp(log.names[i].text, at + sizeof(sw_header), length) == 0:
                     if line.found[i].found:

@@ -28,7 +28,7 @@ import threading
 from swhttp.ipc.clock cimport sw_monotonic_ns
 from swhttp.ipc.ring cimport sw_eventfd_drain
 from swhttp.ipc.scoreboard cimport REACTOR_LOG_DROPPED, REACTOR_LOG_LOST
-from swhttp.reactor.accesslog cimport access_setup
+from swhttp.reactor.accessparts cimport access_setup
 from swhttp.reactor.logline cimport (SW_LOG_IDLE, SW_LOG_LINGERS, SW_LOG_WAKE, sw_log_bell_init, sw_log_called,
                                      sw_log_head, sw_log_place, sw_log_release, sw_log_say_fd, sw_log_say_stop,
                                      sw_log_sleep_begin, sw_log_sleep_end, sw_log_stop_by_ns, sw_log_take_fd)

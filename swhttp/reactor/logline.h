@@ -20,6 +20,7 @@
 #define SW_LOG_PARTS 65      /* with the newline */
 #define SW_LOG_TEXTS 8192    /* bytes of all texts and names, each padded to 16 */
 #define SW_LOG_NAMES 16
+#define SW_LOG_LONGEST_NAME 63 /* of a field whose length has a bit of its own */
 #define SW_LOG_TIME_BYTES 128
 #define SW_LOG_ANSWERS 64    /* whose lines are made together: that many cache lines, and blocks that are kept */
 

@@ -31,6 +31,7 @@ cdef extern from "swhttp/reactor/logline.h" nogil:
         SW_LOG_SLACK
         SW_LOG_PARTS
         SW_LOG_NAMES
+        SW_LOG_LONGEST_NAME
         SW_LOG_TIME_BYTES
         SW_LOG_ANSWERS
         LOG_TEXT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -242,6 +243,15 @@ def test_the_gate_visits_every_row_that_its_lines_need_once() -> None:
     planned = [(v.scenario, v.server, n) for v in gate.visits(LINES, "swhttp") for n in v.connections]
     assert len(planned) == len(set(planned))
     assert set(planned) == {key for line in LINES for key in line.needs("swhttp")}
+
+
+def test_a_duel_gives_servers_and_client_a_cpu_each_for_its_time() -> None:
+    ours = os.sched_getaffinity(0)
+    with rounds.on_cpu(0):
+        assert os.sched_getaffinity(0) == {min(ours)}
+    assert os.sched_getaffinity(0) == ours
+    with rounds.on_cpu(len(ours)):  # there are not so many
+        assert os.sched_getaffinity(0) == ours
 
 
 def test_a_duel_is_not_among_the_visits(monkeypatch: pytest.MonkeyPatch) -> None:
