@@ -11,17 +11,16 @@ from __future__ import annotations
 import functools
 import logging
 import math
-import os
 import selectors
 import signal
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from socket import socket
 from typing import Final, assert_never
 
-from swhttp import hygiene, limits
+from swhttp import limits
+from swhttp.children import Child, Children
 from swhttp.config import Config
 from swhttp.errors import ExitCode
 from swhttp.ipc.memory import SharedMemory
@@ -34,22 +33,6 @@ IGNORED: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, 
                   signal.SIGRTMIN)
 
 
-@dataclass
-class Process:
-    """A worker process and the fds by which the manager knows it."""
-
-    slot: int
-    generation: int
-    pid: int
-    pidfd: int
-    channel: Channel
-
-    def close(self) -> None:
-        """Close its fds."""
-        os.close(self.pidfd)
-        self.channel.close()
-
-
 class Manager:
     """Runs in the manager's process. `bind_texts`: the addresses, as the workers show them; `master`: to the master."""
 
@@ -59,10 +42,11 @@ class Manager:
         self._bind_texts = bind_texts
         self._master = master
         self._supervisor = Supervisor(config.workers, config.graceful_timeout_s)
-        self._processes: dict[int, Process] = {}
+        self._workers: dict[int, Child] = {}
         self._first_word: FirstWord | None = None
         self._shown: list[tuple[int, int, int]] = [(0, 0, 0)] * config.slots
         self._selector = selectors.DefaultSelector()
+        self._children = Children(self._selector, self._on_master)
         self._exit_code: ExitCode | None = None
 
     def run(self) -> int:
@@ -74,8 +58,7 @@ class Manager:
         self._first_word = FirstWord()
         self._act(self._supervisor.start(time.monotonic()))
         while self._exit_code is None:
-            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._master.wants_write else 0)
-            self._selector.modify(self._master, events, self._on_master)
+            self._children.before_wait()
             wait_s = self._supervisor.next_tick_s() - time.monotonic()
             for key, _ in self._selector.select(None if wait_s == math.inf else max(0.0, wait_s)):
                 key.data()
@@ -107,47 +90,25 @@ class Manager:
         if not is_open:
             self._exit_code = ExitCode.MANAGER_DIED  # the master is dead; the workers follow us
 
-    def _on_worker(self, process: Process) -> None:
-        if self._processes.get(process.slot) is not process:
-            return  # reaped by an event of the same turn
-        messages, is_open = process.channel.receive()
-        for message in messages:
-            self._heard(process, message)
-        if not is_open:
-            # Foreign code may close any fd. The process lives on, unheard; its pidfd tells its end.
-            self._unwatch(process.channel)
-
-    def _heard(self, process: Process, message: Message) -> None:
+    def _on_worker(self, slot: int, generation: int, message: Message) -> None:
         now_s = time.monotonic()
         match message:
             case {"kind": "ready", "interface": "asgi" | "wsgi" as interface}:
                 if self._first_word is not None:
                     self._first_word.close()
                     self._first_word = None
-                self._act(self._supervisor.ready(process.slot, process.generation, interface, now_s))
+                self._act(self._supervisor.ready(slot, generation, interface, now_s))
             case {"kind": "unfit", "code": int(code), "text": str(text)} if code in BOOT_FAILURES:
-                self._supervisor.unfit(process.slot, process.generation, code, text)
+                self._supervisor.unfit(slot, generation, code, text)
             case {"kind": "stopping"}:
-                self._act(self._supervisor.stopping(process.slot, process.generation, now_s))
+                self._act(self._supervisor.stopping(slot, generation, now_s))
             case _:
-                self._log(
-                    logging.WARNING, f"Worker said what is not understood: slot {process.slot}, pid {process.pid}")
+                self._log(logging.WARNING, "Worker said what is not understood: "
+                                           f"slot {slot}, pid {self._supervisor.slots[slot].pid}")
 
-    def _on_exit(self, process: Process) -> None:
-        # What was said last comes before the end: by the master ("stop", or its leaving looks like a death), by it.
-        self._on_master()
-        self._on_worker(process)
-        _, status = os.waitpid(process.pid, 0)
-        del self._processes[process.slot]
-        self._unwatch(process.pidfd)
-        self._unwatch(process.channel)
-        process.close()
-        self._act(self._supervisor.exited(
-            process.slot, process.generation, os.waitstatus_to_exitcode(status), time.monotonic()))
-
-    def _unwatch(self, watched: int | Channel) -> None:
-        if watched in self._selector.get_map():
-            self._selector.unregister(watched)
+    def _on_worker_end(self, slot: int, generation: int, status: int) -> None:
+        del self._workers[slot]
+        self._act(self._supervisor.exited(slot, generation, status, time.monotonic()))
 
     # Actions
 
@@ -161,8 +122,8 @@ class Manager:
                 case Tell(kind, fields):
                     self._master.send(kind, **fields)
                 case Kill(slot, number):
-                    if (process := self._processes.get(slot)) is not None:  # else its fork has failed meanwhile
-                        signal.pidfd_send_signal(process.pidfd, number)
+                    if (worker := self._workers.get(slot)) is not None:  # else its fork has failed meanwhile
+                        worker.kill(number)
                 case Log(level, text):
                     self._log(level, text)
                 case Finish(exit_code):
@@ -176,33 +137,17 @@ class Manager:
         self._memory.reset_slot(slot)
         self._memory.scoreboard.set_slot(slot, pid=0, generation=generation, state=WorkerState.STARTING, clear=True)
         try:
-            process = self._fork(slot, generation)
+            worker = self._children.fork(
+                functools.partial(self._work, slot, generation), [*self._first_word_fds(),
+                *self._memory.worker_fds(slot)], functools.partial(self._let_go, slot),
+                functools.partial(self._on_worker, slot, generation),
+                functools.partial(self._on_worker_end, slot, generation))
         except OSError as error:
             self._log(logging.ERROR, f"Cannot fork a worker into slot {slot}: {error}")
             return self._supervisor.exited(slot, generation, ExitCode.INTERNAL, time.monotonic())
-        self._supervisor.forked(slot, process.pid)
-        self._processes[slot] = process
-        self._selector.register(process.pidfd, selectors.EVENT_READ, functools.partial(self._on_exit, process))
-        self._selector.register(process.channel, selectors.EVENT_READ, functools.partial(self._on_worker, process))
+        self._supervisor.forked(slot, worker.pid)
+        self._workers[slot] = worker
         return []
-
-    def _fork(self, slot: int, generation: int) -> Process:
-        ours, theirs = Channel.pair()
-        with theirs:
-            channel = Channel(ours)
-            pid = 0
-            try:
-                pid = hygiene.fork(
-                    functools.partial(self._work, slot, generation, theirs),
-                    [theirs.fileno(), *self._first_word_fds(), *self._memory.worker_fds(slot)],
-                    functools.partial(self._let_go, slot, channel))
-                return Process(slot, generation, pid, os.pidfd_open(pid), channel)
-            except OSError:
-                channel.close()
-                if pid:  # a child that cannot be watched is worse than none
-                    os.kill(pid, signal.SIGKILL)
-                    os.waitpid(pid, 0)
-                raise
 
     def _first_word_fds(self) -> list[int]:
         return [self._first_word.fd] if self._first_word is not None else []
@@ -223,14 +168,9 @@ class Manager:
 
     # In the child
 
-    def _let_go(self, slot: int, channel: Channel) -> None:
-        """Close, by their owners, the fds of the manager that the new worker has inherited."""
-        self._selector.close()  # never unregister: the epoll instance is still the manager's too
+    def _let_go(self, slot: int) -> None:
+        """Close what a new worker has inherited of the manager, and may not see."""
         self._master.close()
-        channel.close()
-        for process in self._processes.values():
-            process.close()
-        self._processes.clear()
         self._memory.keep_for_worker(slot)
 
     def _work(self, slot: int, generation: int, channel: socket) -> int:

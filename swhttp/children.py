@@ -1,0 +1,138 @@
+"""The manager's processes: forked clean, heard, reaped, signalled.
+
+It owns, of every process that the manager has forked, the pidfd and the channel, and their places in the manager's
+selector. It decides nothing: what a child says and how it ends goes to the callbacks that it was forked with. A child
+inherits none of this: `let_go` closes it there, by its owner.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import selectors
+import signal
+import socket
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from swhttp import hygiene
+from swhttp.messages import Channel, Message
+
+
+@dataclass(eq=False)
+class Child:
+    """One process and the fds by which the manager knows it.
+
+    `heard`: gets each of its messages; `ended`: gets its exit code, or minus the number of the signal, once it is
+    reaped and everything that it has said is heard.
+    """
+
+    pid: int
+    pidfd: int
+    channel: Channel
+    heard: Callable[[Message], None]
+    ended: Callable[[int], None]
+    reaped: bool = field(default=False, init=False)
+
+    def send(self, kind: str, **fields: int | str) -> None:
+        """Send it a message; `Children.before_wait` sees to what it does not take at once."""
+        self.channel.send(kind, **fields)
+
+    def kill(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        if not self.reaped:
+            signal.pidfd_send_signal(self.pidfd, number)
+
+    def close(self) -> None:
+        """Close its fds."""
+        os.close(self.pidfd)
+        self.channel.close()
+
+
+class Children:
+    """All of them.
+
+    `selector`: the manager's; `before_end`: called when one has ended, before anything is made of that.
+    """
+
+    def __init__(self, selector: selectors.BaseSelector, before_end: Callable[[], None]) -> None:
+        self._selector = selector
+        self._before_end = before_end
+        self._all: set[Child] = set()
+
+    def fork(
+        self,
+        run: Callable[[socket.socket], int],
+        keep_fds: Collection[int],
+        let_go: Callable[[], None],
+        heard: Callable[[Message], None],
+        ended: Callable[[int], None],
+        ignore: Collection[signal.Signals] = hygiene.GROUP_SIGNALS,
+    ) -> Child:
+        """Fork a child. `run`: gets its end of the channel; what it returns is its exit status. `keep_fds`, `let_go`,
+        `ignore`: as for `hygiene.fork`; all that is owned here is let go of already. Raises OSError."""
+        ours, theirs = Channel.pair()
+        with theirs:
+            channel = Channel(ours)
+
+            def enter() -> None:
+                channel.close()
+                self.let_go()
+                let_go()
+
+            pid = 0
+            try:
+                pid = hygiene.fork(functools.partial(run, theirs), [theirs.fileno(), *keep_fds], enter, ignore)
+                child = Child(pid, os.pidfd_open(pid), channel, heard, ended)
+            except OSError:
+                channel.close()
+                if pid:  # a child that cannot be watched is worse than none
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
+                raise
+        self._all.add(child)
+        self._selector.register(child.pidfd, selectors.EVENT_READ, functools.partial(self._on_end, child))
+        self._selector.register(child.channel, selectors.EVENT_READ, functools.partial(self._on_messages, child))
+        return child
+
+    def before_wait(self) -> None:
+        """Have the selector tell when a peer, the master too, can be sent what waits for it."""
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.fileobj, Channel):
+                wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if key.fileobj.wants_write else 0)
+                if key.events != wanted:
+                    self._selector.modify(key.fileobj, wanted, key.data)
+
+    def let_go(self) -> None:
+        """In a child: close what it has inherited of the others."""
+        self._selector.close()  # never unregister: the epoll instance is still the manager's too
+        for child in self._all:
+            child.close()
+        self._all.clear()
+
+    def _on_messages(self, child: Child) -> None:
+        if child.reaped:
+            return  # by an event of the same turn
+        child.channel.flush()
+        messages, is_open = child.channel.receive()
+        for message in messages:
+            child.heard(message)
+        if not is_open:
+            # Foreign code may close any fd. The process lives on, unheard; its pidfd tells its end.
+            self._unwatch(child.channel)
+
+    def _on_end(self, child: Child) -> None:
+        # What was said last comes before the end: by the master ("stop", or its leaving looks like a death), by it.
+        self._before_end()
+        self._on_messages(child)
+        _, status = os.waitpid(child.pid, 0)
+        child.reaped = True
+        self._all.remove(child)
+        self._unwatch(child.pidfd)
+        self._unwatch(child.channel)
+        child.close()
+        child.ended(os.waitstatus_to_exitcode(status))
+
+    def _unwatch(self, watched: int | Channel) -> None:
+        if watched in self._selector.get_map():
+            self._selector.unregister(watched)
