@@ -15,13 +15,14 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, Final
 
-from swhttp import accessfile, accessformat, binds, cpus, fields, limits, logs, networks
+from swhttp import accessfile, accessformat, binds, cpus, fields, limits, logs, networks, reloading
 from swhttp.errors import BadValue
 from swhttp.options import Option, meant
 
 DISPATCH_MODES: Final = ("least", "round-robin", "fixed", "ip", "idle")
 FORWARDED_HEADERS: Final = ("auto", "x-forwarded", "forwarded")
 PROXY_PROTOCOLS: Final = ("off", "v1", "v2", "auto")
+RELOAD_MODES: Final = reloading.MODES
 INTERFACES: Final = ("auto", "asgi", "wsgi")
 LIFESPANS: Final = ("auto", "on", "off")
 DEFAULT_HOST: Final = "127.0.0.1"
@@ -33,14 +34,17 @@ MOST: Final = {
     "limit_request_field_size": limits.MAX_HEAD_BYTES, "limit_request_body": limits.MOST_BODY_BYTES,
     "inline_body_bytes": limits.MAX_INLINE_BODY_BYTES, "response_spool_max_bytes": limits.MOST_BODY_BYTES,
     "backlog": limits.MOST_BACKLOG, "worker_concurrency": limits.MOST_WORKER_CONCURRENCY,
-    "queue_size": limits.MOST_QUEUE_SIZE,
+    "queue_size": limits.MOST_QUEUE_SIZE, "max_workers": limits.MAX_WORKERS, "max_requests": limits.MOST_REQUESTS,
+    "max_worker_memory_mib": limits.MOST_WORKER_MEMORY_MIB, "boot_retries": limits.MOST_BOOT_RETRIES,
 }
 """The highest value of each of these options."""
-FILLED_IN: Final = ("workers", "reactors")
+FILLED_IN: Final = ("workers", "reactors", "max_workers")
 """Counts of which 0 means: not given."""
 WAYS_TO_LISTEN: Final = (("bind",), ("host", "port"), ("uds",), ("fd",))
 """Only one of these can be given."""
-MAY_BE_ZERO: Final = frozenset({"limit_request_body", "inline_body_bytes", "response_spool_max_bytes", "queue_size"})
+MAY_BE_ZERO: Final = frozenset({
+    "limit_request_body", "inline_body_bytes", "response_spool_max_bytes", "queue_size", "max_requests",
+    "max_worker_memory_mib", "boot_retries"})
 _ROOT_PATH: Final = re.compile(r"(/[^/?#\x00-\x1f\x7f]+)*")
 
 
@@ -142,6 +146,9 @@ class Config:
         0, "--workers", "-w", group="Processes", metavar="N", default_text="usable CPUs",
         common_variable="WEB_CONCURRENCY",
         help="Worker processes, each with an application of its own.")
+    max_workers: int = _option(
+        0, "--max-workers", group="Processes", metavar="N", default_text="twice --workers",
+        help="How many workers SIGTTIN and `swhttp scale` can make of them.")
     threads: int = _option(
         1, "--threads", group="Processes", metavar="N",
         help="Threads of a worker that serves WSGI: that many requests at once. A worker that serves ASGI has one "
@@ -160,6 +167,30 @@ class Config:
     graceful_timeout_s: float = _option(
         30.0, "--graceful-timeout", group="Processes", metavar="SECONDS", aliases=("--timeout-graceful-shutdown",),
         help="How long requests in flight may take to end when the server stops; then workers are killed.")
+    reload_mode: str = _option(
+        "atomic", "--reload-mode", group="Life of a worker", choices=RELOAD_MODES,
+        help="How SIGUSR1 or SIGHUP brings new code: boot all new workers beside the old and switch at once, replace "
+             "one by one, or stop each before its successor boots, for want of memory.")
+    boot_timeout_s: float = _option(
+        limits.BOOT_TIMEOUT_S, "--boot-timeout", group="Life of a worker", metavar="SECONDS",
+        help="How long a worker may take to import and start the application.")
+    boot_retries: int = _option(
+        limits.BOOT_RETRIES, "--boot-retries", group="Life of a worker", metavar="N",
+        help="After how many boots that failed in a row, while no worker serves, the server ends. 0: it tries for "
+             "ever. A first boot that fails ends it at once.")
+    max_requests: int = _option(
+        0, "--max-requests", group="Life of a worker", metavar="N", aliases=("--limit-max-requests",),
+        help="After about how many requests a worker is replaced. 0: never.")
+    max_requests_jitter: int | None = _option(
+        None, "--max-requests-jitter", group="Life of a worker", metavar="N",
+        aliases=("--limit-max-requests-jitter",), default_text="half of --max-requests",
+        help="Up to how many requests more, at random for each worker, so that they are not all due at the same time.")
+    max_worker_memory_mib: int = _option(
+        0, "--max-worker-memory", group="Life of a worker", metavar="MIB",
+        help="From how much memory of its own on (RssAnon) a worker is replaced. 0: never.")
+    max_worker_lifetime_s: float = _option(
+        0.0, "--max-worker-lifetime", group="Life of a worker", metavar="SECONDS",
+        help="After how long a worker is replaced. 0: never.")
     pid: str = _option(
         "", "--pid", "-p", group="Processes", metavar="FILE", default_text="none",
         help="A file that holds the master's process id while it runs. A server whose file it is and that still runs "
@@ -249,6 +280,8 @@ class Config:
             raise _bad("--tmp-dir", f"no file can be made in {self.tmp_dir!r}: {error.strerror}") from None
         if self.workers == 0:
             self._fill("workers", min(cpus.usable(), limits.MAX_WORKERS))
+        if self.max_workers == 0:
+            self._fill("max_workers", min(2 * self.workers, limits.MAX_WORKERS))
         if self.reactors == 0:
             self._fill("reactors", min(math.ceil(self.workers / WORKERS_PER_REACTOR), limits.MAX_REACTORS))
         for name, most in MOST.items():
@@ -256,7 +289,14 @@ class Config:
             _check_count(OPTIONS[name].flags[0], getattr(self, name), most, least)
         for name in ("keep_alive_s", "head_timeout_s", "body_timeout_s", "write_timeout_s", "queue_timeout_s"):
             _check_seconds(OPTIONS[name].flags[0], getattr(self, name))
-        _check_seconds("--graceful-timeout", self.graceful_timeout_s)
+        for name in ("graceful_timeout_s", "boot_timeout_s"):
+            _check_seconds(OPTIONS[name].flags[0], getattr(self, name))
+        if self.max_worker_lifetime_s != 0:
+            _check_seconds("--max-worker-lifetime", self.max_worker_lifetime_s, limits.MOST_LIFETIME_S)
+        if self.max_workers < self.workers:
+            raise _bad("--max-workers", f"{self.max_workers} is less than the {self.workers} of --workers")
+        if self.max_requests_jitter is not None:
+            _check_count("--max-requests-jitter", self.max_requests_jitter, limits.MOST_REQUESTS, 0)
         for name, option in OPTIONS.items():
             value = getattr(self, name)
             if option.choices and value not in option.choices:
@@ -332,7 +372,7 @@ class Config:
     @property
     def slots(self) -> int:
         """Places for worker processes: a replacement boots beside its predecessor."""
-        return 2 * self.workers
+        return 2 * self.max_workers
 
 
 OPTIONS: Final[dict[str, Option]] = {
@@ -353,9 +393,9 @@ def _check_count(flag: str, count: int, most: int, least: int = 1) -> None:
         raise _bad(flag, f"a number from {least} to {most} is needed, not {count}")
 
 
-def _check_seconds(flag: str, seconds: float) -> None:
-    if not 0 < seconds <= limits.MAX_WAIT_S:  # nan is refused too
-        raise _bad(flag, f"seconds, more than 0 and at most {limits.MAX_WAIT_S:g}, are needed, not {seconds:g}")
+def _check_seconds(flag: str, seconds: float, most_s: float = limits.MAX_WAIT_S) -> None:
+    if not 0 < seconds <= most_s:  # nan is refused too
+        raise _bad(flag, f"seconds, more than 0 and at most {most_s:g}, are needed, not {seconds:g}")
 
 
 def _bad(what: str, why: str) -> BadValue:

@@ -14,7 +14,6 @@ _LOOP = "ASGI workers run on uvloop: leave it out"
 _HTTP = "HTTP is parsed by the master: leave it out"
 _WEBSOCKET = "there are no WebSockets in this version"
 _TLS = "there is no TLS in this version: let a proxy do it"
-_RECYCLE = "workers are not recycled in this version"
 _ROOT = "privileges are not dropped in this version: start it as the user it should run as"
 _SERVICE = "it stays in the foreground: a service manager such as systemd keeps it running"
 _NAMES = "processes keep their names in this version"
@@ -43,8 +42,6 @@ ADVICE: Final[Mapping[str, str]] = {
     "-t": _TIMEOUT, "--timeout": _TIMEOUT,
     "--worker-tmp-dir": "workers show no sign of life in a file: leave it out; --tmp-dir is for large bodies",
     "--limit-concurrency": "say --worker-concurrency, for each worker, and --queue-size",
-    "--limit-max-requests": _RECYCLE, "--limit-max-requests-jitter": _RECYCLE,
-    "--max-requests": _RECYCLE, "--max-requests-jitter": _RECYCLE,
     "--h11-max-incomplete-event-size": "say --limit-request-line and --limit-request-field-size",
     "--keyfile": _TLS, "--certfile": _TLS, "--ca-certs": _TLS, "--cert-reqs": _TLS, "--ciphers": _TLS,
     "--ssl-keyfile": _TLS, "--ssl-certfile": _TLS, "--ssl-keyfile-password": _TLS, "--ssl-version": _TLS,

@@ -23,9 +23,11 @@ from swhttp.errors import ExitCode
 PR_SET_PDEATHSIG: Final = 1
 # Python ignores these from its start, so that writing to a closed socket or past a file's limit is an exception.
 KEPT_IGNORED: Final = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
-# A terminal sends INT and QUIT to its whole foreground group, `systemctl kill` any signal, RTMIN too, to a whole
+# A terminal sends INT, QUIT and HUP to its whole foreground group, `systemctl kill` and pkill any signal to a whole
 # service; the master decides what they mean.
-GROUP_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGRTMIN})
+GROUP_SIGNALS: Final = frozenset({
+    signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU,
+    signal.SIGRTMIN})
 
 _apps_fds: set[int] = set()
 

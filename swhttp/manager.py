@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import logging
 import math
+import secrets
 import selectors
 import signal
 import time
@@ -19,18 +20,20 @@ from collections.abc import Iterable
 from socket import socket
 from typing import Final, assert_never
 
-from swhttp import limits
+from swhttp import hygiene, limits
 from swhttp.children import Child, Children
 from swhttp.config import Config
 from swhttp.errors import ExitCode
 from swhttp.ipc.memory import SharedMemory
 from swhttp.messages import Channel, Message
-from swhttp.supervision import BOOT_FAILURES, Action, Finish, Kill, Log, Spawn, Supervisor, Tell, WorkerState
+from swhttp.procinfo import rss_anon_bytes
+from swhttp.supervision import BOOT_FAILURES, Supervisor
+from swhttp.wear import Wear
 from swhttp.worker.firstword import FirstWord
+from swhttp.workerlife import Action, Finish, Kill, Log, Spawn, Tell, WorkerState
 
 # What the terminal, service managers and administrators may send to a whole group. The manager ignores them all.
-IGNORED: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
-                  signal.SIGRTMIN)
+IGNORED: Final = hygiene.GROUP_SIGNALS | {signal.SIGTERM}
 
 
 class Manager:
@@ -41,7 +44,13 @@ class Manager:
         self._memory = memory
         self._bind_texts = bind_texts
         self._master = master
-        self._supervisor = Supervisor(config.workers, config.graceful_timeout_s)
+        self._supervisor = Supervisor(
+            config.workers, config.graceful_timeout_s, config.boot_timeout_s, config.max_workers, config.boot_retries,
+            config.reload_mode)
+        self._wear = Wear(config.max_requests, config.max_requests_jitter, config.max_worker_memory_mib,
+                          config.max_worker_lifetime_s)
+        self._wear_seed = secrets.randbits(64)
+        self._wear_look_s = math.inf
         self._workers: dict[int, Child] = {}
         self._first_word: FirstWord | None = None
         self._shown: list[tuple[int, int, int]] = [(0, 0, 0)] * config.slots
@@ -56,13 +65,17 @@ class Manager:
 
         self._selector.register(self._master, selectors.EVENT_READ, self._on_master)
         self._first_word = FirstWord()
+        if self._wear.matters:
+            self._wear_look_s = time.monotonic()
         self._act(self._supervisor.start(time.monotonic()))
         while self._exit_code is None:
             self._children.before_wait()
-            wait_s = self._supervisor.next_tick_s() - time.monotonic()
+            wait_s = min(self._supervisor.next_tick_s(), self._wear_look_s) - time.monotonic()
             for key, _ in self._selector.select(None if wait_s == math.inf else max(0.0, wait_s)):
                 key.data()
             self._act(self._supervisor.tick(time.monotonic()))
+            if time.monotonic() >= self._wear_look_s:
+                self._look_for_worn()
         self._selector.modify(self._master, selectors.EVENT_WRITE, self._on_master)
         while self._master.wants_write:
             self._selector.select()
@@ -81,6 +94,10 @@ class Manager:
                     self._act(self._supervisor.settled(slot, now_s))
                 case {"kind": "corrupt", "slot": int(slot)}:
                     self._act(self._supervisor.corrupt(slot, now_s))
+                case {"kind": "reload"}:
+                    self._act(self._supervisor.reload(now_s))
+                case {"kind": "scale", "workers": int(workers)}:
+                    self._act(self._supervisor.scale(workers, now_s))
                 case {"kind": "stop"}:
                     self._act(self._supervisor.stop(now_s))
                 case {"kind": "kill"}:
@@ -98,8 +115,9 @@ class Manager:
                     self._first_word.close()
                     self._first_word = None
                 self._act(self._supervisor.ready(slot, generation, interface, now_s))
-            case {"kind": "unfit", "code": int(code), "text": str(text)} if code in BOOT_FAILURES:
-                self._supervisor.unfit(slot, generation, code, text)
+            case {"kind": "unfit", "code": int(code), "text": str(text), "traceback": str(traceback)} if (
+                    code in BOOT_FAILURES):
+                self._supervisor.unfit(slot, generation, code, text, traceback)
             case {"kind": "stopping"}:
                 self._act(self._supervisor.stopping(slot, generation, now_s))
             case _:
@@ -110,6 +128,21 @@ class Manager:
         del self._workers[slot]
         self._act(self._supervisor.exited(slot, generation, status, time.monotonic()))
 
+    def _look_for_worn(self) -> None:
+        """Tell the supervisor of workers that have served long enough. Looking costs requests nothing, and a worker
+        that is to be replaced serves on until it is: so it need not be noticed at once."""
+        now_s = time.monotonic()
+        self._wear_look_s = now_s + limits.WEAR_LOOK_S
+        counters = self._memory.scoreboard.slots
+        for worker in self._supervisor.slots:
+            if worker.state is WorkerState.READY:
+                why = self._wear.why(
+                    counters[worker.slot]["done"],
+                    self._wear.requests_for(worker.slot, worker.generation, self._wear_seed),
+                    rss_anon_bytes(worker.pid) if self._wear.max_memory_mib else 0, now_s - worker.spawned_s)
+                if why:
+                    self._act(self._supervisor.worn(worker.slot, worker.generation, why, now_s))
+
     # Actions
 
     def _act(self, actions: Iterable[Action]) -> None:
@@ -117,7 +150,7 @@ class Manager:
         while waiting:
             action = waiting.popleft()
             match action:
-                case Spawn(slot, generation):
+                case Spawn(slot, generation, _):
                     waiting.extend(self._spawn(slot, generation))
                 case Tell(kind, fields):
                     self._master.send(kind, **fields)

@@ -4,7 +4,8 @@ It owns the listening sockets, the shared memory, the manager's process and the 
 touch these. It never imports the application, never forks once threads run, and never does work in a signal handler.
 
     start   bind -> map shared memory -> fork the manager -> start the reactors -> all workers READY: "Listening at"
-            SIGRTMIN opens the log files again
+    reload  USR1, HUP -> the manager boots new workers: STAGED -> all of them: switch -> the old ones drain
+            TTIN, TTOU: one worker more, one fewer; RTMIN opens the log files again
     stop    SERVING --TERM, INT--> DRAINING (reactors empty the backlog, take no more, finish what is in flight)
                 --drained--> STOPPING (workers are told, the manager waits for them)
                 --the manager is gone--> SETTLING (last answers go out) --> threads end, sockets are removed
@@ -36,9 +37,10 @@ from swhttp.reactor.accesswriter import AccessWriter
 from swhttp.reactor.reactors import Reactors
 from swhttp.reactor.settings import ReactorSettings
 from swhttp.signals import SignalInbox
-from swhttp.supervision import describe
+from swhttp.workerlife import describe
 
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGRTMIN)
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
+                  signal.SIGTTIN, signal.SIGTTOU, signal.SIGRTMIN)
 
 
 class Phase(enum.IntEnum):
@@ -61,7 +63,12 @@ class Master:
         self._exit_code = ExitCode.OK
         self._manager_status = ExitCode.OK  # with which it leaves when it was asked to
         self._listening = False
+        self._wanted = config.workers
+        self._interface = ""
+        self._reloads_asked = 0
+        self._reloading = False
         self._up: set[int] = set()
+        self._staged: set[int] = set()  # of these: those that wait for the switch
         self._told_to_stop: set[int] = set()
         self._unsettled: set[int] = set()
         self._drained = False
@@ -193,6 +200,12 @@ class Master:
             now_s = time.monotonic()
             if number == signal.SIGRTMIN:
                 self._reopen()
+            elif number in (signal.SIGUSR1, signal.SIGHUP):
+                self._reload(number.name)
+            elif number == signal.SIGUSR2:
+                log.info("%s: there are no task workers to reload", number.name)
+            elif number in (signal.SIGTTIN, signal.SIGTTOU):
+                self._scale(self._wanted + (1 if number == signal.SIGTTIN else -1), number.name)
             elif self._phase == Phase.SERVING and number != signal.SIGQUIT:
                 log.info("%s: stopping, requests in flight have %g s", number.name, self._config.graceful_timeout_s)
                 self._stopping_since_s = now_s
@@ -209,6 +222,24 @@ class Master:
         if self._access is not None:
             self._access.reopen()
 
+    def _reload(self, why: str) -> None:
+        """Have new workers with the application as it is now."""
+        if self._phase != Phase.SERVING:
+            log.info("%s: not reloading, for the server ends", why)
+            return
+        log.info("%s: reloading", why)
+        self._reloads_asked += 1
+        self._manager.send("reload")
+
+    def _scale(self, workers: int, why: str) -> None:
+        """Have that many workers."""
+        if not 1 <= workers <= self._config.max_workers:
+            log.warning("%s: there can be 1 to %d workers, not %d", why, self._config.max_workers, workers)
+            return
+        log.info("%s: %d workers instead of %d", why, workers, self._wanted)
+        self._wanted = workers
+        self._manager.send("scale", workers=workers)
+
     def _on_manager(self) -> int:
         """Returns how many messages there were. The channel's end means nothing: the pidfd tells the manager's."""
         self._manager.flush()
@@ -218,6 +249,17 @@ class Master:
                 case {"kind": "ready", "slot": int(slot), "generation": int(generation), "pid": int(pid),
                       "interface": str(interface)}:
                     self._on_ready(slot, generation, pid, interface)
+                case {"kind": "staged", "slot": int(slot), "generation": int(generation), "pid": int(pid),
+                      "interface": str(interface)}:
+                    self._on_staged(slot, generation, pid, interface)
+                case {"kind": "switch"}:
+                    self._on_switch()
+                case {"kind": "reloading"}:
+                    self._reloading = True
+                case {"kind": "reloaded", "asked": int(asked), "ok": int(ok), "text": str(text)}:
+                    self._on_reloaded(asked, bool(ok), text)
+                case {"kind": "scaled", "workers": int(workers)}:
+                    self._wanted = workers
                 case {"kind": "stopping", "slot": int(slot)}:
                     self._stop_slot(slot)
                 case {"kind": "gone", "slot": int(slot)}:
@@ -236,21 +278,46 @@ class Master:
         return len(messages)
 
     def _on_ready(self, slot: int, generation: int, pid: int, interface: str) -> None:
+        self._interface = interface
         self._reactors.slot_up(slot, generation, interface)
         self._up.add(slot)
         log.info("Worker booted: slot %d, generation %d, pid %d", slot, generation, pid)
         if self._phase >= Phase.STOPPING:  # it became ready while the manager was being told to stop
             self._stop_slot(slot)
-        elif not self._listening and len(self._up) >= self._config.workers:
-            self._listening = True
-            log.info("%s", about.what_runs(self._config, interface))
-            for listener in self._listeners:
-                log.info("Listening at: %s (%d)", listener.url, os.getpid())
-            logs.booted()
+        self._look_whether_listening()
+
+    def _look_whether_listening(self) -> None:
+        """The first time that all workers serve it is said."""
+        if self._listening or self._phase >= Phase.STOPPING or len(self._up - self._staged) < self._wanted:
+            return
+        self._listening = True
+        log.info("%s", about.what_runs(self._config, self._interface))
+        for listener in self._listeners:
+            log.info("Listening at: %s (%d)", listener.url, os.getpid())
+        logs.booted()
+
+    def _on_staged(self, slot: int, generation: int, pid: int, interface: str) -> None:
+        self._interface = interface
+        self._reactors.slot_stage(slot, generation, interface)
+        self._up.add(slot)
+        self._staged.add(slot)
+        log.info("Worker booted: slot %d, generation %d, pid %d", slot, generation, pid)
+        if self._phase >= Phase.STOPPING:
+            self._stop_slot(slot)
+
+    def _on_switch(self) -> None:
+        self._told_to_stop |= self._up - self._staged
+        self._staged.clear()
+        self._reactors.switch(self._interface)
+        self._look_whether_listening()
+
+    def _on_reloaded(self, asked: int, ok: bool, text: str) -> None:
+        self._reloading = False
 
     def _on_gone(self, slot: int) -> None:
         if slot in self._up:
             self._up.discard(slot)
+            self._staged.discard(slot)
             self._told_to_stop.discard(slot)
             self._unsettled.add(slot)
             self._reactors.slot_dead(slot)

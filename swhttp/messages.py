@@ -6,16 +6,24 @@ wait for each other for ever. A message from a worker comes from a process that 
 checks every field.
 
     manager -> master   ready {slot, generation, pid, interface}   dispatch to it from now on
+                        staged {the same}                          it can serve, but not before the switch
+                        switch {}                                  what is staged takes the place of all others
                         stopping {slot}                            it drains and leaves
                         gone {slot, generation, pid, status}       it is reaped
                         failed {code, text}                        the server cannot start
+                        reloading {}                               a reload has begun
+                        reloaded {asked, ok, text}                 it has ended, for the first `asked` that wanted one;
+                                                                   text: why not, at length
+                        scaled {workers}                           so many are to serve now
                         log {level, text}                          a line for the log; level: a number of logging's
     master -> manager   settled {slot}                             no reactor uses the slot's memory any more
                         corrupt {slot}                             what its worker wrote cannot be: end it
+                        reload {}                                  have the application anew
+                        scale {workers}                            have so many
                         stop {}                                    spawn nothing more, leave when all are gone
                         kill {}                                    the same, by SIGTERM and then SIGKILL
     worker -> manager   ready {interface}, stopping {}
-                        unfit {text}                               why it leaves without having been ready
+                        unfit {code, text, traceback}              why it leaves without having been ready
 """
 
 from __future__ import annotations

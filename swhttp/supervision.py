@@ -1,93 +1,53 @@
-"""What the manager decides: a table of worker states and events, without a single system call.
+"""What the manager decides: how many workers there are, when they boot and when they leave, without a system call.
 
-It owns the state of every slot, the wish to have W workers, and the pace at which they are made. It must never fork,
-signal, write or look at a clock: time is an argument (seconds of a monotonic clock), and what is to be done comes
-back as a list of actions that the shell (`swhttp.manager`) carries out in that order.
+It owns the state of every slot, the wish to have W workers, the reload on its way, and the pace at which processes are
+made. It must never fork, signal, write or look at a clock: time is an argument (seconds of a monotonic clock), and
+what is to be done comes back as a list of actions that the shell (`swhttp.manager`) carries out in that order.
 
-A worker is a slot, which is fixed shared memory, plus a generation, which grows with each process put into the slot.
-There are twice as many slots as workers, so that a replacement serves before its predecessor has drained. A slot goes
-round the circle
-
-    EMPTY --spawn--> STARTING --ready--> READY --stopping--> STOPPING --exit--> DEAD --settled--> EMPTY
-                        |                  |                                     ^
-                        +--exit------------+--exit-------------------------------+
-
-and is used again only when its process is reaped *and* no reactor reads its memory any more (`settled`). STARTING
-and READY workers count as the ones that we have; the manager makes up the difference to W as soon as the pace
-allows:
+What may happen to one worker is a table (`swhttp.workerlife`), and what a reload wants next is its own
+(`swhttp.reloading`). A slot is used again only when its process is reaped *and* no reactor reads its memory any more.
+There are twice as many slots as there may be workers, so that a replacement serves before its predecessor has drained.
+STARTING and READY workers count as the ones that we have. After each input the machine goes on as long as there is
+something to do: with the reload, with a worker that is worn, with one too many, with one too few.
 
 - a boot that failed delays the next by 0.1 s, doubling to 5 s, until one succeeds; meanwhile one process at a time
-  tries, and workers that failed side by side count as one failure;
+  tries, and workers that failed side by side count as one failure. After `boot_retries` failures with nobody READY,
+  the server ends: whoever has started it can do more than try again;
 - a worker that was READY is replaced at once, but no sooner than 0.1 s after it was forked: one that dies just after
   READY would otherwise keep a CPU busy with imports;
-- on the first start, a boot that fails before any worker was ever READY ends the server: its operator is watching.
+- on the first start, a boot that fails before any worker was ever READY ends the server: its operator is watching;
+- one that is worn (max_requests and the like) leaves when its replacement is READY: one at a time, only while nobody
+  else boots, and so seldom that boots take no more than a tenth of the time.
 
-Past its deadline a process gets SIGTERM, and KILL_GRACE_S later SIGKILL. An event that the table does not know in a
-state is ignored: workers run foreign code, which may say anything at any time.
+Past its deadline a process gets SIGTERM, and KILL_GRACE_S later SIGKILL.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import Enum, IntEnum, auto
-from signal import SIGKILL, SIGTERM, Signals
+from signal import SIGKILL, SIGTERM
 from typing import Final, assert_never
 
 from swhttp import limits
 from swhttp.errors import ExitCode
-
-
-class WorkerState(IntEnum):
-    """State of a slot, as the scoreboard shows it."""
-
-    EMPTY = 0
-    STARTING = 1
-    READY = 2
-    STOPPING = 3
-    DEAD = 4
-
-
-class Event(Enum):
-    """What can happen to a slot."""
-
-    READY = auto()  # the worker says that it can serve
-    STOPPING = auto()  # the worker says that it was told to leave
-    EXIT = auto()  # the process is reaped
-    SETTLED = auto()  # no reactor uses the slot any more
-    CORRUPT = auto()  # a reactor has read from it what cannot be
-    EXPIRED = auto()  # its deadline has passed
-    STOP = auto()  # the server ends, with patience
-    KILL = auto()  # the server ends, without
-
-
-class Step(Enum):
-    """What a row of the table does, besides changing the state."""
-
-    SUCCEED = auto()  # the application boots: forget earlier failures
-    TELL_READY = auto()
-    TELL_STOPPING = auto()
-    TELL_GONE = auto()
-    FAIL = auto()  # a boot has failed: slow down, or give up
-    REPORT_DEATH = auto()
-    REPORT_EXIT = auto()
-    REPORT_LATE = auto()
-    PACE = auto()  # a worker has to be replaced: not sooner than YOUNG_S after it was forked
-    DRAIN = auto()  # it has the graceful timeout to finish
-    SIGNAL = auto()  # send the next signal: SIGTERM, then SIGKILL
-    REPORT_CORRUPT = auto()
-    KILL = auto()  # send SIGKILL
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table: the state afterwards, and the steps in order."""
-
-    state: WorkerState
-    steps: tuple[Step, ...] = ()
-
+from swhttp.reloading import Reload
+from swhttp.workerlife import (
+    TABLE,
+    Action,
+    Event,
+    Finish,
+    Kill,
+    Log,
+    Spawn,
+    Step,
+    Tell,
+    Worker,
+    WorkerState,
+    describe,
+)
 
 BOOT_FAILURES: Final = {
     ExitCode.APP: "The application did not boot",
@@ -96,121 +56,31 @@ BOOT_FAILURES: Final = {
 }
 """What a worker may say of why it did not boot, and how that is told. Who says nothing has died of the application."""
 
-_S = WorkerState
-
-TABLE: Final[Mapping[tuple[WorkerState, Event], Row]] = {
-    (_S.STARTING, Event.READY): Row(_S.READY, (Step.SUCCEED, Step.TELL_READY)),
-    # SIGTERM came while it booted: it has nothing to finish.
-    (_S.STARTING, Event.STOPPING): Row(_S.STOPPING, (Step.PACE, Step.SIGNAL)),
-    (_S.STARTING, Event.EXIT): Row(_S.DEAD, (Step.TELL_GONE, Step.REPORT_DEATH, Step.FAIL)),
-    (_S.STARTING, Event.EXPIRED): Row(_S.STARTING, (Step.REPORT_LATE, Step.SIGNAL)),
-    (_S.STARTING, Event.STOP): Row(_S.STOPPING, (Step.SIGNAL,)),
-    (_S.STARTING, Event.KILL): Row(_S.STOPPING, (Step.SIGNAL,)),
-    (_S.READY, Event.STOPPING): Row(_S.STOPPING, (Step.TELL_STOPPING, Step.PACE, Step.DRAIN)),
-    (_S.READY, Event.EXIT): Row(_S.DEAD, (Step.TELL_GONE, Step.REPORT_DEATH, Step.PACE)),
-    (_S.READY, Event.CORRUPT): Row(_S.READY, (Step.REPORT_CORRUPT, Step.KILL)),
-    (_S.READY, Event.STOP): Row(_S.STOPPING, (Step.DRAIN,)),  # the master has stopped dispatching to it already
-    (_S.READY, Event.KILL): Row(_S.STOPPING, (Step.SIGNAL,)),
-    # It was told to leave while it booted, and booted: it leaves as others do, when the reactors let go of it.
-    (_S.STOPPING, Event.READY): Row(_S.STOPPING, (Step.SUCCEED, Step.TELL_READY, Step.TELL_STOPPING)),
-    (_S.STOPPING, Event.EXIT): Row(_S.DEAD, (Step.TELL_GONE, Step.REPORT_EXIT)),
-    (_S.STOPPING, Event.EXPIRED): Row(_S.STOPPING, (Step.REPORT_LATE, Step.SIGNAL)),
-    (_S.STOPPING, Event.CORRUPT): Row(_S.STOPPING, (Step.REPORT_CORRUPT, Step.KILL)),
-    (_S.STOPPING, Event.KILL): Row(_S.STOPPING, (Step.SIGNAL,)),
-    (_S.DEAD, Event.SETTLED): Row(_S.EMPTY),
-}
-
-
-@dataclass(frozen=True)
-class Spawn:
-    """Reset the slot's memory and fork a worker into it; then call `Supervisor.forked`."""
-
-    slot: int
-    generation: int
-
-
-@dataclass(frozen=True)
-class Tell:
-    """Send a message to the master (`swhttp.messages`)."""
-
-    kind: str
-    fields: dict[str, int | str]
-
-
-@dataclass(frozen=True)
-class Kill:
-    """Send a signal to the process in the slot."""
-
-    slot: int
-    signal: Signals
-
-
-@dataclass(frozen=True)
-class Log:
-    """Write a log line. `level`: a number of the logging module."""
-
-    level: int
-    text: str
-
-
-@dataclass(frozen=True)
-class Finish:
-    """Every process is gone and none will be spawned: leave. `exit_code`: the manager's exit status."""
-
-    exit_code: ExitCode
-
-
-Action = Spawn | Tell | Kill | Log | Finish
-
-
-@dataclass
-class Worker:
-    """One slot and what is in it."""
-
-    slot: int
-    generation: int = 0
-    state: WorkerState = WorkerState.EMPTY
-    pid: int = 0
-    interface: str = ""
-    """Known once it has been READY."""
-    status: int = 0
-    """Exit code, or minus the number of the signal."""
-    spawned_s: float = 0.0
-    deadline_s: float = math.inf
-    next_signal: Signals | None = SIGTERM
-    reason: str = ""
-    """Why it cannot boot, as it says."""
-    unfit: ExitCode | None = None
-    """As what it cannot boot, as it says. A mere exit status may be the application's own."""
-
-    @property
-    def name(self) -> str:
-        """How the log calls it."""
-        return f"slot {self.slot}, pid {self.pid}"
-
-    @property
-    def left_as_told(self) -> bool:
-        """Whether its end is what was asked of it: exit code 0, or the SIGTERM that we have sent."""
-        return self.status == 0 or (self.status == -SIGTERM and self.next_signal is not SIGTERM)
-
-
-def describe(status: int) -> str:
-    """`status` (exit code, or minus a signal's number) in words."""
-    return f"signal {-status}" if status < 0 else f"exit code {status}"
-
 
 @dataclass
 class Supervisor:
     """The state machine.
 
     `workers`: how many are to serve; `graceful_timeout_s`: how long one may take to drain; `boot_timeout_s`: how
-    long it may take to become READY. Every input returns the actions that follow from it.
+    long it may take to become READY; `max_workers`: how many there may ever be, at least `workers`; `boot_retries`:
+    failed boots in a row with nobody READY after which the server ends, 0: never; `reload_mode`: one of
+    `reloading.MODES`; `keeps_code`: a worker of an old epoch can still be made; `stuck_grace_s`: how long one that is
+    stuck may take to finish its other requests. Every input returns the actions that follow from it.
     """
 
     workers: int
     graceful_timeout_s: float
     boot_timeout_s: float = limits.BOOT_TIMEOUT_S
+    max_workers: int = 0
+    boot_retries: int = 0
+    reload_mode: str = "atomic"
+    keeps_code: bool = False
+    stuck_grace_s: float = 0.0
     slots: list[Worker] = field(init=False)
+    epoch: int = field(default=1, init=False)
+    """That of a worker that is spawned outside of a reload."""
+    interface: str = field(default="", init=False)
+    """Of all workers, once the first was READY."""
     ending: bool = field(default=False, init=False)
     """Nothing is spawned any more."""
     finished: bool = field(default=False, init=False)
@@ -220,10 +90,20 @@ class Supervisor:
     _failed_s: float = field(default=-math.inf, init=False)
     _backoff_until_s: float = field(default=-math.inf, init=False)
     _pace_until_s: float = field(default=-math.inf, init=False)
+    _reload: Reload | None = field(default=None, init=False)
+    _asked: int = field(default=0, init=False)
+    """How many times somebody has asked for a reload."""
+    _answered: int = field(default=0, init=False)
+    """How many of these have been told how it went."""
+    _epochs: int = field(default=1, init=False)
+    _leaving: Worker | None = field(default=None, init=False)
+    """The worn worker for which a replacement boots."""
+    _renew_from_s: float = field(default=-math.inf, init=False)
     _actions: list[Action] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        self.slots = [Worker(slot) for slot in range(2 * self.workers)]
+        self.max_workers = max(self.max_workers, self.workers)
+        self.slots = [Worker(slot) for slot in range(2 * self.max_workers)]
 
     # Inputs
 
@@ -236,29 +116,49 @@ class Supervisor:
         self.slots[slot].pid = pid
 
     def ready(self, slot: int, generation: int, interface: str, now_s: float) -> list[Action]:
-        """A worker serves. `interface`: "asgi" or "wsgi"."""
+        """A worker can serve. `interface`: "asgi" or "wsgi"."""
         worker = self.slots[slot]
         if worker.generation != generation or worker.interface:
             return self._done(now_s)  # once is enough
         worker.interface = interface
-        return self._input(slot, generation, Event.READY, now_s)
+        self.interface = self.interface or interface
+        # Requests that wait were received for what the workers were until now.
+        if worker.state is WorkerState.STARTING and interface != self.interface:
+            worker.reason = f"the application is {interface} now, and was {self.interface}: that takes a restart"
+            worker.unfit = ExitCode.APP
+            self._do(Step.KILL, worker, now_s)
+            return self._done(now_s)
+        staged = self._reload is not None and self._reload.mode == "atomic" and not self._reload.is_old(worker)
+        return self._input(slot, generation, Event.STAGED if staged else Event.READY, now_s)
 
     @property
     def ever_ready(self) -> bool:
         """Whether the server has had a worker that was READY."""
         return self._ever_ready
 
-    def unfit(self, slot: int, generation: int, code: int, text: str) -> None:
+    def unfit(self, slot: int, generation: int, code: int, text: str, traceback: str = "") -> None:
         """A worker says by which of BOOT_FAILURES it will leave without having been READY; why: "" if it logs that."""
         worker = self.slots[slot]
         # STOPPING: another one has failed before it, and all are told to leave.
         if worker.generation == generation and worker.state in (WorkerState.STARTING, WorkerState.STOPPING):
             worker.reason = text
+            worker.traceback = traceback
             worker.unfit = ExitCode(code)
 
     def stopping(self, slot: int, generation: int, now_s: float) -> list[Action]:
         """A worker has been told to leave and waits for the reactors to let go of it."""
         return self._input(slot, generation, Event.STOPPING, now_s)
+
+    def worn(self, slot: int, generation: int, why: str, now_s: float) -> list[Action]:
+        """A worker has served long enough: another is to take its place. `why`: for the log."""
+        worker = self.slots[slot]
+        if worker.generation == generation and worker.state is WorkerState.READY and not worker.worn:
+            worker.worn = why
+        return self._done(now_s)
+
+    def stuck(self, slot: int, generation: int, now_s: float) -> list[Action]:
+        """A request has taken too long there, and is answered: end the worker, after its other requests if it can."""
+        return self._input(slot, generation, Event.STUCK, now_s)
 
     def exited(self, slot: int, generation: int, status: int, now_s: float) -> list[Action]:
         """A process is reaped, or could not be forked. `status`: exit code, or minus the number of the signal."""
@@ -273,6 +173,17 @@ class Supervisor:
     def corrupt(self, slot: int, now_s: float) -> list[Action]:
         """A reactor has read from the slot's memory what no worker of ours writes."""
         return self._input(slot, self.slots[slot].generation, Event.CORRUPT, now_s)
+
+    def reload(self, now_s: float) -> list[Action]:
+        """Have the application anew. During a reload: once more, when that has ended."""
+        self._asked += 1
+        return self._done(now_s)
+
+    def scale(self, workers: int, now_s: float) -> list[Action]:
+        """Have that many workers, within the bounds."""
+        self.workers = min(max(workers, 1), self.max_workers)
+        self._tell("scaled", workers=self.workers)
+        return self._done(now_s)
 
     def stop(self, now_s: float) -> list[Action]:
         """The server ends; workers may finish what they have."""
@@ -291,10 +202,12 @@ class Supervisor:
 
     def next_tick_s(self) -> float:
         """When `tick` has something to do next; infinity: only after another input."""
-        deadlines = [worker.deadline_s for worker in self.slots]
-        if self._may_spawn():
-            deadlines.append(self._spawn_from_s())
-        return min(deadlines)
+        times = [worker.deadline_s for worker in self.slots]
+        if (epoch := self._missing()) is not None:
+            times.append(self._spawn_from_s(epoch))
+        if self._next_worn() is not None:
+            times.append(self._renew_from_s)
+        return min(times)
 
     # Decisions
 
@@ -305,10 +218,16 @@ class Supervisor:
         return self._done(now_s)
 
     def _end(self, event: Event, now_s: float) -> list[Action]:
+        self._end_all(event, now_s)
+        return self._done(now_s)
+
+    def _end_all(self, event: Event, now_s: float) -> None:
         self.ending = True
         for worker in self.slots:
             self._apply(worker, event, now_s)
-        return self._done(now_s)
+        if self._answered < self._asked:
+            self._reload = None
+            self._answer(self._asked, "the server ends")
 
     def _apply(self, worker: Worker, event: Event, now_s: float) -> None:
         row = TABLE.get((worker.state, event))
@@ -326,9 +245,11 @@ class Supervisor:
                 self._ever_ready = True
                 self._failures = 0
                 self._backoff_until_s = -math.inf
-            case Step.TELL_READY:
-                self._tell("ready", slot=worker.slot, generation=worker.generation, pid=worker.pid,
-                           interface=worker.interface)
+                if self._leaving is not None:
+                    self._renew_from_s = now_s + (now_s - worker.spawned_s) * (limits.BOOT_SHARE - 1)
+            case Step.TELL_READY | Step.TELL_STAGED:
+                self._tell("ready" if step is Step.TELL_READY else "staged", slot=worker.slot,
+                           generation=worker.generation, pid=worker.pid, interface=worker.interface)
             case Step.TELL_STOPPING:
                 self._tell("stopping", slot=worker.slot)
             case Step.TELL_GONE:
@@ -336,6 +257,10 @@ class Supervisor:
                            status=worker.status)
             case Step.FAIL:
                 self._fail(worker, now_s)
+            case Step.LOSE:
+                # One that somebody has killed is made again. What dies by itself would do so again, in service.
+                if self._reload is not None and not worker.left_as_told and worker.status not in (-SIGKILL, -SIGTERM):
+                    self._reload_failed(worker, now_s)
             case Step.REPORT_DEATH:
                 self._report_death(worker)
             case Step.REPORT_EXIT:
@@ -344,12 +269,18 @@ class Supervisor:
                 else:
                     self._report_death(worker)
             case Step.REPORT_LATE:
+                if worker.state is WorkerState.STARTING:
+                    worker.reason = f"not ready within {self.boot_timeout_s:g} s"
                 late = "not ready" if worker.state is WorkerState.STARTING else "not finished"
                 self._log(logging.WARNING, f"Worker {late} in time: {worker.name}")
+            case Step.REPORT_STUCK:
+                self._log(logging.WARNING, f"Worker is stuck, and will be replaced: {worker.name}")
             case Step.PACE:
                 self._pace_until_s = max(self._pace_until_s, worker.spawned_s + limits.YOUNG_S)
             case Step.DRAIN:
                 worker.deadline_s = now_s + self.graceful_timeout_s
+            case Step.HURRY:
+                worker.deadline_s = now_s + min(self.stuck_grace_s, self.graceful_timeout_s)
             case Step.SIGNAL:
                 self._signal(worker, now_s)
             case Step.REPORT_CORRUPT:
@@ -380,37 +311,38 @@ class Supervisor:
             # too, or somebody who wants another worker. It says nothing about the application.
             self._do(Step.PACE, worker, now_s)
             return
+        if self._reload is not None and not self._reload.is_old(worker):
+            self._reload_failed(worker, now_s)
+            if self.epoch != worker.epoch:  # the old ones serve on: nothing is missing
+                return
         if not self._ever_ready and not self.ending:
-            self._exit_code = worker.unfit or ExitCode.APP
-            why = f": {worker.reason}" if worker.reason else ""
-            self._tell("failed", code=int(self._exit_code), text=BOOT_FAILURES[self._exit_code] + why)
-            self._end_all(now_s)
+            self._give_up(worker, now_s)
             return
         if worker.spawned_s >= self._failed_s:  # else it was forked before the failure that is counted already
             self._failures += 1
         self._failed_s = now_s
         delay_s = limits.BOOT_BACKOFF_MIN_S * 2.0 ** min(self._failures - 1, 16)
         self._backoff_until_s = now_s + min(delay_s, limits.BOOT_BACKOFF_MAX_S)
+        if self.boot_retries and self._failures >= self.boot_retries and not self._in(WorkerState.READY):
+            self._log(logging.ERROR, f"No worker boots, {self._failures} times in a row: giving up")
+            self._give_up(worker, now_s)
 
-    def _end_all(self, now_s: float) -> None:
-        self.ending = True
-        for worker in self.slots:
-            self._apply(worker, Event.KILL, now_s)
+    def _give_up(self, worker: Worker, now_s: float) -> None:
+        if not self.ending:
+            self._exit_code = worker.unfit or ExitCode.APP
+            why = f": {worker.reason}" if worker.reason else ""
+            self._tell("failed", code=int(self._exit_code), text=BOOT_FAILURES[self._exit_code] + why)
+            self._end_all(Event.KILL, now_s)
 
-    def _may_spawn(self) -> bool:
-        """Whether a worker is missing and could be spawned but for the time."""
-        states = [worker.state for worker in self.slots]
-        starting = states.count(WorkerState.STARTING)
-        return (not self.ending and starting + states.count(WorkerState.READY) < self.workers
-                and WorkerState.EMPTY in states and not (self._failures and starting))
+    def _in(self, state: WorkerState) -> list[Worker]:
+        return [worker for worker in self.slots if worker.state is state]
 
-    def _spawn_from_s(self) -> float:
-        return max(self._backoff_until_s, self._pace_until_s)
+    # What is done next
 
     def _done(self, now_s: float) -> list[Action]:
-        """Spawn what is missing; hand over the actions of this input."""
-        while self._may_spawn() and now_s >= self._spawn_from_s():
-            self._spawn(now_s)
+        """Go on as long as there is something to do; hand over the actions of this input."""
+        while not self.ending and self._go_on(now_s):
+            pass
         if self.ending and not self.finished and all(
                 worker.state in (WorkerState.EMPTY, WorkerState.DEAD) for worker in self.slots):
             self.finished = True
@@ -418,15 +350,133 @@ class Supervisor:
         actions, self._actions = self._actions, []
         return actions
 
-    def _spawn(self, now_s: float) -> None:
-        worker = next(worker for worker in self.slots if worker.state is WorkerState.EMPTY)
+    def _go_on(self, now_s: float) -> bool:
+        """Do one thing, and say whether there was one."""
+        if self._reload is None and self._answered < self._asked:
+            self._begin_reload(now_s)
+            return True
+        if self._reload is not None and self._advance(self._reload, now_s):
+            return True
+        if self._leaving is not None and self._leaving.state is not WorkerState.READY:
+            self._leaving = None  # it has left by itself
+        if (worker := self._next_worn()) is not None and now_s >= self._renew_from_s:
+            self._log(logging.INFO, f"Worker is replaced, {worker.worn}: {worker.name}")
+            self._leaving = worker
+            return True
+        if (surplus := self._surplus()) is not None:
+            self._apply(surplus, Event.RETIRE, now_s)
+            return True
+        if (epoch := self._missing()) is not None and now_s >= self._spawn_from_s(epoch):
+            self._spawn(epoch, now_s)
+            return True
+        return False
+
+    def _spawn(self, epoch: int, now_s: float) -> None:
+        worker = self._in(WorkerState.EMPTY)[0]
         self.slots[worker.slot] = Worker(
-            worker.slot, worker.generation + 1, WorkerState.STARTING, spawned_s=now_s,
+            worker.slot, worker.generation + 1, epoch, WorkerState.STARTING, spawned_s=now_s,
             deadline_s=now_s + self.boot_timeout_s)
-        self._actions.append(Spawn(worker.slot, worker.generation + 1))
+        self._actions.append(Spawn(worker.slot, worker.generation + 1, epoch))
+
+    def _missing(self) -> int | None:
+        """The epoch of a worker that is missing and could be spawned but for the time."""
+        starting = len(self._in(WorkerState.STARTING))
+        if self.ending or not self._in(WorkerState.EMPTY) or (self._failures and starting):
+            return None
+        reload = self._reload
+        if reload is None:
+            wanted = self.workers + (self._leaving is not None)
+            return self.epoch if starting + len(self._in(WorkerState.READY)) < wanted else None
+        if reload.mode == "atomic" and self.keeps_code:
+            old = [worker for worker in self.slots if reload.is_old(worker)
+                   and worker.state in (WorkerState.STARTING, WorkerState.READY)]
+            if len(old) < self.workers:
+                return self.epoch
+        return reload.epoch if reload.wants_new(self.slots, self.workers) else None
+
+    def _spawn_from_s(self, epoch: int) -> float:
+        """What a new epoch does is not known from how an old one has failed."""
+        return max(self._pace_until_s, self._backoff_until_s if epoch == self.epoch else -math.inf)
+
+    def _next_worn(self) -> Worker | None:
+        """A worker that could be replaced now but for the time."""
+        if (self.ending or self._reload is not None or self._leaving is not None
+                or self._in(WorkerState.STARTING) or len(self._in(WorkerState.READY)) < self.workers):
+            return None
+        return next((worker for worker in self._in(WorkerState.READY) if worker.worn), None)
+
+    def _surplus(self) -> Worker | None:
+        """A worker too many: the worn one that has a replacement, else the oldest; none that boots, if one is READY."""
+        ready = self._in(WorkerState.READY)
+        if len(ready) > self.workers:
+            return min(ready, key=_first(lambda worker: worker is not self._leaving))
+        starting = [worker for worker in self._in(WorkerState.STARTING) if worker.epoch <= self.epoch]
+        rolling = self._reload is not None and self._reload.mode == "rolling"
+        if starting and len(starting) + len(ready) > self.workers + (self._leaving is not None or rolling):
+            return max(starting, key=_first(lambda worker: True))
+        return None
+
+    # Reload
+
+    def _begin_reload(self, now_s: float) -> None:
+        self._epochs += 1
+        self._leaving = None
+        self._reload = Reload(self.reload_mode, self._epochs, self.epoch, self._asked, now_s)
+        if self.reload_mode != "atomic":
+            self.epoch = self._epochs
+        self._failures = 0  # of the code before
+        self._tell("reloading")
+        self._log(logging.INFO, f"Reloading, {self.reload_mode}: {self.workers} workers")
+
+    def _advance(self, reload: Reload, now_s: float) -> bool:
+        """Do what the reload needs besides new workers; whether there was anything."""
+        if reload.mode == "atomic":
+            if not reload.may_switch(self.slots, self.workers):
+                return False
+            self._tell("switch")
+            for worker in self.slots:
+                self._apply(worker, Event.REPLACED if reload.is_old(worker) else Event.SWITCH, now_s)
+            self.epoch = reload.epoch
+        elif (old := reload.next_to_retire(self.slots, self.workers)) is not None:
+            self._apply(old, Event.RETIRE, now_s)
+            return True
+        elif not reload.is_over(self.slots, self.workers):
+            return False
+        self._log(logging.INFO, f"Reloaded in {now_s - reload.begun_s:.1f} s")
+        self._reload = None
+        self._answer(reload.asked, "")
+        return True
+
+    def _reload_failed(self, culprit: Worker, now_s: float) -> None:
+        """The new code does not boot: what serves goes on."""
+        reload = self._reload
+        assert reload is not None
+        self._reload = None
+        new = [worker for worker in self.slots if not reload.is_old(worker)]
+        serving = sum(worker.state is WorkerState.READY for worker in new)
+        if not serving:
+            self.epoch = reload.before
+        if reload.mode == "atomic":
+            for worker in new:
+                self._apply(worker, Event.RETIRE, now_s)
+        why = culprit.reason or describe(culprit.status)
+        old = f"{serving} of {self.workers} workers have it" if serving else "the workers go on with the old code"
+        self._log(logging.ERROR, f"The reload failed, {old}: the new code did not boot in slot {culprit.slot}, "
+                                 f"pid {culprit.pid}: {why}")
+        self._answer(reload.asked, culprit.traceback or why)
+
+    def _answer(self, asked: int, why_not: str) -> None:
+        """Tell how a reload went, to all that had asked before it began. `why_not`: "" if it went well."""
+        self._answered = asked
+        self._tell("reloaded", asked=asked, ok=int(not why_not), text=why_not)
 
     def _tell(self, kind: str, **fields: int | str) -> None:
         self._actions.append(Tell(kind, fields))
 
     def _log(self, level: int, text: str) -> None:
         self._actions.append(Log(level, text))
+
+
+def _first(exempt: Callable[[Worker], bool]) -> Callable[[Worker], tuple[bool, int, float, int]]:
+    """The order in which workers leave: those that are not exempt, then the oldest."""
+    return lambda worker: (exempt(worker), worker.epoch, worker.spawned_s, worker.slot)

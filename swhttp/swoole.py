@@ -37,6 +37,8 @@ SETTINGS: Final[Mapping[str, Setting]] = {
     "worker_num": Setting("workers"),
     "reactor_num": Setting("reactors"),
     "max_wait_time": Setting("graceful_timeout_s"),
+    "max_request": Setting("max_requests"),
+    "max_request_grace": Setting("max_requests_jitter"),
     "worker_max_concurrency": Setting("worker_concurrency"),
     "dispatch_mode": Setting(
         "dispatch", {1: "round-robin", 2: "fixed", 3: "idle", 4: "ip", 9: "least", 10: "least"},
@@ -61,7 +63,6 @@ _ALWAYS = "it is always so; leave it out"
 _NOT_NOW = "not in this version"
 ADVICE: Final[Mapping[str, str]] = {
     "task_worker_num": "there are no task workers in this version",
-    "max_request": "workers are not recycled in this version",
     "max_conn": "the number of connections has a fixed bound",
     "max_connection": "the number of connections has a fixed bound",
     "max_concurrency": "say worker-concurrency, for each worker, and queue-size",

@@ -23,7 +23,8 @@ def test_everything_but_the_app_has_a_default() -> None:
     assert config.bind == ("127.0.0.1:8000",)
     assert config.workers == min(cpus.usable(), limits.MAX_WORKERS)
     assert config.reactors == max(1, -(-config.workers // 8))
-    assert config.slots == 2 * config.workers
+    assert config.max_workers == min(2 * config.workers, limits.MAX_WORKERS)
+    assert config.slots == 2 * config.max_workers
     assert config.app_dir == os.getcwd()
 
 

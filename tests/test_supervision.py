@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from swhttp import limits
 from swhttp.errors import ExitCode
-from swhttp.supervision import TABLE, Action, Event, Finish, Kill, Log, Spawn, Supervisor, Tell, WorkerState
+from swhttp.supervision import Supervisor
+from swhttp.workerlife import TABLE, Action, Event, Finish, Kill, Log, Spawn, Tell, WorkerState
 
 GRACEFUL_S = 30.0
 BOOT_S = 60.0
@@ -260,7 +261,7 @@ def test_a_worker_told_to_leave_while_it_boots_leaves_as_others_do_once_it_has_b
     machine = serving(1)
     machine.exited(0, 1, -9, 1.0)
     machine.stopping(1, 1, 1.1)
-    assert told(machine.ready(1, 1, "asgi", 1.2)) == ["ready", "stopping"]
+    assert told(machine.ready(1, 1, "asgi", 1.2)) == ["staged", "stopping"]
     assert states(machine)[1] is WorkerState.STOPPING
 
 
@@ -324,23 +325,32 @@ def test_every_state_but_empty_has_a_way_out_and_only_the_reactors_make_a_slot_e
 
 
 def test_an_exit_is_known_in_every_state_with_a_process() -> None:
-    for state in (WorkerState.STARTING, WorkerState.READY, WorkerState.STOPPING):
+    for state in (WorkerState.STARTING, WorkerState.STAGED, WorkerState.READY, WorkerState.STOPPING):
         assert TABLE[state, Event.EXIT].state is WorkerState.DEAD
 
 
 class Fleet(RuleBasedStateMachine):
-    """Processes that boot, serve, lie, leave and die in any order; reactors that settle when they like."""
+    """Processes that boot, serve, lie, leave and die in any order; reactors that settle when they like; operators who
+    reload and scale."""
+
+    mode = "atomic"
+    keeps_code = False
 
     def __init__(self) -> None:
         super().__init__()
         self.now_s = 0.0
         self.workers = 3
-        self.machine = supervisor(self.workers)
+        self.machine = Supervisor(
+            self.workers, graceful_timeout_s=GRACEFUL_S, boot_timeout_s=BOOT_S, max_workers=4, reload_mode=self.mode,
+            keeps_code=self.keeps_code)
+        self.staged: set[int] = set()
+        self.told_to_stop: set[int] = set()
+        self.asked = self.answered = 0
         self.alive: dict[int, int] = {}
         self.signalled: dict[int, list[Signals]] = {}
         self.unsettled: set[int] = set()
         self.up: set[int] = set()
-        self.generations = [0] * (2 * self.workers)
+        self.generations = [0] * len(self.machine.slots)
         self.ever_ready = False
         self.ending = False
         self.finishes = 0
@@ -350,7 +360,7 @@ class Fleet(RuleBasedStateMachine):
     def carry_out(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
-                case Spawn(slot, generation):
+                case Spawn(slot, generation, _):
                     assert slot not in self.alive, "two processes in one slot"
                     assert slot not in self.unsettled, "the reactors still read the slot"
                     assert not self.ending
@@ -363,16 +373,32 @@ class Fleet(RuleBasedStateMachine):
                 case Kill(slot, signal):
                     assert slot in self.alive, "nobody is there to be signalled"
                     self.signalled[slot].append(signal)
-                case Tell("ready", fields):
+                case Tell("ready" | "staged" as kind, fields):
                     slot = int(fields["slot"])
                     assert slot in self.alive
                     assert slot not in self.up
                     self.up.add(slot)
+                    if kind == "staged":
+                        self.staged.add(slot)
+                    else:
+                        self.ever_ready = True
+                case Tell("switch", _):
+                    assert self.staged - self.told_to_stop, "nobody would serve"
+                    self.told_to_stop |= self.up - self.staged
+                    self.staged.clear()
                     self.ever_ready = True
                 case Tell("stopping", fields):
-                    assert int(fields["slot"]) in self.up
+                    assert int(fields["slot"]) in self.up - self.told_to_stop
+                    self.told_to_stop.add(int(fields["slot"]))
+                case Tell("reloading", _):
+                    assert not self.ending
+                case Tell("reloaded", fields):
+                    assert self.answered < int(fields["asked"]) <= self.asked
+                    self.answered = int(fields["asked"])
+                    assert fields["ok"] or fields["text"]
                 case Tell("gone", fields):
-                    self.up.discard(int(fields["slot"]))
+                    for known in (self.up, self.staged, self.told_to_stop):
+                        known.discard(int(fields["slot"]))
                 case Tell("failed", _):
                     assert not self.ever_ready
                     self.ending = True
@@ -385,7 +411,7 @@ class Fleet(RuleBasedStateMachine):
         return data.draw(st.sampled_from(sorted(slots)))
 
     @precondition(lambda self: self.alive)
-    @rule(data=st.data(), interface=st.sampled_from(["asgi", "wsgi"]))
+    @rule(data=st.data(), interface=st.sampled_from(["asgi", "asgi", "asgi", "wsgi"]))
     def says_ready(self, data: st.DataObject, interface: str) -> None:
         slot = self.pick(data, self.alive)
         self.carry_out(self.machine.ready(slot, self.alive[slot], interface, self.now_s))
@@ -416,6 +442,29 @@ class Fleet(RuleBasedStateMachine):
     def is_corrupt(self, data: st.DataObject) -> None:
         self.carry_out(self.machine.corrupt(self.pick(data, self.alive), self.now_s))
 
+    @rule()
+    def somebody_reloads(self) -> None:
+        self.asked += not self.ending
+        if not self.ending:
+            self.carry_out(self.machine.reload(self.now_s))
+
+    @rule(workers=st.integers(0, 5))
+    def somebody_scales(self, workers: int) -> None:
+        self.workers = min(max(workers, 1), 4)
+        self.carry_out(self.machine.scale(workers, self.now_s))
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data())
+    def is_worn(self, data: st.DataObject) -> None:
+        slot = self.pick(data, self.alive)
+        self.carry_out(self.machine.worn(slot, self.alive[slot], "after 10 requests", self.now_s))
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data())
+    def is_stuck(self, data: st.DataObject) -> None:
+        slot = self.pick(data, self.alive)
+        self.carry_out(self.machine.stuck(slot, self.alive[slot], self.now_s))
+
     @rule(slot=st.integers(0, 5), generation=st.integers(-1, 3))
     def says_something_late(self, slot: int, generation: int) -> None:
         if self.alive.get(slot) != generation:
@@ -442,15 +491,28 @@ class Fleet(RuleBasedStateMachine):
             self.ending = True
             self.carry_out(self.machine.kill(self.now_s) if force else self.machine.stop(self.now_s))
 
+    def epochs(self, *wanted: WorkerState) -> list[int]:
+        return [worker.epoch for worker in self.machine.slots if worker.state in wanted]
+
     @invariant()
     def no_more_workers_than_wanted(self) -> None:
-        counted = [state for state in states(self.machine) if state in (WorkerState.STARTING, WorkerState.READY)]
-        assert len(counted) <= self.workers
+        if self.ending:
+            return
+        assert len(self.epochs(WorkerState.READY)) <= self.workers
+        for epoch in set(self.epochs(*WorkerState)):
+            having = self.epochs(WorkerState.STARTING, WorkerState.STAGED, WorkerState.READY).count(epoch)
+            # One for whom another leaves; one that was staged for a fleet which has become smaller meanwhile.
+            assert having <= self.workers + 1 or WorkerState.STAGED in states(self.machine)
+
+    @invariant()
+    def an_atomic_reload_never_mixes(self) -> None:
+        if self.mode == "atomic":
+            assert len(set(self.epochs(WorkerState.READY))) <= 1
 
     @invariant()
     def the_table_knows_who_lives(self) -> None:
         with_process = {worker.slot for worker in self.machine.slots
-                        if worker.state in (WorkerState.STARTING, WorkerState.READY, WorkerState.STOPPING)}
+                        if worker.state not in (WorkerState.EMPTY, WorkerState.DEAD)}
         assert with_process == set(self.alive)
 
     @invariant()
@@ -459,7 +521,7 @@ class Fleet(RuleBasedStateMachine):
         assert self.machine.tick(self.now_s) == [], "a second look at the same time finds nothing to do"
         assert self.machine.next_tick_s() > self.now_s, "waiting until a time that has passed is a busy loop"
         # Without a process that had lived for a while, no more than one fleet is spawned at one time.
-        assert self.spawns_at.get(self.now_s, 0) <= 2 * self.workers
+        assert self.spawns_at.get(self.now_s, 0) <= 4 * len(self.machine.slots)
 
     @invariant()
     def signals_rise(self) -> None:
@@ -473,7 +535,8 @@ class Fleet(RuleBasedStateMachine):
                 self.unsettled.discard(slot)
                 self.carry_out(self.machine.settled(slot, self.now_s))
             for slot, generation in sorted(self.alive.items()):
-                self.carry_out(self.machine.ready(slot, generation, "asgi", self.now_s))
+                interface = self.machine.interface or "asgi"
+                self.carry_out(self.machine.ready(slot, generation, interface, self.now_s))
                 if self.signalled[slot] or self.machine.slots[slot].state is WorkerState.STOPPING:
                     del self.alive[slot]
                     self.unsettled.add(slot)
@@ -491,7 +554,25 @@ class Fleet(RuleBasedStateMachine):
         else:
             assert self.finishes == 0
             assert states(self.machine).count(WorkerState.READY) == self.workers
+            assert self.answered == self.asked
+
+
+class RollingFleet(Fleet):
+    mode = "rolling"
+
+
+class SyncFleet(Fleet):
+    mode = "sync"
+
+
+class PreloadedFleet(Fleet):
+    keeps_code = True
 
 
 TestAnyOrderOfEvents = Fleet.TestCase
-TestAnyOrderOfEvents.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestAnyOrderOfEventsRolling = RollingFleet.TestCase
+TestAnyOrderOfEventsSync = SyncFleet.TestCase
+TestAnyOrderOfEventsPreloaded = PreloadedFleet.TestCase
+for _case in (TestAnyOrderOfEvents, TestAnyOrderOfEventsRolling, TestAnyOrderOfEventsSync,
+              TestAnyOrderOfEventsPreloaded):
+    _case.settings = settings(max_examples=40, stateful_step_count=60, deadline=None)

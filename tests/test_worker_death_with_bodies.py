@@ -12,7 +12,7 @@ import pytest
 
 from swhttp import limits
 from swhttp.limits import ARENA_CLASSES
-from swhttp.supervision import WorkerState
+from swhttp.workerlife import WorkerState
 from tests.apps.bodies import content, report_of
 from tests.support.bodies import body
 from tests.support.client import Connection, Reset

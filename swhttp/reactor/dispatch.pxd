@@ -14,7 +14,4 @@ cdef void dispatch_tell(State *s, Conn *c, int event) noexcept nogil
 cdef void dispatch_rebalance(State *s) noexcept nogil
 cdef bint dispatch_untaken(State *s) noexcept nogil
 cdef void dispatch_flush(State *s) noexcept nogil
-cdef void slot_up(State *s, int slot, uint32_t generation, bint asgi) noexcept nogil
-cdef void slot_stop(State *s, int slot) noexcept nogil
-cdef void slot_down(State *s, int slot) noexcept nogil
-cdef void slot_say_stop(State *s, int slot) noexcept nogil
+cdef void dispatch_requeue(State *s, Conn *c) noexcept nogil

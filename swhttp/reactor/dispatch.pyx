@@ -10,18 +10,17 @@ A connection is on at most one list: a queue while STAGE_WAITING, a slot's list 
 from libc.stdint cimport int64_t
 
 from swhttp.ipc.fdpass cimport sw_fd_send
-from swhttp.ipc.frame cimport (EVENT_PACKAGE, EVENT_PACKAGE_START, EVENT_STOP, SW_DESCRIPTOR_FD, sw_descriptor)
+from swhttp.ipc.frame cimport EVENT_PACKAGE, EVENT_PACKAGE_START, SW_DESCRIPTOR_FD, sw_descriptor
 from swhttp.ipc.request_table cimport (SW_REQUEST_QUEUED, sw_request_free, sw_request_id, sw_request_index,
                                        sw_request_queue, sw_request_revoke, sw_request_state)
 from swhttp.ipc.ring cimport (sw_eventfd_write, sw_ring_has_room, sw_ring_publish, sw_ring_reserve, sw_ring_unread,
                               sw_ring_want_space, sw_wake_claim)
 from swhttp.ipc.scoreboard cimport (REACTOR_DISPATCHED, REACTOR_IN_FLIGHT, REACTOR_REVOKED, REACTOR_WAITING,
-                                    REACTOR_WAKES, SLOT_PID, SLOT_SERVICE_NS)
+                                    REACTOR_WAKES, SLOT_SERVICE_NS)
 from swhttp.reactor.reasons cimport REASON_NONE, REASON_QUEUE_FULL
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, DISPATCH_FIXED, DISPATCH_IDLE, DISPATCH_IP, DISPATCH_ROUND_ROBIN,
-                                   SLOT_DOWN, SLOT_STOPPING, SLOT_UP, STAGE_IN_FLIGHT, STAGE_WAITING,
-                                   sw_gauge_get_fenced, sw_gauge_set_fenced, sw_load_in_flight, sw_load_release,
-                                   sw_load_reserve)
+                                   SLOT_UP, STAGE_IN_FLIGHT, STAGE_WAITING, sw_gauge_get_fenced, sw_gauge_set_fenced,
+                                   sw_load_in_flight, sw_load_release, sw_load_reserve)
 
 from swhttp import limits
 
@@ -92,7 +91,7 @@ cdef int _keyed_slot(State *s, Conn *c) noexcept nogil:
     cdef uint32_t key = c.row + <uint32_t>c.generation if s.dispatch == DISPATCH_FIXED else c.ip_hash
     cdef uint32_t nth = key % <uint32_t>s.up
     cdef int slot
-    for slot in range(s.slots):
+    for slot in range(s.slots_used):
         if s.links[slot].state == SLOT_UP:
             if nth == 0:
                 return slot
@@ -108,8 +107,8 @@ cdef int _least_slot(State *s) noexcept nogil:
     for _try_again in range(s.up):
         best = -1
         lowest = 0xFFFFFFFF
-        for i in range(s.slots):
-            slot = <int>((s.turn + <uint32_t>i) % <uint32_t>s.slots)
+        for i in range(s.slots_used):
+            slot = <int>((s.turn + <uint32_t>i) % <uint32_t>s.slots_used)
             link = &s.links[slot]
             if link.state != SLOT_UP:
                 continue
@@ -129,8 +128,8 @@ cdef int _least_slot(State *s) noexcept nogil:
 cdef int _round_robin_slot(State *s) noexcept nogil:
     cdef int slot, i
     cdef SlotLink *link
-    for i in range(s.slots):
-        slot = <int>((s.turn + <uint32_t>i) % <uint32_t>s.slots)
+    for i in range(s.slots_used):
+        slot = <int>((s.turn + <uint32_t>i) % <uint32_t>s.slots_used)
         link = &s.links[slot]
         if (link.state == SLOT_UP and sw_ring_has_room(&link.requests, sizeof(sw_descriptor))
                 and sw_load_reserve(&s.loads[slot], link.generation, _capacity(s, link))):
@@ -228,7 +227,7 @@ cdef int dispatch_submit(State *s, Conn *c, bint again) noexcept nogil:
                 return REASON_NONE
         elif (s.waiting_first == NULL or again) and _try(s, c, _reserve_any(s)):
             return REASON_NONE
-    if s.waiting_count >= s.queue_size and not again:
+    if s.waiting_count >= s.queue_size and not again and not s.switching:
         return REASON_QUEUE_FULL
     c.stage = STAGE_WAITING
     c.slot = slot
@@ -258,7 +257,7 @@ cdef void dispatch_leave_queue(State *s, Conn *c) noexcept nogil:
     _count_waiting(s, -1)
 
 
-cdef void _requeue(State *s, Conn *c) noexcept nogil:
+cdef void dispatch_requeue(State *s, Conn *c) noexcept nogil:
     """A keyed request whose worker is no more: choose again, keeping its age."""
     cdef uint64_t since_ns = c.since_ns
     dispatch_leave_queue(s, c)
@@ -275,8 +274,8 @@ cdef void dispatch_waiting(State *s) noexcept nogil:
         return
     if _keyed(s):
         while s.waiting_first != NULL:  # came while no worker was up
-            _requeue(s, s.waiting_first)
-        for slot in range(s.slots):
+            dispatch_requeue(s, s.waiting_first)
+        for slot in range(s.slots_used):
             link = &s.links[slot]
             while (link.waiting_first != NULL and link.state == SLOT_UP
                    and sw_load_reserve(&s.loads[slot], link.generation, _capacity(s, link))):
@@ -304,7 +303,7 @@ cdef bint dispatch_could_go_on(State *s) noexcept nogil:
     cdef int slot
     cdef SlotLink *link
     cdef bint entry = s.free_entry_count > 0 or s.entries_used < s.table_entries
-    for slot in range(s.slots):
+    for slot in range(s.slots_used):
         link = &s.links[slot]
         if not link.stop_owed:
             if s.waiting_count == 0 or not entry or link.state != SLOT_UP or link.channel_full:
@@ -401,11 +400,11 @@ cdef void dispatch_rebalance(State *s) noexcept nogil:
     cdef Conn *oldest
     if s.up < 2 or _keyed(s) or s.waiting_count > 0:
         return
-    for idle in range(s.slots):
+    for idle in range(s.slots_used):
         if s.links[idle].state != SLOT_UP or sw_load_in_flight(&s.loads[idle]) > 0:
             continue
         oldest = NULL
-        for slot in range(s.slots):
+        for slot in range(s.slots_used):
             link = &s.links[slot]
             if slot == idle or link.state != SLOT_UP or sw_ring_unread(&link.requests) == 0:
                 continue
@@ -427,7 +426,7 @@ cdef void dispatch_rebalance(State *s) noexcept nogil:
 cdef bint dispatch_untaken(State *s) noexcept nogil:
     """Does any worker hold requests of ours that it has not taken? Then we look again within a tick."""
     cdef int slot
-    for slot in range(s.slots):
+    for slot in range(s.slots_used):
         if s.links[slot].in_flight > 0 and sw_ring_unread(&s.links[slot].requests) > 0:
             return True
     return False
@@ -437,85 +436,10 @@ cdef void dispatch_flush(State *s) noexcept nogil:
     """Wake the workers that sleep and have got something in this turn."""
     cdef int slot
     cdef SlotLink *link
-    for slot in range(s.slots):
+    for slot in range(s.slots_used):
         link = &s.links[slot]
         if link.posted:
             link.posted = 0
             if sw_wake_claim(link.sleeping, False):
                 s.line[REACTOR_WAKES] += 1
                 sw_eventfd_write(link.eventfd)
-
-
-# ---- slots ----
-
-cdef void slot_up(State *s, int slot, uint32_t generation, bint asgi) noexcept nogil:
-    """A worker is ready in `slot`, whose rings are new."""
-    cdef SlotLink *link = &s.links[slot]
-    link.requests.own = link.requests.peer = 0
-    link.responses.own = link.responses.peer = 0
-    link.generation = generation
-    link.pid = <int>link.line[SLOT_PID]
-    link.asgi = asgi
-    link.posted = link.channel_full = 0
-    if link.state != SLOT_UP:
-        s.up += 1
-    link.state = SLOT_UP
-
-
-cdef void _rehome(State *s, int slot) noexcept nogil:
-    """Requests that waited for this worker choose another, or wait for whichever comes."""
-    cdef SlotLink *link = &s.links[slot]
-    while link.waiting_last != NULL:
-        _requeue(s, link.waiting_last)
-
-
-cdef void slot_stop(State *s, int slot) noexcept nogil:
-    """Post nothing more: take back what is not begun, then say EVENT_STOP as the last word."""
-    cdef SlotLink *link = &s.links[slot]
-    cdef Conn *c
-    cdef Conn *previous
-    if link.state != SLOT_UP:
-        return
-    link.state = SLOT_STOPPING
-    s.up -= 1
-    c = link.last
-    while c != NULL:
-        previous = c.previous
-        if c.stage == STAGE_IN_FLIGHT and dispatch_revoke(s, c):
-            dispatch_submit(s, c, True)
-        c = previous
-    _rehome(s, slot)
-    link.stop_owed = 1
-    slot_say_stop(s, slot)
-
-
-cdef void slot_say_stop(State *s, int slot) noexcept nogil:
-    """EVENT_STOP, as soon as the ring has room for it."""
-    cdef SlotLink *link = &s.links[slot]
-    cdef sw_descriptor *d
-    if not link.stop_owed:
-        return
-    d = <sw_descriptor *>sw_ring_reserve(&link.requests, sizeof(sw_descriptor))
-    if d == NULL:
-        sw_ring_want_space(&link.requests)
-        d = <sw_descriptor *>sw_ring_reserve(&link.requests, sizeof(sw_descriptor))
-        if d == NULL:
-            return
-    link.stop_owed = 0
-    d.request_id = 0
-    d.block = 0
-    d.type = EVENT_STOP
-    d.flags = 0
-    sw_ring_publish(&link.requests, sizeof(sw_descriptor))
-    link.posted = 1
-
-
-cdef void slot_down(State *s, int slot) noexcept nogil:
-    """The worker is dead and its requests are settled."""
-    cdef SlotLink *link = &s.links[slot]
-    if link.state == SLOT_UP:
-        s.up -= 1
-    link.state = SLOT_DOWN
-    link.stop_owed = 0
-    link.posted = 0
-    _rehome(s, slot)

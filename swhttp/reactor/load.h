@@ -56,6 +56,12 @@ static inline void sw_gauge_add(sw_gauge *gauge, int64_t by)
     atomic_fetch_add_explicit(&gauge->value, by, memory_order_relaxed);
 }
 
+/* What several threads count together: who makes it full sees what the others did before, and they what it did. */
+static inline int64_t sw_gauge_add_fenced(sw_gauge *gauge, int64_t by)
+{
+    return atomic_fetch_add_explicit(&gauge->value, by, memory_order_seq_cst) + by;
+}
+
 static inline int64_t sw_gauge_get(sw_gauge *gauge)
 {
     return atomic_load_explicit(&gauge->value, memory_order_relaxed);

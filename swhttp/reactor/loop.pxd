@@ -25,7 +25,6 @@ cdef class Reactor:
     cdef bint _writable(self, Conn *c) noexcept nogil
     cdef void _phase3(self) noexcept nogil
     cdef void _submit_ready(self) noexcept nogil
-    cdef void _owed(self) noexcept nogil
     cdef void _deadlines(self) noexcept nogil
     cdef void _expire_queue(self, Conn *c) noexcept nogil
     cdef void _expire_keyed(self) noexcept nogil

@@ -28,13 +28,12 @@ from swhttp.ipc.scoreboard cimport (REACTOR_GIL_NS, REACTOR_GIL_TURNS, REACTOR_G
                                     REACTOR_TICKS, REACTOR_TIMEOUTS, REACTOR_TURNS, Scoreboard)
 from swhttp.ipc.sessions cimport sw_address, sw_session
 from swhttp.ipc.spin cimport SW_SPIN_LOOKS, sw_spin_pause, sw_spin_yield
-from swhttp.reactor.accept cimport (ACCEPT_PAUSE_NS, SW_DATA_CONNECTIONS, SW_DATA_LISTENERS, accept_adopt, accept_again,
-                                    accept_listen, accept_new, accept_rest)
+from swhttp.reactor.accept cimport (ACCEPT_PAUSE_NS, SW_DATA_CONNECTIONS, SW_DATA_LISTENERS, accept_adopt,
+                                    accept_again, accept_listen, accept_new, accept_rest)
 from swhttp.reactor.accesslog cimport access_publish
 from swhttp.reactor.connection cimport conn_close, conn_end, conn_feed_starved, conn_next, conn_release, conn_todo
 from swhttp.reactor.dispatch cimport (dispatch_could_go_on, dispatch_flush, dispatch_leave_queue, dispatch_rebalance,
-                                      dispatch_submit, dispatch_untaken, dispatch_waiting, slot_say_stop, slot_stop,
-                                      slot_up)
+                                      dispatch_submit, dispatch_untaken, dispatch_waiting)
 from swhttp.reactor.http1 cimport Http1
 from swhttp.reactor.outbox cimport OUT_AGAIN, OUT_LOST, out_flush
 from swhttp.reactor.receive cimport receive_body, receive_is_over, receive_piece, receive_some
@@ -43,15 +42,16 @@ from swhttp.reactor.reasons cimport (REASON_BODY_TIMEOUT, REASON_HEAD_TIMEOUT, R
 from swhttp.reactor.response cimport (response_clock, response_continue, response_cut, response_own, response_progress,
                                       response_refuse)
 from swhttp.reactor.settle cimport settle_anything_published, settle_dead, settle_responses
+from swhttp.reactor.slots cimport slot_stage, slot_stop, slot_up, slots_look, slots_switch
 from swhttp.reactor.slow cimport slow_look, slow_next_ns
 from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_EXPECT, CONN_HEAD_SENT, CONN_HUNG_UP,
                                    CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_PIECE, CONN_READABLE, CONN_READY, CONN_UNREAD,
                                    CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED,
-                                   MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STOP, MAIL_SLOT_UP, MAIL_STOP, MAX_EVENTS,
-                                   MAX_PIECES, SCRATCH_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD,
-                                   STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_LINGER, STAGE_READY, WHEEL_TICK_NS,
-                                   Conn, Piece, SlotLink, State, sw_mail, sw_mailbox_pending, sw_mailbox_send,
-                                   sw_mailbox_take)
+                                   MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STAGE, MAIL_SLOT_STOP, MAIL_SLOT_UP,
+                                   MAIL_STOP, MAIL_SWITCH, MAX_EVENTS, MAX_PIECES, SCRATCH_BYTES, SLAB_BYTES,
+                                   STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD, STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE,
+                                   STAGE_LINGER, STAGE_READY, WHEEL_TICK_NS, Conn, Piece, SlotLink, State, sw_mail,
+                                   sw_mailbox_pending, sw_mailbox_send, sw_mailbox_take)
 from swhttp.reactor.system cimport (EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CLOEXEC,
                                     EPOLL_CTL_ADD, epoll_create1, epoll_ctl, epoll_event, sw_epoll_wait)
 from swhttp.reactor.timers cimport timer_arm, timer_expired, timer_next_ns, timer_set
@@ -399,9 +399,9 @@ cdef class Reactor:
         self._submit_ready()
         dispatch_flush(s)
         s.more_published = settle_responses(s)
+        slots_look(s)
         dispatch_waiting(s)
         dispatch_rebalance(s)
-        self._owed()
         conn_feed_starved(s)
         slow_look(s)
         self._deadlines()  # before the flush: ending a connection may be news for its worker
@@ -441,14 +441,6 @@ cdef class Reactor:
                     c.gone_by_ns = s.now_ns + GONE_AFTER_NS
                     timer_arm(s, c)
             c = following
-
-    cdef void _owed(self) noexcept nogil:
-        """EVENT_STOPs that found no room."""
-        cdef State *s = &self.state
-        cdef int slot
-        for slot in range(s.slots):
-            if s.links[slot].stop_owed:
-                slot_say_stop(s, slot)
 
     cdef void _deadlines(self) noexcept nogil:
         cdef State *s = &self.state
@@ -500,7 +492,7 @@ cdef class Reactor:
 
     cdef void _expire_keyed(self) noexcept nogil:
         cdef int slot
-        for slot in range(self.state.slots):
+        for slot in range(self.state.slots_used):
             self._expire_queue(self.state.links[slot].waiting_first)
 
     # ---- commands ----
@@ -525,6 +517,10 @@ cdef class Reactor:
                 slot_up(s, mail.a, <uint32_t>mail.b, mail.c)
                 if not s.listening and not s.draining:
                     accept_listen(s, True)
+            elif mail.kind == MAIL_SLOT_STAGE:
+                slot_stage(s, mail.a, <uint32_t>mail.b, mail.c)
+            elif mail.kind == MAIL_SWITCH:
+                slots_switch(s, mail.a)
             elif mail.kind == MAIL_SLOT_STOP:
                 slot_stop(s, mail.a)
             elif mail.kind == MAIL_SLOT_DEAD:

@@ -20,6 +20,8 @@
 #define MAIL_SLOT_UP 1      /* a: slot, b: generation, c: 1 for ASGI */
 #define MAIL_SLOT_STOP 2    /* a: slot */
 #define MAIL_SLOT_DEAD 3    /* a: slot */
+#define MAIL_SLOT_STAGE 7   /* a: slot, b: generation, c: 1 for ASGI */
+#define MAIL_SWITCH 8       /* a: how many of these there have been */
 #define MAIL_DRAIN 4        /* a: 1 when no worker will ever come again */
 #define MAIL_STOP 5
 #define MAIL_CONNECTION 6   /* a: fd, address in text; from another reactor */

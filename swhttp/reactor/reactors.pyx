@@ -16,9 +16,9 @@ from swhttp.ipc.memory cimport SharedMemory
 from swhttp.reactor.accesswriter cimport AccessWriter
 from swhttp.reactor.loop cimport Reactor
 from swhttp.reactor.state cimport (MAIL_CORRUPT, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED, MAIL_LOG, MAIL_SETTLED,
-                                   MAIL_SLOT_DEAD, MAIL_SLOT_STOP, MAIL_SLOT_UP, MAIL_STOP, sw_gauge, sw_gauge_get,
-                                   sw_load, sw_load_reset, sw_mail, sw_mailbox, sw_mailbox_init, sw_mailbox_send,
-                                   sw_mailbox_take, sw_mailbox_take_dropped)
+                                   MAIL_SLOT_DEAD, MAIL_SLOT_STAGE, MAIL_SLOT_STOP, MAIL_SLOT_UP, MAIL_STOP,
+                                   MAIL_SWITCH, sw_gauge, sw_gauge_get, sw_load, sw_load_reset, sw_mail, sw_mailbox,
+                                   sw_mailbox_init, sw_mailbox_send, sw_mailbox_take, sw_mailbox_take_dropped)
 
 cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
@@ -38,6 +38,7 @@ cdef class Reactors:
     cdef sw_mailbox *boxes
     cdef int *eventfds
     cdef int count
+    cdef int switches
     cdef readonly int report_fd
     cdef dict settling
     cdef set deaf                # reactors that accept nothing more
@@ -56,7 +57,7 @@ cdef class Reactors:
         self.slots = memory.geometry.slots
         self.report_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.loads = <sw_load *>_aligned(self.slots * sizeof(sw_load))
-        self.gauges = <sw_gauge *>_aligned(2 * self.count * sizeof(sw_gauge))
+        self.gauges = <sw_gauge *>_aligned((2 * self.count + 1) * sizeof(sw_gauge))
         self.boxes = <sw_mailbox *>_aligned((self.count + 1) * sizeof(sw_mailbox))
         self.eventfds = <int *>_aligned(self.count * sizeof(int))
         sw_mailbox_init(&self.boxes[self.count], self.report_fd)
@@ -72,6 +73,7 @@ cdef class Reactors:
             reactor.state.loads = self.loads
             reactor.state.open_gauges = self.gauges
             reactor.state.waiting_gauges = self.gauges + self.count
+            reactor.state.switch_gauge = self.gauges + 2 * self.count
             reactor.state.inboxes = self.boxes
             reactor.state.reports = &self.boxes[self.count]
             reactor.state.peer_eventfds = self.eventfds
@@ -98,12 +100,28 @@ cdef class Reactors:
 
     def slot_up(self, int slot, int generation, str interface):
         """A worker of `interface` ("asgi" or "wsgi") is READY in `slot`: send it requests."""
+        self._show_interface(interface)
+        sw_load_reset(&self.loads[slot], <uint32_t>generation)
+        self._tell(MAIL_SLOT_UP, slot, generation, interface == "asgi")
+
+    cdef _show_interface(self, str interface):
         cdef Reactor reactor
         # Before any of them accepts: a connection that one hands to another may be there before this news is.
         for reactor in self.reactors:
             reactor.state.asgi = interface == "asgi"
+
+    def slot_stage(self, int slot, int generation, str interface):
+        """The same, but it gets none before the next `switch`."""
         sw_load_reset(&self.loads[slot], <uint32_t>generation)
-        self._tell(MAIL_SLOT_UP, slot, generation, interface == "asgi")
+        self._tell(MAIL_SLOT_STAGE, slot, generation, interface == "asgi")
+
+    def switch(self, str interface):
+        """Those that are staged take the place of those that are up, everywhere at once; these are to stop.
+
+        `interface`: of the new ones."""
+        self._show_interface(interface)
+        self.switches += 1
+        self._tell(MAIL_SWITCH, self.switches)
 
     def slot_stop(self, int slot):
         """Take back what is not begun in `slot`, and say EVENT_STOP there."""

@@ -14,9 +14,10 @@ from swhttp.ipc.ring cimport sw_ring_advance, sw_ring_has_more, sw_ring_peek, sw
 from swhttp.ipc.scoreboard cimport REACTOR_BAD_FRAMES
 from swhttp.reactor.body cimport body_credit
 from swhttp.reactor.connection cimport conn_drop_block, conn_release
-from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_revoke, dispatch_submit, slot_down
+from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_revoke, dispatch_submit
 from swhttp.reactor.reasons cimport REASON_NONE, REASON_WORKER_LOST
 from swhttp.reactor.response cimport response_continue, response_cut, response_drop, response_frame, response_own
+from swhttp.reactor.slots cimport slot_down
 from swhttp.reactor.slow cimport slow_leave
 from swhttp.reactor.state cimport (CONN_EXPECT, CONN_HEAD_SENT, CONN_REFUSED, MAIL_CORRUPT, SLOT_CORRUPT, SLOT_DOWN,
                                    SLOT_UP, STAGE_FREE, STAGE_GONE, Conn, SlotLink, sw_mail, sw_mailbox_send)
@@ -108,7 +109,7 @@ cdef bint settle_responses(State *s) noexcept nogil:
     """Take what all workers have published. True: there is more, so do not sleep."""
     cdef int slot
     cdef bint more = False
-    for slot in range(s.slots):
+    for slot in range(s.slots_used):
         if s.links[slot].in_flight > 0 and s.links[slot].state != SLOT_CORRUPT:
             more |= _settle_link(s, slot)
     return more
@@ -117,7 +118,7 @@ cdef bint settle_responses(State *s) noexcept nogil:
 cdef bint settle_anything_published(State *s) noexcept nogil:
     """One more look before the reactor sleeps."""
     cdef int slot
-    for slot in range(s.slots):
+    for slot in range(s.slots_used):
         if (s.links[slot].in_flight > 0 and s.links[slot].state != SLOT_CORRUPT
                 and sw_ring_has_more(&s.links[slot].responses)):
             return True

@@ -23,6 +23,7 @@ cdef extern from "swhttp/reactor/load.h" nogil:
     bint sw_load_reserve(sw_load *load, uint32_t generation, uint32_t capacity)
     void sw_load_release(sw_load *load, uint32_t generation)
     void sw_gauge_add(sw_gauge *gauge, int64_t by)
+    int64_t sw_gauge_add_fenced(sw_gauge *gauge, int64_t by)
     int64_t sw_gauge_get(sw_gauge *gauge)
     int64_t sw_gauge_get_fenced(sw_gauge *gauge)
     void sw_gauge_set_fenced(sw_gauge *gauge, int64_t value)
@@ -31,7 +32,9 @@ cdef extern from "swhttp/reactor/mailbox.h" nogil:
     enum:
         SW_MAIL_TEXT
         MAIL_SLOT_UP
+        MAIL_SLOT_STAGE
         MAIL_SLOT_STOP
+        MAIL_SWITCH
         MAIL_SLOT_DEAD
         MAIL_DRAIN
         MAIL_STOP
@@ -110,6 +113,7 @@ cdef enum:
 cdef enum:
     SLOT_DOWN
     SLOT_UP
+    SLOT_STAGED              # ready, and given nothing until the switch
     SLOT_STOPPING
     SLOT_CORRUPT             # published something impossible; waits to be replaced
 
@@ -285,6 +289,7 @@ cdef struct State:
     int index
     int reactors
     int slots
+    int slots_used           # those from here on have never had a worker
     int epoll
     int eventfd
     uint64_t now_ns
@@ -374,6 +379,8 @@ cdef struct State:
     uint64_t round_trip_ns   # moving average from posting a request to its final frame
     uint64_t spin_ns         # how long to look for a lone response before sleeping, 0: never
     bint more_published      # a ring was left with frames in it
+    bint switching           # the old generation is stopped here, and not yet everywhere
+    int64_t switch_goal      # what `switch_gauge` is when it is
     bint draining
     bint orphaned            # no worker will ever come again
     bint drained
@@ -387,6 +394,7 @@ cdef struct State:
     sw_load *loads           # one a slot
     sw_gauge *open_gauges    # one a reactor
     sw_gauge *waiting_gauges
+    sw_gauge *switch_gauge   # one for all: how many times one of them has stopped a generation
     sw_mailbox *inboxes      # one a reactor
     int *peer_eventfds       # one a reactor
     sw_mailbox *reports

@@ -10,6 +10,7 @@ import importlib
 import inspect
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -128,6 +129,11 @@ def log_failure(error: BaseException) -> None:
     """Log why the application cannot be served, with its own frames, none of ours or of the import system."""
     frames = _without_ours(error.__traceback__)
     worker_log.error("Cannot serve the application", exc_info=(type(error), error, frames))
+
+
+def failure_text(error: BaseException) -> str:
+    """The traceback that `log_failure` logs."""
+    return "".join(traceback.format_exception(type(error), error, _without_ours(error.__traceback__))).rstrip()
 
 
 def _without_ours(frames: TracebackType | None) -> TracebackType | None:

@@ -77,13 +77,17 @@ def _failed(error: BaseException, context: WorkerContext, manager: Channel) -> i
                 application.log_failure(error)
     except OSError:
         application.log_failure(error)
-    return _unfit(manager, code, "")
+    return _unfit(manager, code, "", application.failure_text(error))
 
 
-def _unfit(manager: Channel, code: ExitCode, why: str) -> int:
+def _unfit(manager: Channel, code: ExitCode, why: str, traceback: str = "") -> int:
     """Tell the manager that this process leaves by `code`, which without that word would be the application's own."""
-    units = why.encode("utf-16-le", "surrogatepass")  # of which JSON writes each in at most six bytes
+    # Of UTF-16 JSON writes each unit in at most six bytes.
+    units = why.encode("utf-16-le", "surrogatepass")
     if len(units) > 2 * limits.MAX_REASON_CHARS:
         why = units[:2 * limits.MAX_REASON_CHARS].decode("utf-16-le", "ignore") + "..."
-    manager.send("unfit", code=int(code), text=why)
+    units = traceback.encode("utf-16-le", "surrogatepass")
+    if len(units) > 2 * limits.MAX_TRACEBACK_CHARS:  # its end says what is wrong
+        traceback = "..." + units[-2 * limits.MAX_TRACEBACK_CHARS:].decode("utf-16-le", "ignore")
+    manager.send("unfit", code=int(code), text=why, traceback=traceback)
     return code

@@ -1,0 +1,140 @@
+"""The workers, as a reactor sees them: who may be given requests, and the change from one generation to the next.
+
+It owns the state of every slot here. It never decides who comes and goes: the main thread says so. Runs without the
+GIL.
+
+    DOWN --up--------------------> UP --stop--> STOPPING --> (settled) --> DOWN
+     |                             ^                ^
+     +--stage--> STAGED --switch---+                |
+                   +--stop--------------------------+
+
+A switch is atomic: no reactor gives a request to a new worker before every reactor has ceased to give any to the old,
+so whoever has seen an answer of the new code never sees one of the old to a later request. For that each reactor stops
+its old ones, counts itself in, and goes on with the new ones when all are counted. Requests wait meanwhile: that takes
+as long as the slowest reactor's turn.
+"""
+
+from libc.stdint cimport int64_t
+
+from swhttp.ipc.frame cimport EVENT_STOP, sw_descriptor
+from swhttp.ipc.ring cimport sw_eventfd_write, sw_ring_publish, sw_ring_reserve, sw_ring_want_space
+from swhttp.ipc.scoreboard cimport SLOT_PID
+from swhttp.reactor.dispatch cimport dispatch_requeue, dispatch_revoke, dispatch_submit
+from swhttp.reactor.state cimport (SLOT_DOWN, SLOT_STAGED, SLOT_STOPPING, SLOT_UP, STAGE_IN_FLIGHT, Conn, SlotLink,
+                                   sw_gauge_add_fenced, sw_gauge_get)
+
+
+cdef void _begin(State *s, int slot, uint32_t generation, bint asgi, int state) noexcept nogil:
+    cdef SlotLink *link = &s.links[slot]
+    link.requests.own = link.requests.peer = 0
+    link.responses.own = link.responses.peer = 0
+    link.generation = generation
+    link.pid = <int>link.line[SLOT_PID]
+    link.asgi = asgi
+    link.posted = link.channel_full = 0
+    link.state = state
+    if slot >= s.slots_used:
+        s.slots_used = slot + 1
+
+
+cdef void slot_up(State *s, int slot, uint32_t generation, bint asgi) noexcept nogil:
+    """A worker is ready in `slot`, whose rings are new."""
+    _begin(s, slot, generation, asgi, SLOT_UP)
+    s.up += 1
+
+
+cdef void slot_stage(State *s, int slot, uint32_t generation, bint asgi) noexcept nogil:
+    """The same, but it gets nothing before the next switch."""
+    _begin(s, slot, generation, asgi, SLOT_STAGED)
+
+
+cdef void _rehome(State *s, int slot) noexcept nogil:
+    """Requests that waited for this worker choose another, or wait for whichever comes."""
+    cdef SlotLink *link = &s.links[slot]
+    while link.waiting_last != NULL:
+        dispatch_requeue(s, link.waiting_last)
+
+
+cdef void slot_stop(State *s, int slot) noexcept nogil:
+    """Post nothing more: take back what is not begun, then say EVENT_STOP as the last word."""
+    cdef SlotLink *link = &s.links[slot]
+    cdef Conn *c
+    cdef Conn *previous
+    if link.state != SLOT_UP and link.state != SLOT_STAGED:
+        return
+    s.up -= link.state == SLOT_UP
+    link.state = SLOT_STOPPING
+    c = link.last
+    while c != NULL:
+        previous = c.previous
+        if c.stage == STAGE_IN_FLIGHT and dispatch_revoke(s, c):
+            dispatch_submit(s, c, True)
+        c = previous
+    _rehome(s, slot)
+    link.stop_owed = 1
+    _say_stop(s, slot)
+
+
+cdef void _say_stop(State *s, int slot) noexcept nogil:
+    """EVENT_STOP, as soon as the ring has room for it."""
+    cdef SlotLink *link = &s.links[slot]
+    cdef sw_descriptor *d
+    if not link.stop_owed:
+        return
+    d = <sw_descriptor *>sw_ring_reserve(&link.requests, sizeof(sw_descriptor))
+    if d == NULL:
+        sw_ring_want_space(&link.requests)
+        d = <sw_descriptor *>sw_ring_reserve(&link.requests, sizeof(sw_descriptor))
+        if d == NULL:
+            return
+    link.stop_owed = 0
+    d.request_id = 0
+    d.block = 0
+    d.type = EVENT_STOP
+    d.flags = 0
+    sw_ring_publish(&link.requests, sizeof(sw_descriptor))
+    link.posted = 1
+
+
+cdef void slot_down(State *s, int slot) noexcept nogil:
+    """The worker is dead and its requests are settled."""
+    cdef SlotLink *link = &s.links[slot]
+    if link.state == SLOT_UP:
+        s.up -= 1
+    link.state = SLOT_DOWN
+    link.stop_owed = 0
+    link.posted = 0
+    _rehome(s, slot)
+
+
+# ---- from one generation to the next ----
+
+cdef void slots_switch(State *s, int nth) noexcept nogil:
+    """Those that are staged take the place of those that are up. `nth`: how many switches there have been."""
+    cdef int slot
+    cdef int64_t all_in = <int64_t>nth * s.reactors
+    for slot in range(s.slots_used):
+        if s.links[slot].state == SLOT_UP:
+            slot_stop(s, slot)
+    s.switching = True
+    s.switch_goal = all_in
+    if sw_gauge_add_fenced(s.switch_gauge, 1) == all_in:
+        for slot in range(s.reactors):
+            if slot != s.index:
+                sw_eventfd_write(s.peer_eventfds[slot])
+    slots_look(s)
+
+
+cdef void slots_look(State *s) noexcept nogil:
+    """What is due here: the new generation, once all reactors have let go of the old, and EVENT_STOPs that found no
+    room."""
+    cdef int slot
+    for slot in range(s.slots_used):
+        if s.links[slot].stop_owed:
+            _say_stop(s, slot)
+    if s.switching and sw_gauge_get(s.switch_gauge) >= s.switch_goal:
+        s.switching = False
+        for slot in range(s.slots_used):
+            if s.links[slot].state == SLOT_STAGED:
+                s.links[slot].state = SLOT_UP
+                s.up += 1
