@@ -36,6 +36,8 @@ differential: $(VENV)/testing
 	SWHTTP_DIFFERENTIAL_EXAMPLES=20000 $(BIN)/python -m pytest tests/differential
 
 soak: $(VENV)/testing
+	$(BIN)/python -m tests.soak.reloads --reloads 100 --nginx
+	$(BIN)/python -m tests.soak.recycling --seconds 60
 	$(BIN)/python -m tests.soak.flow --mib 1024 --rate-mib 1
 
 lint: $(VENV)/linters
