@@ -20,6 +20,7 @@ from swhttp.errors import BadValue
 from swhttp.options import Option, meant
 
 DISPATCH_MODES: Final = ("least", "round-robin", "fixed", "ip", "idle")
+REPLAYS: Final = ("safe", "never")
 FORWARDED_HEADERS: Final = ("auto", "x-forwarded", "forwarded")
 PROXY_PROTOCOLS: Final = ("off", "v1", "v2", "auto")
 RELOAD_MODES: Final = reloading.MODES
@@ -164,6 +165,11 @@ class Config:
         "least", "--dispatch", group="Processes", choices=DISPATCH_MODES,
         help="Which worker gets a request: the least loaded, each in turn, one by connection, one by the client's "
              "address, or only an idle one.")
+    replay: str = _option(
+        "safe", "--replay", group="Processes", choices=REPLAYS,
+        help="What becomes of a request whose worker died before any of its response was sent. safe: GET, HEAD, OPTIONS "
+             "and TRACE are tried once more, others get 502; never: all get 502. What no worker had begun is always "
+             "dispatched again.")
     graceful_timeout_s: float = _option(
         30.0, "--graceful-timeout", group="Processes", metavar="SECONDS", aliases=("--timeout-graceful-shutdown",),
         help="How long requests in flight may take to end when the server stops; then workers are killed.")

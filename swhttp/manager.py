@@ -57,6 +57,8 @@ class Manager:
         self._selector = selectors.DefaultSelector()
         self._children = Children(self._selector, self._on_master)
         self._exit_code: ExitCode | None = None
+        self._lost: dict[tuple[int, int], list[str]] = {}
+        """By slot and generation, from a worker's death until the slot is settled: requests that it was on."""
 
     def run(self) -> int:
         """Supervise until there is nothing left to supervise; returns the exit status."""
@@ -90,8 +92,12 @@ class Manager:
         for message in messages:
             now_s = time.monotonic()
             match message:
+                case {"kind": "lost", "slot": int(slot), "generation": int(generation), "text": str(text)}:
+                    self._lost.setdefault((slot, generation), []).append(text)
                 case {"kind": "settled", "slot": int(slot)}:
                     self._act(self._supervisor.settled(slot, now_s))
+                    for key in [key for key in self._lost if key[0] == slot]:
+                        del self._lost[key]
                 case {"kind": "corrupt", "slot": int(slot)}:
                     self._act(self._supervisor.corrupt(slot, now_s))
                 case {"kind": "reload"}:

@@ -148,7 +148,7 @@ class Master:
         settings = ReactorSettings(
             dispatch=config.dispatch, threads=config.threads, keep_alive_s=config.keep_alive_s,
             worker_concurrency=config.worker_concurrency, queue_size=config.queue_size,
-            queue_timeout_s=config.queue_timeout_s, server_header=server_header,
+            queue_timeout_s=config.queue_timeout_s, replay=config.replay, server_header=server_header,
             date_header=config.date_header, extra_fields=extra_fields,
             head_timeout_s=config.head_timeout_s, body_timeout_s=config.body_timeout_s,
             write_timeout_s=config.write_timeout_s, max_line_bytes=config.limit_request_line,
@@ -330,6 +330,8 @@ class Master:
                 case ("settled", int(slot)):
                     self._unsettled.discard(slot)
                     self._manager.send("settled", slot=slot)
+                case ("lost", int(slot), int(generation), int(pid), texts, int(count)):
+                    self._on_lost(slot, generation, pid, texts, count)
                 case ("deaf", _):  # the backlog is empty: whom the kernel takes from now on it must refuse
                     for listener in self._listeners:
                         listener.stop_listening()
@@ -343,6 +345,14 @@ class Master:
                     log.log(level, "%s", text)
                 case _:
                     raise ValueError(f"unknown report from a reactor: {report}")
+
+    def _on_lost(self, slot: int, generation: int, pid: int, texts: list[str], count: int) -> None:
+        """A worker died with `count` requests that it had begun. `texts`: the latest of them."""
+        named = texts[:limits.LOST_NAMED]
+        others = f" and {count - len(named)} more" if count > len(named) else ""
+        log.warning("Worker was on: slot %d, pid %d: %s%s", slot, pid, ", ".join(named), others)
+        for text in texts:
+            self._manager.send("lost", slot=slot, generation=generation, text=text)
 
     def _on_manager_exit(self) -> None:
         while self._on_manager():

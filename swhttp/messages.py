@@ -17,6 +17,8 @@ checks every field.
                         scaled {workers}                           so many are to serve now
                         log {level, text}                          a line for the log; level: a number of logging's
     master -> manager   settled {slot}                             no reactor uses the slot's memory any more
+                        lost {slot, generation, text}              a request that the slot's dead worker had begun;
+                                                                   some of them, one message each, before `settled`
                         corrupt {slot}                             what its worker wrote cannot be: end it
                         reload {}                                  have the application anew
                         scale {workers}                            have so many

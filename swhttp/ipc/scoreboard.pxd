@@ -69,6 +69,8 @@ cdef enum:  # words of a reactor
     REACTOR_CLIENTS_SLOW   # times that a client was found slow
     REACTOR_LOG_DROPPED    # lines of the access log for which its ring had no room
     REACTOR_LOG_LOST       # lines that could not be written; the writer's thread counts them
+    REACTOR_REPLAYED       # requests tried once more, because the worker that had begun them died
+    REACTOR_QUARANTINED    # 502: a second worker died on it
     REACTOR_FIELDS
 
 

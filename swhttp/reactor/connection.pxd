@@ -21,3 +21,5 @@ cdef void conn_todo(State *s, Conn *c) noexcept nogil
 cdef bint conn_keep_input(Conn *c, const unsigned char *data, uint32_t length) noexcept nogil
 cdef void conn_consume_input(Conn *c, uint32_t length) noexcept nogil
 cdef void conn_log(State *s, Conn *c, int level, int status, const char *slug) noexcept nogil
+cdef void conn_log_request(State *s, Conn *c, int level, int status, const char *slug) noexcept nogil
+cdef void conn_request_text(State *s, Conn *c, char *text, size_t room) noexcept nogil

@@ -22,6 +22,7 @@ from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_FILES, REACTOR_OPEN
 from swhttp.ipc.sessions cimport sw_session_close, sw_session_open
 from swhttp.reactor.accesslog cimport access_lost
 from swhttp.reactor.dispatch cimport dispatch_leave_queue, dispatch_revoke, dispatch_tell
+from swhttp.reactor.logline cimport sw_log_escape
 from swhttp.reactor.networks cimport sw_ip, sw_ip_read_any, sw_networks_hold
 from swhttp.reactor.outbox cimport out_drop, out_file_drop
 from swhttp.reactor.proxyprotocol cimport PROXY_OFF
@@ -29,7 +30,7 @@ from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CON
                                    CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_NO_BODY, CONN_PROXY_DUE,
                                    CONN_READABLE, CONN_READY, CONN_STARVED, CONN_TLS, CONN_TRUSTED, CONN_UNREAD,
                                    MAIL_LOG, STAGE_DISCARD, STAGE_FREE, STAGE_GONE, STAGE_IDLE, STAGE_IN_FLIGHT,
-                                   STAGE_LINGER, STAGE_WAITING, Chunk, Upload, sw_gauge_add, sw_mail, sw_mailbox_send)
+                                   STAGE_LINGER, STAGE_WAITING, SW_MAIL_TEXT, Chunk, Upload, sw_gauge_add, sw_mail, sw_mailbox_send)
 from swhttp.reactor.system cimport (EPOLL_CTL_ADD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, SHUT_WR, epoll_ctl,
                                     epoll_event, shutdown)
 from swhttp.reactor.timers cimport timer_remove, timer_set
@@ -39,6 +40,11 @@ from swhttp import limits
 cdef uint64_t LINGER_TIMEOUT_NS = <uint64_t>(limits.LINGER_TIMEOUT_S * 1e9)
 cdef uint64_t DISCARD_TIMEOUT_NS = <uint64_t>(limits.DISCARD_TIMEOUT_S * 1e9)
 cdef uint64_t STARVED_LOOK_NS = 2000000
+cdef enum:
+    METHOD_BYTES = 32        # of a request line in the log; the rest is the target's
+    MOST_CLIENT_BYTES = 64
+    CLIENT_BYTES = MOST_CLIENT_BYTES + 16
+    LEAST_LINE_BYTES = 64
 cdef int MAX_CHUNKS_AHEAD = limits.MAX_CHUNKS_AHEAD
 assert MAX_CHUNKS_AHEAD == sizeof((<Upload *>NULL).chunks) // sizeof(Chunk)
 
@@ -89,6 +95,7 @@ cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil
     c.head_at = 0
     c.since_ns = s.now_ns
     c.gone_by_ns = 0
+    c.deaths = 0
     conn_set_address(s, c, address)
     if s.proxy_protocol != PROXY_OFF and c.flags & CONN_TRUSTED:
         c.flags |= CONN_PROXY_DUE
@@ -258,6 +265,7 @@ cdef void conn_next(State *s, Conn *c) noexcept nogil:
     c.empty_lines = 0
     c.response_bytes = c.body_bytes = c.sent_bytes = 0
     c.status = c.pid = 0
+    c.deaths = 0
     c.served += 1
     timer_set(s, c, s.now_ns + s.keep_alive_ns)
     if c.input_to > c.input_from or c.flags & (CONN_READABLE | CONN_EOF) or s.draining:
@@ -337,28 +345,81 @@ cdef void conn_consume_input(Conn *c, uint32_t length) noexcept nogil:
         c.input_from = c.input_to = c.input_room = 0
 
 
-cdef void conn_log(State *s, Conn *c, int level, int status, const char *slug) noexcept nogil:
-    """One line for the main thread to log: the status we answered (0: none), the reason, and who asked, which a proxy
-    that is believed may have said."""
-    cdef sw_mail mail
+cdef int _client(State *s, Conn *c, const char **client, uint16_t *port) noexcept nogil:
+    """Who asks, which a proxy that is believed may have said: the length of an address, 0 on a unix socket."""
     cdef sw_address *address = &s.sessions[c.row].address
-    cdef const char *client = NULL
-    cdef uint16_t port = address.peer_port
     cdef int length = 0
-    cdef char number[16]
+    port[0] = address.peer_port
     if c.block != SW_NO_BLOCK:
-        length = <int>sw_block_client(<sw_block *>sw_blocks_at(&s.blocks, c.block), &client, &port)
+        length = <int>sw_block_client(<sw_block *>sw_blocks_at(&s.blocks, c.block), client, port)
     if length == 0:
         length = address.peer_len
-        client = &address.peer[0]
+        client[0] = &address.peer[0]
+    return length
+
+
+cdef void conn_log(State *s, Conn *c, int level, int status, const char *slug) noexcept nogil:
+    """One line for the main thread to log: the status we answered (0: none), the reason, and who asked."""
+    cdef sw_mail mail
+    _log_text(s, c, &mail, level, status, slug)
+    sw_mailbox_send(s.reports, &mail, True)
+
+
+cdef int _log_text(State *s, Conn *c, sw_mail *mail, int level, int status, const char *slug) noexcept nogil:
+    cdef const char *client = NULL
+    cdef uint16_t port = 0
+    cdef int length = _client(s, c, &client, &port)
+    cdef char number[16]
     number[0] = 0
     mail.kind = MAIL_LOG
     mail.a = level
     if status != 0:
         snprintf(number, sizeof(number), "%d ", status)
     if length > 0:
-        snprintf(mail.text, sizeof(mail.text), "%sreason=%s client=%.*s:%d", number, slug, length,
-                 client, <int>port)
+        length = snprintf(mail.text, SW_MAIL_TEXT, "%sreason=%s client=%.*s:%d", number, slug, length, client,
+                          <int>port)
     else:
-        snprintf(mail.text, sizeof(mail.text), "%sreason=%s client=unix", number, slug)
+        length = snprintf(mail.text, SW_MAIL_TEXT, "%sreason=%s client=unix", number, slug)
+    return length if length < SW_MAIL_TEXT else SW_MAIL_TEXT - 1
+
+
+cdef void conn_log_request(State *s, Conn *c, int level, int status, const char *slug) noexcept nogil:
+    """The same, and what was asked."""
+    cdef sw_mail mail
+    cdef int length = _log_text(s, c, &mail, level, status, slug)
+    cdef unsigned char *p = <unsigned char *>&mail.text[length]
+    cdef unsigned char *end = <unsigned char *>&mail.text[SW_MAIL_TEXT]
+    if end - p > LEAST_LINE_BYTES:
+        p += snprintf(<char *>p, end - p, " request=\"")
+        p = _request_line(s, c, p, end - 2)
+        p[0] = b'"'
+        p[1] = 0
     sw_mailbox_send(s.reports, &mail, True)
+
+
+cdef unsigned char *_request_line(State *s, Conn *c, unsigned char *p, unsigned char *limit) noexcept nogil:
+    """Method and target, escaped, as far as they fit; returns the end. There is room for LEAST_LINE_BYTES."""
+    cdef const sw_block *block = sw_blocks_at(&s.blocks, c.block)
+    cdef const unsigned char *method = <const unsigned char *>block + sizeof(sw_block)
+    cdef bint full = False
+    p = sw_log_escape(p, p + METHOD_BYTES, method, block.method_len, False, &full)
+    p[0] = b' '
+    p = sw_log_escape(p + 1, limit - 3, method + block.method_len, block.target_len, False, &full)
+    if full:
+        memcpy(p, b"...", 3)
+        p += 3
+    return p
+
+
+cdef void conn_request_text(State *s, Conn *c, char *text, size_t room) noexcept nogil:
+    """What is asked, and by whom: `GET /x (192.0.2.1:5000)`, escaped, at most `room` bytes with the 0 behind them."""
+    cdef char who[CLIENT_BYTES]
+    cdef const char *client = NULL
+    cdef uint16_t port = 0
+    cdef int length = _client(s, c, &client, &port)
+    if length > 0:
+        length = length if length < MOST_CLIENT_BYTES else MOST_CLIENT_BYTES
+        length = snprintf(who, sizeof(who), " (%.*s:%d)", length, client, <int>port)
+    else:
+        length = snprintf(who, sizeof(who), " (unix)")
+    memcpy(_request_line(s, c, <unsigned char *>text, <unsigned char *>text + room - length - 1), who, length + 1)

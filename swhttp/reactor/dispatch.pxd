@@ -4,6 +4,7 @@ from swhttp.reactor.state cimport Conn, SlotLink, State
 
 
 cdef int dispatch_submit(State *s, Conn *c, bint again) noexcept nogil
+cdef int dispatch_replay(State *s, Conn *c) noexcept nogil
 cdef void dispatch_waiting(State *s) noexcept nogil
 cdef bint dispatch_could_go_on(State *s) noexcept nogil
 cdef void dispatch_leave_queue(State *s, Conn *c) noexcept nogil

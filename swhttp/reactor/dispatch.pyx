@@ -248,6 +248,15 @@ cdef int dispatch_submit(State *s, Conn *c, bint again) noexcept nogil:
     return REASON_NONE
 
 
+cdef int dispatch_replay(State *s, Conn *c) noexcept nogil:
+    """The same, for a request that a worker had begun. If it must wait, then before all others, and it counts as as old
+    as they are: how long it was with the dead worker is not time that it waited."""
+    cdef int reason = dispatch_submit(s, c, True)
+    if c.stage == STAGE_WAITING:
+        c.since_ns = c.next.since_ns if c.next != NULL else s.now_ns
+    return reason
+
+
 cdef void dispatch_leave_queue(State *s, Conn *c) noexcept nogil:
     """Take a waiting request off its queue."""
     if c.slot >= 0:

@@ -28,7 +28,7 @@ cdef class Reactor:
     cdef void _deadlines(self) noexcept nogil
     cdef void _expire_queue(self, Conn *c) noexcept nogil
     cdef void _expire_keyed(self) noexcept nogil
-    cdef void _report(self, int kind, int which) noexcept nogil
+    cdef void _report(self, int kind, int which, int count=*) noexcept nogil
     cdef void _commands(self) noexcept nogil
     cdef void _drain(self) noexcept nogil
     cdef void _last_look(self, Conn *c) noexcept nogil

@@ -113,6 +113,7 @@ cdef class Reactor:
         s.concurrency = settings.worker_concurrency
         s.queue_size = settings.queue_size
         s.queue_timeout_ns = <uint64_t>(settings.queue_timeout_s * 1e9)
+        s.replay = settings.replay == "safe"
         s.spin_ns = <uint64_t>(limits.SPIN_S * 1e9) if cpus.usable() > 1 else 0
         s.keep_alive_ns = <uint64_t>(settings.keep_alive_s * 1e9)
         s.head_timeout_ns = <uint64_t>(settings.head_timeout_s * 1e9)
@@ -497,10 +498,11 @@ cdef class Reactor:
 
     # ---- commands ----
 
-    cdef void _report(self, int kind, int which) noexcept nogil:
+    cdef void _report(self, int kind, int which, int count=0) noexcept nogil:
         cdef sw_mail mail
         mail.kind = kind
         mail.a = which
+        mail.b = count
         sw_mailbox_send(self.state.reports, &mail, False)
 
     cdef void _commands(self) noexcept nogil:
@@ -524,8 +526,7 @@ cdef class Reactor:
             elif mail.kind == MAIL_SLOT_STOP:
                 slot_stop(s, mail.a)
             elif mail.kind == MAIL_SLOT_DEAD:
-                settle_dead(s, mail.a)
-                self._report(MAIL_SETTLED, mail.a)
+                self._report(MAIL_SETTLED, mail.a, settle_dead(s, mail.a))
             elif mail.kind == MAIL_DRAIN:
                 s.orphaned = s.orphaned or mail.a != 0
                 self._drain()

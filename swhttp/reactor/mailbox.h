@@ -26,11 +26,12 @@
 #define MAIL_STOP 5
 #define MAIL_CONNECTION 6   /* a: fd, address in text; from another reactor */
 /* Reports to the main thread. */
-#define MAIL_SETTLED 16     /* a: slot */
+#define MAIL_SETTLED 16     /* a: slot, b: how many requests its worker had begun when it died */
 #define MAIL_DRAINED 17     /* a: reactor; may be said again, when a connection was still on its way to it */
 #define MAIL_LOG 18         /* a: level as in logging, text */
 #define MAIL_CORRUPT 19     /* a: slot whose worker published what cannot be right */
 #define MAIL_DEAF 20        /* a: reactor, which accepts nothing more */
+#define MAIL_LOST 21        /* a: slot, b: generation, c: pid, text: a request that its worker had begun when it died */
 
 typedef struct {
     int32_t kind;

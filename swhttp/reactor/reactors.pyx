@@ -15,10 +15,11 @@ import threading
 from swhttp.ipc.memory cimport SharedMemory
 from swhttp.reactor.accesswriter cimport AccessWriter
 from swhttp.reactor.loop cimport Reactor
-from swhttp.reactor.state cimport (MAIL_CORRUPT, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED, MAIL_LOG, MAIL_SETTLED,
-                                   MAIL_SLOT_DEAD, MAIL_SLOT_STAGE, MAIL_SLOT_STOP, MAIL_SLOT_UP, MAIL_STOP,
-                                   MAIL_SWITCH, sw_gauge, sw_gauge_get, sw_load, sw_load_reset, sw_mail, sw_mailbox,
-                                   sw_mailbox_init, sw_mailbox_send, sw_mailbox_take, sw_mailbox_take_dropped)
+from swhttp.reactor.state cimport (MAIL_CORRUPT, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED, MAIL_LOG, MAIL_LOST,
+                                   MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STAGE, MAIL_SLOT_STOP, MAIL_SLOT_UP,
+                                   MAIL_STOP, MAIL_SWITCH, sw_gauge, sw_gauge_get, sw_load, sw_load_reset, sw_mail,
+                                   sw_mailbox, sw_mailbox_init, sw_mailbox_send, sw_mailbox_take,
+                                   sw_mailbox_take_dropped)
 
 cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
@@ -41,6 +42,8 @@ cdef class Reactors:
     cdef int switches
     cdef readonly int report_fd
     cdef dict settling
+    cdef dict lost               # (slot being settled, generation, pid): what that worker was on
+    cdef dict begun              # slot being settled: how many requests that were, named or not
     cdef set deaf                # reactors that accept nothing more
     cdef set drained             # reactors that have said that their last connection has ended
     cdef object memory
@@ -62,6 +65,8 @@ cdef class Reactors:
         self.eventfds = <int *>_aligned(self.count * sizeof(int))
         sw_mailbox_init(&self.boxes[self.count], self.report_fd)
         self.settling = {}
+        self.lost = {}
+        self.begun = {}
         self.deaf = set()
         self.drained = set()
         self.reactors = []
@@ -169,7 +174,8 @@ cdef class Reactors:
 
     def reports(self):
         """What the reactors have to say: ("settled", slot), ("deaf", -1), ("drained", -1),
-        ("corrupt", slot) and ("log", level, text)."""
+        ("corrupt", slot) and ("log", level, text). Before "settled", if its worker died with requests:
+        ("lost", slot, generation, pid, texts, count) with a text for the latest of the `count`."""
         cdef sw_mail mail
         cdef sw_mailbox *box = &self.boxes[self.count]
         cdef uint32_t dropped
@@ -192,10 +198,17 @@ cdef class Reactors:
                     self.deaf.add(mail.a)
                     if len(self.deaf) == self.count:
                         found.append(("deaf", -1))
+            elif mail.kind == MAIL_LOST:
+                self.lost.setdefault((mail.a, mail.b, mail.c), []).append(
+                    mail.text[:strlen(mail.text)].decode("latin-1"))
             elif mail.kind == MAIL_SETTLED:
+                self.begun[mail.a] = self.begun.get(mail.a, 0) + mail.b
                 self.settling[mail.a] -= 1
                 if self.settling[mail.a] == 0:
                     del self.settling[mail.a]
+                    count = self.begun.pop(mail.a)
+                    for slot, generation, pid in [key for key in self.lost if key[0] == mail.a]:
+                        found.append(("lost", slot, generation, pid, self.lost.pop((slot, generation, pid)), count))
                     found.append(("settled", mail.a))
         dropped = sw_mailbox_take_dropped(box)
         if dropped:

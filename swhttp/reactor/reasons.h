@@ -38,6 +38,7 @@
     X(UNKNOWN_METHOD, 501, "Not Implemented", "unknown-method")                                   \
     X(UNKNOWN_ENCODING, 501, "Not Implemented", "unknown-transfer-encoding")                      \
     X(WORKER_LOST, 502, "Bad Gateway", "worker-lost")                                             \
+    X(QUARANTINED, 502, "Bad Gateway", "quarantined")                                             \
     X(QUEUE_FULL, 503, "Service Unavailable", "queue-full")                                       \
     X(QUEUE_TIMEOUT, 503, "Service Unavailable", "queue-timeout")                                 \
     X(BLOCKS_FULL, 503, "Service Unavailable", "request-blocks-full")                             \

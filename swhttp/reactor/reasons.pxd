@@ -39,6 +39,7 @@ cdef extern from "swhttp/reactor/reasons.h" nogil:
         REASON_UNKNOWN_METHOD
         REASON_UNKNOWN_ENCODING
         REASON_WORKER_LOST
+        REASON_QUARANTINED
         REASON_QUEUE_FULL
         REASON_QUEUE_TIMEOUT
         REASON_BLOCKS_FULL

@@ -17,18 +17,18 @@ from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, RESPONSE_SHM, RESPONSE_SMALL,
                                SW_FRAME_LAST, SW_FRAME_TRAILERS, sw_file_ref, sw_shm_ref)
 from swhttp.ipc.request_table cimport sw_request_ack, sw_request_index, sw_request_set_full
 from swhttp.ipc.scoreboard cimport (REACTOR_BAD_REQUESTS, REACTOR_BLOCKS_FULL, REACTOR_CUT, REACTOR_FILE_FRAMES,
-                                    REACTOR_QUEUE_FULL, REACTOR_QUEUE_TIMEOUT, REACTOR_RESPONSES, REACTOR_SHM_FRAMES,
-                                    REACTOR_SMALL_FRAMES, REACTOR_WORKER_LOST)
+                                    REACTOR_QUARANTINED, REACTOR_QUEUE_FULL, REACTOR_QUEUE_TIMEOUT, REACTOR_RESPONSES,
+                                    REACTOR_SHM_FRAMES, REACTOR_SMALL_FRAMES, REACTOR_WORKER_LOST)
 from swhttp.ipc.tempfile cimport sw_is_regular
 from swhttp.reactor.accesslog cimport access_answered, access_head, access_refused
 from swhttp.reactor.body cimport body_answered
-from swhttp.reactor.connection cimport (conn_close, conn_drop_block, conn_log, conn_next, conn_show_cut, conn_tell_gone,
-                                        conn_todo)
+from swhttp.reactor.connection cimport (conn_close, conn_drop_block, conn_log, conn_log_request, conn_next,
+                                        conn_show_cut, conn_tell_gone, conn_todo)
 from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_leave_queue, dispatch_revoke, dispatch_tell
 from swhttp.reactor.outbox cimport (OUT_AGAIN, OUT_LOST, out_file_drop, out_file_new, out_flush, out_put, out_put_block,
                                     out_put_file, pace_set)
-from swhttp.reactor.reasons cimport (REASON_BLOCKS_FULL, REASON_FILE_LOST, REASON_QUEUE_FULL, REASON_QUEUE_TIMEOUT,
-                                     REASON_SPOOL_FAILED, REASON_WORKER_LOST, SW_REASON_TABLE)
+from swhttp.reactor.reasons cimport (REASON_BLOCKS_FULL, REASON_FILE_LOST, REASON_QUARANTINED, REASON_QUEUE_FULL,
+                                     REASON_QUEUE_TIMEOUT, REASON_SPOOL_FAILED, REASON_WORKER_LOST, SW_REASON_TABLE)
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CONN_HEAD_METHOD, CONN_HEAD_SENT,
                                    CONN_HTTP10, CONN_KEEP_ALIVE, CONN_NO_BODY, CONN_REFUSED, CONN_UNREAD,
                                    CONN_WRITABLE_WAIT, PACE_FRESH, PACE_NONE, SCRATCH_BYTES, STAGE_DISCARD,
@@ -429,6 +429,8 @@ cdef void response_continue(State *s, Conn *c) noexcept nogil:
 cdef void _count(State *s, int reason) noexcept nogil:
     if reason == REASON_WORKER_LOST:
         s.line[REACTOR_WORKER_LOST] += 1
+    elif reason == REASON_QUARANTINED:
+        s.line[REACTOR_QUARANTINED] += 1
     elif reason == REASON_QUEUE_FULL:
         s.line[REACTOR_QUEUE_FULL] += 1
     elif reason == REASON_QUEUE_TIMEOUT:
@@ -447,7 +449,10 @@ cdef void response_own(State *s, Conn *c, int reason) noexcept nogil:
     cdef const char *slug = SW_REASON_TABLE[reason].slug
     cdef iovec piece
     _count(s, reason)
-    conn_log(s, c, WARNING, status, slug)
+    if reason == REASON_QUARANTINED:
+        conn_log_request(s, c, WARNING, status, slug)
+    else:
+        conn_log(s, c, WARNING, status, slug)
     s.line[REACTOR_RESPONSES] += 1
     if status not in (502, 503) or s.draining or c.flags & CONN_BODY_OPEN or reason == REASON_SPOOL_FAILED \
             or reason == REASON_FILE_LOST:

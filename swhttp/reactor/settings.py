@@ -19,7 +19,7 @@ PROXY_PROTOCOLS = ("off", "v1", "v2", "auto")
 @dataclass(frozen=True)
 class ReactorSettings:
     """`threads`: of each WSGI worker; `keep_alive_s`: how long an idle connection stays open after a response;
-    `max_body_bytes`: 0 for no limit; `inline_body_bytes`: what an ASGI app gets whole; `server_header`: empty for no
+    `replay`: safe or never; `max_body_bytes`: 0 for no limit; `inline_body_bytes`: what an ASGI app gets whole; `server_header`: empty for no
     Server field; `extra_fields`: whole field lines, for every response; `trusted`: the networks of
     the proxies that are believed."""
 
@@ -29,6 +29,7 @@ class ReactorSettings:
     worker_concurrency: int = limits.WORKER_CONCURRENCY
     queue_size: int = limits.QUEUE_SIZE
     queue_timeout_s: float = limits.QUEUE_TIMEOUT_S
+    replay: str = "safe"
     server_header: bytes = b"swhttp"
     date_header: bool = True
     extra_fields: bytes = b""

@@ -6,21 +6,30 @@ without the GIL.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcmp
 
+from swhttp.ipc.blocks cimport sw_blocks_at
 from swhttp.ipc.fdpass cimport sw_fd_drain
-from swhttp.ipc.frame cimport EVENT_CREDIT, SW_FRAME_LAST, sw_frame, sw_frame_read
+from swhttp.ipc.frame cimport EVENT_CREDIT, SW_FRAME_LAST, sw_block, sw_frame, sw_frame_read
 from swhttp.ipc.request_table cimport sw_request_index
 from swhttp.ipc.ring cimport sw_ring_advance, sw_ring_has_more, sw_ring_peek, sw_ring_release
-from swhttp.ipc.scoreboard cimport REACTOR_BAD_FRAMES
+from swhttp.ipc.scoreboard cimport REACTOR_BAD_FRAMES, REACTOR_REPLAYED
 from swhttp.reactor.body cimport body_credit
-from swhttp.reactor.connection cimport conn_drop_block, conn_release
-from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_revoke, dispatch_submit
-from swhttp.reactor.reasons cimport REASON_NONE, REASON_WORKER_LOST
+from swhttp.reactor.connection cimport conn_drop_block, conn_release, conn_request_text
+from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_replay, dispatch_revoke, dispatch_submit
+from swhttp.reactor.outbox cimport out_file_drop
+from swhttp.reactor.reasons cimport REASON_NONE, REASON_QUARANTINED, REASON_WORKER_LOST
 from swhttp.reactor.response cimport response_continue, response_cut, response_drop, response_frame, response_own
 from swhttp.reactor.slots cimport slot_down
 from swhttp.reactor.slow cimport slow_leave
-from swhttp.reactor.state cimport (CONN_EXPECT, CONN_HEAD_SENT, CONN_REFUSED, MAIL_CORRUPT, SLOT_CORRUPT, SLOT_DOWN,
-                                   SLOT_UP, STAGE_FREE, STAGE_GONE, Conn, SlotLink, sw_mail, sw_mailbox_send)
+from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_EXPECT, CONN_HEAD_SENT, CONN_REFUSED, MAIL_CORRUPT, MAIL_LOST,
+                                   SLOT_CORRUPT, SLOT_DOWN, SLOT_UP, STAGE_FREE, STAGE_GONE, STAGE_IN_FLIGHT, Conn,
+                                   SlotLink, sw_mail, sw_mailbox_send)
+
+from swhttp import limits
+
+cdef int MOST_DEATHS = limits.MOST_DEATHS
+cdef int LOST_NAMED = limits.LOST_NAMED
 
 cdef enum:
     RELEASE_BYTES = 65536      # give room back this often, so that a worker with much to say goes on meanwhile
@@ -125,18 +134,71 @@ cdef bint settle_anything_published(State *s) noexcept nogil:
     return False
 
 
-cdef void settle_dead(State *s, int slot) noexcept nogil:
+# ---- the reckoning ----
+
+cdef void _report_lost(State *s, Conn *c, SlotLink *link) noexcept nogil:
+    """Say what a dead worker was on."""
+    cdef sw_mail mail
+    mail.kind = MAIL_LOST
+    mail.a = c.slot
+    mail.b = <int>link.generation
+    mail.c = link.pid
+    conn_request_text(s, c, mail.text, sizeof(mail.text))
+    sw_mailbox_send(s.reports, &mail, True)
+
+
+cdef bint _can_replay(State *s, Conn *c) noexcept nogil:
+    """May a worker begin this request although another had? Its method must promise that this does no harm (RFC 9110
+    §9.2.1), and all of it must still be here: a body that was streamed is not."""
+    cdef const sw_block *block = sw_blocks_at(&s.blocks, c.block)
+    cdef const char *method = <const char *>block + sizeof(sw_block)
+    if not s.replay or s.orphaned or c.flags & CONN_BODY_OPEN or (c.upload != NULL and c.upload.fd < 0):
+        return False
+    if block.method_len == 3:
+        return memcmp(method, b"GET", 3) == 0
+    if block.method_len == 4:
+        return memcmp(method, b"HEAD", 4) == 0
+    if block.method_len == 5:
+        return memcmp(method, b"TRACE", 5) == 0
+    return block.method_len == 7 and memcmp(method, b"OPTIONS", 7) == 0
+
+
+cdef void _settle_begun(State *s, Conn *c) noexcept nogil:
+    """A worker has died that had begun this request, whose client waits.
+
+    It may be what killed it, so it counts: a request on which two have died is never tried again. One worker may have
+    had many in its event loop, and nothing tells the guilty one: all count. Interim responses (1xx) do not stand in
+    the way of another try: a client takes any number of them before the final one (RFC 9110 §15.2).
+    """
+    dispatch_finish(s, c)
+    c.deaths += 1
+    if c.flags & CONN_HEAD_SENT:
+        response_cut(s, c)
+    elif c.deaths >= MOST_DEATHS:
+        response_own(s, c, REASON_QUARANTINED)
+    elif not _can_replay(s, c):
+        response_own(s, c, REASON_WORKER_LOST)
+    else:
+        # Nothing else of a response is kept before its head is sent: the file of a frame that turned out to be wrong.
+        out_file_drop(s, c.file)
+        c.file = NULL
+        s.line[REACTOR_REPLAYED] += 1
+        dispatch_replay(s, c)
+
+
+cdef int settle_dead(State *s, int slot) noexcept nogil:
     """The worker in `slot` is dead (or never comes back).
 
-    What it published whole is delivered; what it never took goes to another worker, and the client never knows;
-    what it had begun gets a 502 at once, or is cut when a part of the answer has been sent, so that it shows.
+    What it published whole is delivered; what it never took goes to another worker, and the client never knows; what
+    it had begun is tried once more, or gets a 502 at once, or is cut when a part of the answer has been sent, so that
+    it shows. Returns how many it had begun; the latest LOST_NAMED of them are reported, clients that left or not.
     """
     cdef SlotLink *link = &s.links[slot]
     cdef Conn *c
     cdef Conn *previous
-    cdef int reason
+    cdef int reason, begun = 0
     if link.state == SLOT_DOWN:
-        return
+        return 0
     if link.state != SLOT_CORRUPT:
         while _settle_link(s, slot):
             pass
@@ -147,18 +209,19 @@ cdef void settle_dead(State *s, int slot) noexcept nogil:
     c = link.last
     while c != NULL:
         previous = c.previous
-        if c.stage == STAGE_GONE or c.flags & CONN_REFUSED:
-            _settle_gone(s, c)
-        elif dispatch_revoke(s, c):
+        if c.stage == STAGE_IN_FLIGHT and not c.flags & CONN_REFUSED and dispatch_revoke(s, c):
             reason = dispatch_submit(s, c, True)
             if reason != REASON_NONE:
                 response_own(s, c, reason)
         else:
-            dispatch_finish(s, c)
-            if c.flags & CONN_HEAD_SENT:
-                response_cut(s, c)
+            if begun < LOST_NAMED:
+                _report_lost(s, c, link)
+            begun += 1
+            if c.stage == STAGE_GONE or c.flags & CONN_REFUSED:
+                _settle_gone(s, c)
             else:
-                response_own(s, c, REASON_WORKER_LOST)
+                _settle_begun(s, c)
         c = previous
     sw_fd_drain(link.channel)
     slot_down(s, slot)
+    return begun

@@ -44,6 +44,7 @@ cdef extern from "swhttp/reactor/mailbox.h" nogil:
         MAIL_LOG
         MAIL_CORRUPT
         MAIL_DEAF
+        MAIL_LOST
     ctypedef struct sw_mail:
         int kind
         int a
@@ -250,6 +251,7 @@ cdef struct Conn:
     Conn *pace_previous
     uint64_t pace_since_ns
     uint8_t pace
+    uint8_t deaths           # workers that died after they had begun this request
     bint slow_told           # its worker has been told that it is slow
     Upload *upload
     uint32_t discarded       # of a body that nobody wanted
@@ -301,6 +303,7 @@ cdef struct State:
     uint32_t concurrency
     uint32_t queue_size
     uint64_t queue_timeout_ns
+    bint replay              # what a dead worker had begun is tried once more, where that does no harm
     uint64_t keep_alive_ns
     uint64_t head_timeout_ns
     uint64_t body_timeout_ns
