@@ -95,6 +95,7 @@ class Manager:
                 case {"kind": "lost", "slot": int(slot), "generation": int(generation), "text": str(text)}:
                     self._lost.setdefault((slot, generation), []).append(text)
                 case {"kind": "settled", "slot": int(slot)}:
+                    self._memory.drain_channels(slot)
                     self._act(self._supervisor.settled(slot, now_s))
                     for key in [key for key in self._lost if key[0] == slot]:
                         del self._lost[key]

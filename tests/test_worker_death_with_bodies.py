@@ -3,6 +3,8 @@ arrives, what was not is seen to be missing, and nothing stays behind."""
 
 from __future__ import annotations
 
+import contextlib
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from tests.support.client import Connection, Reset
 from tests.support.counters import gauge, totals
 from tests.support.fleet import Start
 from tests.support.gate import Gate
-from tests.support.processes import wait_until
+from tests.support.processes import fds_of, wait_until
 from tests.support.server import Server
 from tests.support.upload import gated, head, upload
 
@@ -41,6 +43,16 @@ def done(site: Server) -> int:
 
 def slot_of(site: Server, pid: int) -> int:
     return [slot["pid"] for slot in site.counters().slots].index(pid)
+
+
+def files_under_way(site: Server) -> int:
+    """Files that are in channels, sent to workers and not received."""
+    found = 0
+    for fd in fds_of(manager := site.manager()):
+        with contextlib.suppress(FileNotFoundError):
+            about = Path(f"/proc/{manager}/fdinfo/{fd}").read_text()
+            found += sum(int(count) for count in re.findall(r"^scm_fds:\s*(\d+)$", about, re.MULTILINE))
+    return found
 
 
 def kill_and_wait(site: Server, pid: int) -> int:
@@ -246,15 +258,19 @@ def test_an_upload_that_was_not_taken_goes_to_the_next_worker_whole(
 def test_many_files_for_a_dead_worker_each_go_to_the_next_with_their_request(server: Start) -> None:
     site = server("bodies:wsgi", "--workers", "1", "--threads", "8", "--reactors", "1")
     (pid,) = site.workers()
+    while slot_of(site, pid) == 0:  # the next one goes into the first slot that is empty, so not into this one's
+        pid = kill_and_wait(site, pid)
     site.kill(signal.SIGSTOP, pid)
     bodies = [content(seed, MEBIBYTE + 1000 * seed) for seed in range(1, 7)]
     clients = [site.connect() for _ in bodies]
     for client, sent in zip(clients, bodies, strict=True):
         client.send_request("POST", "/upload", body=sent)
     wait_until(lambda: totals(site)["in_flight"] == len(bodies), "all to be with the stopped worker")
+    assert files_under_way(site) == len(bodies)
     successor = kill_and_wait(site, pid)
     for client, sent in zip(clients, bodies, strict=True):
         assert client.response().json() == {"pid": successor, **report_of(sent)}
+    wait_until(lambda: files_under_way(site) == 0, "the channel of the slot that nobody uses to be empty")
 
 
 def test_an_upload_that_loses_its_asgi_worker_is_502(server: Start) -> None:

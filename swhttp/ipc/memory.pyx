@@ -169,9 +169,16 @@ cdef class SharedMemory:
         for r in range(self.geometry.reactors):
             sw_ring_reset(self.request_ring(slot, r))
             sw_ring_reset(self.response_ring(slot, r))
-            sw_fd_drain(self.worker_channels[slot][r])
+        self.drain_channels(slot)
         sw_arena_reset(self._at(slot, self._arena_start()))
         sw_sleep_end(<sw_sleeping *>self.slot_sleeping(slot))
+
+    def drain_channels(self, int slot):
+        """Close the files that were sent to the slot's worker, which is dead: else what they hold on the disk stays taken
+        until the slot is used again. Only while no reactor sends any."""
+        cdef int r
+        for r in range(self.geometry.reactors):
+            sw_fd_drain(self.worker_channels[slot][r])
 
     def keep_for_worker(self, int slot):
         """In a new worker: what it may not see is unmapped, what it may only read is made read-only."""
