@@ -167,9 +167,9 @@ class Config:
              "address, or only an idle one.")
     replay: str = _option(
         "safe", "--replay", group="Processes", choices=REPLAYS,
-        help="What becomes of a request whose worker died before any of its response was sent. safe: GET, HEAD, OPTIONS "
-             "and TRACE are tried once more, others get 502; never: all get 502. What no worker had begun is always "
-             "dispatched again.")
+        help="What becomes of a request whose worker died before any of its response was sent. safe: GET, HEAD, "
+             "OPTIONS and TRACE are tried once more, others get 502; never: all get 502. What no worker had begun is "
+             "always dispatched again.")
     graceful_timeout_s: float = _option(
         30.0, "--graceful-timeout", group="Processes", metavar="SECONDS", aliases=("--timeout-graceful-shutdown",),
         help="How long requests in flight may take to end when the server stops; then workers are killed.")

@@ -72,6 +72,7 @@ def test_eight_workers_have_one_reactor(workers: int, reactors: int) -> None:
         ({"graceful_timeout_s": -1.0}, "--graceful-timeout"),
         ({"graceful_timeout_s": float("inf")}, "--graceful-timeout"),
         ({"dispatch": "random"}, "--dispatch"),
+        ({"replay": "always"}, "--replay"),
         ({"interface": "cgi"}, "--interface"),
         ({"log_level": "loud"}, "--log-level"),
         ({"forwarded_headers": "via"}, "--forwarded-headers"),

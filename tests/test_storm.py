@@ -7,7 +7,7 @@ import pytest
 from tests.soak.storm import run
 from tests.support.fleet import Start
 
-SECONDS = 4.0
+SECONDS = 3.0
 
 
 @pytest.mark.timeout(SECONDS + 90)

@@ -174,8 +174,8 @@ cdef class SharedMemory:
         sw_sleep_end(<sw_sleeping *>self.slot_sleeping(slot))
 
     def drain_channels(self, int slot):
-        """Close the files that were sent to the slot's worker, which is dead: else what they hold on the disk stays taken
-        until the slot is used again. Only while no reactor sends any."""
+        """Close the files that were sent to the slot's worker, which is dead: else what they hold on the disk stays
+        taken until the slot is used again. Only while no reactor sends any."""
         cdef int r
         for r in range(self.geometry.reactors):
             sw_fd_drain(self.worker_channels[slot][r])

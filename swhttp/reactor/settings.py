@@ -19,9 +19,9 @@ PROXY_PROTOCOLS = ("off", "v1", "v2", "auto")
 @dataclass(frozen=True)
 class ReactorSettings:
     """`threads`: of each WSGI worker; `keep_alive_s`: how long an idle connection stays open after a response;
-    `replay`: safe or never; `max_body_bytes`: 0 for no limit; `inline_body_bytes`: what an ASGI app gets whole; `server_header`: empty for no
-    Server field; `extra_fields`: whole field lines, for every response; `trusted`: the networks of
-    the proxies that are believed."""
+    `replay`: safe or never; `max_body_bytes`: 0 for no limit; `inline_body_bytes`: what an ASGI app gets whole;
+    `server_header`: empty for no Server field; `extra_fields`: whole field lines, for every response; `trusted`: the
+    networks of the proxies that are believed."""
 
     dispatch: str = "least"
     threads: int = 1

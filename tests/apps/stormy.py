@@ -4,7 +4,8 @@
     GET /<id>           answers with the id
     GET /stream/<id>    answers with STREAM_BYTES in two pieces
 
-With an id that begins with slow/ the answer, or its second piece, comes after SLOW_S. The ids of POSTs are appended to the file NOTED_PATH, a line each.
+With an id that begins with slow/ the answer, or its second piece, comes after SLOW_S. The ids of POSTs are appended to
+the file NOTED_PATH, a line each.
 """
 
 from __future__ import annotations

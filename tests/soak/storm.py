@@ -72,9 +72,9 @@ class Storm:
 
     def __str__(self) -> str:
         answers = ", ".join(f"{count} {what}" for what, count in sorted(self.answers.items()))
-        text = (f"{self.interface}, {self.seconds:g} s, seed {self.seed}: {self.kills} kills ({self.nobody_to_kill} times "
-                f"no worker was up); {answers}; {self.replayed} replayed; of the POSTs lost {self.noted_of_lost} had been "
-                f"done; the slowest answer after {self.slowest_s:.2f} s")
+        text = (f"{self.interface}, {self.seconds:g} s, seed {self.seed}: {self.kills} kills "
+                f"({self.nobody_to_kill} times no worker was up); {answers}; {self.replayed} replayed; of the POSTs lost "
+                f"{self.noted_of_lost} had been done; the slowest answer after {self.slowest_s:.2f} s")
         return "\n".join([text, *(f"  FAILED: {failure}" for failure in self.failures)])
 
 
@@ -209,7 +209,8 @@ def run(start: Start, interface: str, seconds: float) -> Storm:
     storm = Storm(interface, seconds, random.SystemRandom().randrange(1 << 32))
     with tempfile.TemporaryDirectory(prefix="swt-") as directory:
         noted = Path(directory) / "noted"
-        site = start(f"stormy:{interface}", "--workers", str(WORKERS), "--reactors", "1", env={"NOTED_PATH": str(noted)})
+        site = start(
+            f"stormy:{interface}", "--workers", str(WORKERS), "--reactors", "1", env={"NOTED_PATH": str(noted)})
         asyncio.run(_storm(site, storm))
         site.wait_for_workers(WORKERS)
         site.settle()  # the log is whole, too
