@@ -73,8 +73,8 @@ class Storm:
     def __str__(self) -> str:
         answers = ", ".join(f"{count} {what}" for what, count in sorted(self.answers.items()))
         text = (f"{self.interface}, {self.seconds:g} s, seed {self.seed}: {self.kills} kills "
-                f"({self.nobody_to_kill} times no worker was up); {answers}; {self.replayed} replayed; of the POSTs lost "
-                f"{self.noted_of_lost} had been done; the slowest answer after {self.slowest_s:.2f} s")
+                f"({self.nobody_to_kill} times no worker was up); {answers}; {self.replayed} replayed; of the POSTs "
+                f"lost {self.noted_of_lost} had been done; the slowest answer after {self.slowest_s:.2f} s")
         return "\n".join([text, *(f"  FAILED: {failure}" for failure in self.failures)])
 
 
