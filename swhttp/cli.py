@@ -1,19 +1,20 @@
 """The command line: flags made from `swhttp.config`, and one readable message for what it does not understand.
 
-It converts nothing and checks no values: a text means the same here as in a variable (`swhttp.sources`).
+It converts nothing and checks no values: a text means the same here as in a variable (`swhttp.sources`). A first
+argument that is a verb is not an app, but something to ask of a server that runs (`swhttp.verbs`).
 """
 
 from __future__ import annotations
 
 import functools
 import sys
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
-from swhttp import __version__, foreign, launch
+from swhttp import __version__, foreign, launch, verbs
 from swhttp.config import OPTIONS, Config
-from swhttp.errors import ExitCode
+from swhttp.errors import ExitCode, ServerError
 from swhttp.options import Option, closest
 from swhttp.sources import KINDS, command_line
 
@@ -34,12 +35,21 @@ def default_text(name: str) -> str:
     return OPTIONS[name].default_text or launch.shown(field.default)
 
 
+VERBS_TITLE: Final = "Verbs, for a server that runs (swhttp VERB --help)"
+
+
 class Command(click.Command):
     """A command whose help shows the options under headings, and not their aliases."""
 
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Both ways to call it."""
+        formatter.write_usage(ctx.command_path, " ".join(self.collect_usage_pieces(ctx)))
+        formatter.write_usage(ctx.command_path, f"VERB --control {OPTIONS['control'].metavar} [OPTIONS]", "       ")
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one section for each group, in the order of Config's fields, then what is click's own."""
-        groups: dict[str, list[tuple[str, str]]] = {}
+        """Write the verbs, one section for each group, in the order of Config's fields, then what is click's own."""
+        groups: dict[str, list[tuple[str, str]]] = {
+            VERBS_TITLE: [(name, verb.help) for name, verb in verbs.VERBS.items()]}
         for name, option in OPTIONS.items():
             groups.setdefault(option.group, []).append((_usage(name, option), _help(name, option)))
         for parameter in self.get_params(ctx):
@@ -92,11 +102,14 @@ def command() -> click.Command:
     return made
 
 
-def _unknown(flag: str) -> str:
-    """What to say about a flag that is none of ours."""
-    if (advice := foreign.advice(flag)) is not None:
+def _unknown(flag: str, verb: click.Command | None) -> str:
+    """What to say about a flag that is none of ours, or none of the verb's."""
+    if verb is not None:
+        known = [one for parameter in verb.params for one in parameter.opts if one.startswith("-")]
+    elif (advice := foreign.advice(flag)) is not None:
         return f"{flag}: {advice}"
-    known = [one for name, option in OPTIONS.items() for one in all_flags(name, option)]
+    else:
+        known = [one for name, option in OPTIONS.items() for one in all_flags(name, option)]
     like = closest(flag.replace("_", "-"), known)
     if like is None:
         return f"{flag}: there is no such option; --help shows all"
@@ -106,10 +119,16 @@ def _unknown(flag: str) -> str:
 def main() -> NoReturn:
     """Entry point of the `swhttp` command and of `python -m swhttp`. Always ends the process."""
     launch.prepare()
+    first = sys.argv[1] if len(sys.argv) > 1 else ""
+    verb = verbs.command(first) if first in verbs.VERBS else None
     try:
+        if verb is not None:
+            sys.exit(verb.main(sys.argv[2:], prog_name=f"swhttp {first}", standalone_mode=False))
         sys.exit(command().main(prog_name="swhttp", standalone_mode=False))
+    except ServerError as error:  # of a verb
+        launch.fail(str(error), error.exit_code)
     except click.exceptions.NoSuchOption as error:
-        launch.fail(_unknown(error.option_name), ExitCode.USAGE)
+        launch.fail(_unknown(error.option_name, verb), ExitCode.USAGE)
     except click.ClickException as error:
         launch.fail(error.format_message().rstrip("."), ExitCode.USAGE)
     except OSError as error:  # of --help and --version: all else is the server's, which has handled it

@@ -201,6 +201,10 @@ class Config:
         "", "--pid", "-p", group="Processes", metavar="FILE", default_text="none",
         help="A file that holds the master's process id while it runs. A server whose file it is and that still runs "
              "keeps another from starting.")
+    control: str = _option(
+        "", "--control", group="Processes", metavar="PATH", default_text="none",
+        help="A unix socket by which swhttp status, reload, stop and the other verbs reach the running server; only "
+             "its own user and root may use it.")
     interface: str = _option(
         "auto", "--interface", group="Application", choices=INTERFACES,
         help="What APP is; auto finds out by looking at it.")
@@ -333,6 +337,17 @@ class Config:
             self._fill("access_log", os.path.abspath(self.access_log))
         if self.pid and self.pid in (self.error_log, self.access_log):
             raise _bad("--pid", f"{self.pid!r} is where a log goes")
+        if self.control:
+            self._fill("control", os.path.abspath(self.control))
+            try:
+                binds.parse(f"unix:{self.control}")
+            except ValueError as error:
+                raise _bad("--control", str(error)) from None
+            if self.control in (self.pid, self.error_log, self.access_log):
+                raise _bad("--control", f"{self.control!r} is where the pid file or a log goes")
+            if self.control in [os.path.abspath(bind.path) for bind in map(binds.parse, self.bind)
+                                if isinstance(bind, binds.UnixBind)]:
+                raise _bad("--control", f"{self.control!r} is where clients connect")
         given: object = self.log_config  # a program that embeds us may give a dictionary
         if isinstance(given, str):
             self._fill("log_config", given and os.path.abspath(given))

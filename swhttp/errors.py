@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Exit status of the master, a contract with service managers."""
+    """Exit status of the master, and of the verbs for a running one; a contract with service managers and scripts."""
 
     OK = 0
     USAGE = 2  # an unknown option, a missing argument; click's own
@@ -17,8 +17,10 @@ class ExitCode(IntEnum):
     APP_MISSING = 7  # there is no such module, or nothing of that name in it
     VALUE = 8  # an option's value cannot work
     CONFIG = 9  # a configuration file cannot be read or understood
-    FILE = 10  # the pid file or a log file cannot be written
+    FILE = 10  # the pid file, a log file or the control socket cannot be made
     PLATFORM = 11  # not Linux
+    REFUSED = 12  # of a verb: the running server says no, or what it began has failed
+    NO_ANSWER = 13  # of a verb: no server answers at the control socket, or not in time
 
 
 class ServerError(Exception):

@@ -25,7 +25,6 @@ _SYSLOG = "let the service manager take stderr to syslog"
 _STDIO = "what the app prints goes where stdout and stderr go: leave it out"
 _HEADERS = "a field whose name has an underscore is never in environ: leave it out"
 _DIRTY = "there are no workers for long tasks in this version"
-_CONTROL = "there is no control socket in this version"
 _PASTE = "name the app as module:attribute"
 _ENV = "set it in the shell, or say --env-file FILE"
 _STATSD = "there is no statsd in this version"
@@ -78,7 +77,9 @@ ADVICE: Final[Mapping[str, str]] = {
     "--asgi-disconnect-grace-period": "an app learns at once that its client is gone: leave it out",
     "--dirty-app": _DIRTY, "--dirty-workers": _DIRTY, "--dirty-timeout": _DIRTY, "--dirty-threads": _DIRTY,
     "--dirty-graceful-timeout": _DIRTY,
-    "--control-socket": _CONTROL, "--control-socket-mode": _CONTROL, "--no-control-socket": _CONTROL,
+    "--control-socket": "say --control PATH, for swhttp's own verbs",
+    "--control-socket-mode": "the mode of --control's socket is always 0600: leave it out",
+    "--no-control-socket": "there is none unless --control says where: leave it out",
 }
 """Flag to advice."""
 

@@ -10,6 +10,7 @@ import errno
 import functools
 import io
 import os
+import stat
 import sys
 import threading
 from collections.abc import Callable
@@ -34,6 +35,11 @@ def fail(message: str, exit_code: int) -> NoReturn:
     """Say why there is no server, and end the process."""
     _print(f"Error: {one_line(message)}", sys.stderr, 2)
     sys.exit(exit_code)
+
+
+def complain(text: str) -> None:
+    """Print to stderr, if that takes anything."""
+    _print(text, sys.stderr, 2)
 
 
 def _print(text: str, stream: TextIO, fd: int) -> str:
@@ -118,19 +124,24 @@ def _serve(what_was_given: Callable[[], Layer]) -> int:
 
 def check_files(config: Config) -> None:
     """What the start would find wrong with the files of `config`, without making one. Raises ServerError."""
-    for what, path in (("error log", config.error_log), ("access log", config.access_log), ("pid file", config.pid)):
+    for what, path in (("error log", config.error_log), ("access log", config.access_log), ("pid file", config.pid),
+                       ("control socket", config.control)):
         directory = os.path.dirname(path)
+        is_log = what.endswith("log")
         if not path or accessfile.is_stream(path):
             continue
-        if os.path.isdir(path) and what != "pid file":
+        if os.path.isdir(path) and is_log:
             why = errno.EISDIR
+        elif what == "control socket" and os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
+            why = errno.EADDRINUSE
         elif not os.path.isdir(directory):
             why = errno.ENOTDIR if os.path.exists(directory) else errno.ENOENT
-        elif not os.access(path if os.path.exists(path) and what != "pid file" else directory, os.W_OK):
+        elif not os.access(path if os.path.exists(path) and is_log else directory, os.W_OK):
             why = errno.EACCES
         else:
             continue
-        raise ServerError(f"Cannot write the {what} {path!r}: {os.strerror(why)}", ExitCode.FILE)
+        verb = "make" if what == "control socket" else "write"
+        raise ServerError(f"Cannot {verb} the {what} {path!r}: {os.strerror(why)}", ExitCode.FILE)
     if config.pid:
         from swhttp.pidfile import PidFile
 

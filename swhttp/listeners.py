@@ -91,7 +91,7 @@ def _open(text: str, bind: Bind, backlog: int, reuse_port: bool) -> Listener:
             case TcpBind():
                 return _open_tcp(bind, backlog, reuse_port)
             case UnixBind():
-                return _open_unix(bind, backlog)
+                return _open_unix(bind.path, backlog)
             case FdBind():
                 return _inherit(bind)
     except OSError as error:
@@ -122,10 +122,22 @@ def _open_tcp(bind: TcpBind, backlog: int, reuse_port: bool) -> Listener:
         raise
 
 
-def _open_unix(bind: UnixBind, backlog: int) -> Listener:
+def open_control(path: str) -> Listener:
+    """Listen at `path` for those who may command the server: its mode is 0600 before anybody can connect.
+
+    Raises ServerError (ExitCode.FILE), also when a running server has it.
+    """
+    try:
+        return _open_unix(path, limits.CONTROL_BACKLOG, 0o600)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise ServerError(f"Cannot make the control socket {path!r}: {why}", ExitCode.FILE) from None
+
+
+def _open_unix(path: str, backlog: int, mode: int | None = None) -> Listener:
     # Of servers that start together each would find a stale file, and the last would remove the socket of the first.
-    with _alone_in(os.path.dirname(bind.path) or os.curdir):
-        return _make_unix(bind, backlog)
+    with _alone_in(os.path.dirname(path) or os.curdir):
+        return _make_unix(path, backlog, mode)
 
 
 @contextlib.contextmanager
@@ -159,20 +171,21 @@ def _lock(fd: int, until_s: float) -> None:
             return
 
 
-def _make_unix(bind: UnixBind, backlog: int) -> Listener:
-    _remove_stale(bind.path)
+def _make_unix(path: str, backlog: int, mode: int | None) -> Listener:
+    _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        listener.bind(bind.path)
-        made = os.stat(bind.path, follow_symlinks=False)
-        path = os.path.abspath(bind.path)
+        if mode is not None:
+            os.fchmod(listener.fileno(), mode)  # bind(2) makes the file with it; the umask can only take from it
+        listener.bind(path)
+        made = os.stat(path, follow_symlinks=False)
         try:
             listener.listen(backlog)
             listener.setblocking(False)
         except BaseException:
-            os.unlink(bind.path)
+            os.unlink(path)
             raise
-        return Listener(listener, "unix", f"unix:{bind.path}", False, (path, made.st_dev, made.st_ino))
+        return Listener(listener, "unix", f"unix:{path}", False, (os.path.abspath(path), made.st_dev, made.st_ino))
     except BaseException:
         listener.close()
         raise

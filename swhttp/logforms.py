@@ -44,6 +44,11 @@ def one_line(text: str) -> str:
     return text.translate(_ESCAPES)
 
 
+def escaped_lines(text: str) -> str:
+    """The same for a text that may have lines, as a traceback."""
+    return text.translate(_ESCAPES_IN_LINES)
+
+
 class TextForm(logging.Formatter):
     """One line, and those of the traceback. `coloured`: the level's name is."""
 
@@ -58,7 +63,7 @@ class TextForm(logging.Formatter):
             level = f"\x1b[{_COLOURS[level]}m{level}\x1b[0m"
         lines = [f"{self.formatTime(record, _DATE)} [{record.process}] [{level}] {one_line(record.getMessage())}"]
         for text in (_exception(record), record.stack_info):
-            lines += text.translate(_ESCAPES_IN_LINES).split("\n") if text else ()
+            lines += escaped_lines(text).split("\n") if text else ()
         return "\n  ".join(lines)
 
 

@@ -22,13 +22,18 @@ import resource
 import selectors
 import signal
 import time
+from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from swhttp import about, accessfile, accessformat, fields, hygiene, limits, listeners, logs, networks
+from swhttp.answers import STOPPING, Answers
 from swhttp.config import Config
+from swhttp.control import Control
 from swhttp.errors import ExitCode, ServerError
 from swhttp.ipc.geometry import Geometry
 from swhttp.ipc.memory import SharedMemory
+from swhttp.ipc.scoreboard import Scoreboard
 from swhttp.logs import log
 from swhttp.manager import IGNORED, Manager
 from swhttp.messages import Channel
@@ -36,6 +41,7 @@ from swhttp.pidfile import PidFile
 from swhttp.reactor.accesswriter import AccessWriter
 from swhttp.reactor.reactors import Reactors
 from swhttp.reactor.settings import ReactorSettings
+from swhttp.reloads import Reloads, Waiter
 from swhttp.signals import SignalInbox
 from swhttp.workerlife import describe
 
@@ -63,10 +69,6 @@ class Master:
         self._exit_code = ExitCode.OK
         self._manager_status = ExitCode.OK  # with which it leaves when it was asked to
         self._listening = False
-        self._wanted = config.workers
-        self._interface = ""
-        self._reloads_asked = 0
-        self._reloading = False
         self._up: set[int] = set()
         self._staged: set[int] = set()  # of these: those that wait for the switch
         self._told_to_stop: set[int] = set()
@@ -75,7 +77,15 @@ class Master:
         self._killed = False
         self._access_fd = -1  # until the writer has it
         self._access: AccessWriter | None = None
-        self._started_s = time.monotonic()
+        self._uid = os.geteuid()
+        self._control_listener: listeners.Listener | None = None
+        self._control: Control | None = None
+        self._answers = Answers(self)
+        self._scales: deque[Callable[[int | None], None] | None] = deque()  # whom each `scaled` to come answers
+        self.reloads = Reloads()
+        self.started_s = time.monotonic()
+        self.workers = config.workers
+        self.interface = ""
 
     def run(self) -> int:
         """Serve until told to stop; returns the exit status. Raises ServerError for what the operator can mend."""
@@ -88,6 +98,8 @@ class Master:
             self._open_logs()
             if pid_file is not None:
                 pid_file.claim()
+            if self._config.control:
+                self._control_listener = listeners.open_control(self._config.control)
             self._start()
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before - set(SIGNALS))
             self._loop()
@@ -98,6 +110,8 @@ class Master:
                 listener.close()
             if self._access_fd >= 0:
                 os.close(self._access_fd)
+            if self._control_listener is not None:
+                self._control_listener.close()
             if pid_file is not None:
                 pid_file.release()
 
@@ -123,6 +137,9 @@ class Master:
             raise ServerError(f"Cannot start: {error}", ExitCode.INTERNAL) from None
         self._reactors = self._start_reactors()
         self._signals = SignalInbox(SIGNALS)
+        if self._control_listener is not None:
+            self._control = Control(
+                self._control_listener, self._answers.ask, frozenset({self._uid}), time.monotonic)
 
     def _fork_manager(self) -> tuple[int, Channel]:
         ours, theirs = Channel.pair()
@@ -132,6 +149,8 @@ class Master:
             ours.close()
             for listener in self._listeners:
                 listener.socket.close()  # and no more: the file is the master's
+            if self._control_listener is not None:
+                self._control_listener.socket.close()
             self._memory.keep_for_manager()
 
         def manage() -> int:
@@ -176,6 +195,8 @@ class Master:
             selector.register(self._manager, selectors.EVENT_READ, self._on_manager)
             selector.register(self._pidfd, selectors.EVENT_READ, self._on_manager_exit)
             selector.register(self._reactors.report_fd, selectors.EVENT_READ, self._on_reports)
+            if self._control is not None:
+                selector.register(self._control, selectors.EVENT_READ, self._control.on_events)
             while not self._over():
                 if self._phase < Phase.SETTLING:
                     events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._manager.wants_write else 0)
@@ -183,9 +204,12 @@ class Master:
                 elif self._pidfd in selector.get_map():
                     selector.unregister(self._pidfd)
                     selector.unregister(self._manager)
-                wait_s = self._deadline_s - time.monotonic()
+                until_s = min(self._deadline_s, self._control.next_tick_s() if self._control else math.inf)
+                wait_s = until_s - time.monotonic()
                 for key, _ in selector.select(None if wait_s == math.inf else max(0.0, wait_s)):
                     key.data()
+                if self._control is not None:
+                    self._control.tick()
                 if time.monotonic() >= self._deadline_s:
                     self._on_deadline()
 
@@ -199,46 +223,18 @@ class Master:
         for number in self._signals.receive():
             now_s = time.monotonic()
             if number == signal.SIGRTMIN:
-                self._reopen()
+                self.reopen()
             elif number in (signal.SIGUSR1, signal.SIGHUP):
-                self._reload(number.name)
+                self.reload(number.name)
             elif number == signal.SIGUSR2:
                 log.info("%s: there are no task workers to reload", number.name)
             elif number in (signal.SIGTTIN, signal.SIGTTOU):
-                self._scale(self._wanted + (1 if number == signal.SIGTTIN else -1), number.name)
+                self.scale(self.workers + (1 if number == signal.SIGTTIN else -1), number.name)
             elif self._phase == Phase.SERVING and number != signal.SIGQUIT:
-                log.info("%s: stopping, requests in flight have %g s", number.name, self._config.graceful_timeout_s)
-                self._stopping_since_s = now_s
-                self._deadline_s = now_s + self._config.graceful_timeout_s
-                self._drain()
+                self.ask_to_stop(number.name, quick=False)
             # timeout(1) and others signal the process and then its group: that is not a second wish.
             elif number == signal.SIGQUIT or now_s >= self._stopping_since_s + limits.SIGNAL_REPEAT_S:
-                log.info("%s: stopping at once", number.name)
-                self._kill()
-
-    def _reopen(self) -> None:
-        """Go on in new log files where the old ones were moved away."""
-        logs.reopen()
-        if self._access is not None:
-            self._access.reopen()
-
-    def _reload(self, why: str) -> None:
-        """Have new workers with the application as it is now."""
-        if self._phase != Phase.SERVING:
-            log.info("%s: not reloading, for the server ends", why)
-            return
-        log.info("%s: reloading", why)
-        self._reloads_asked += 1
-        self._manager.send("reload")
-
-    def _scale(self, workers: int, why: str) -> None:
-        """Have that many workers."""
-        if not 1 <= workers <= self._config.max_workers:
-            log.warning("%s: there can be 1 to %d workers, not %d", why, self._config.max_workers, workers)
-            return
-        log.info("%s: %d workers instead of %d", why, workers, self._wanted)
-        self._wanted = workers
-        self._manager.send("scale", workers=workers)
+                self.ask_to_stop(number.name, quick=True)
 
     def _on_manager(self) -> int:
         """Returns how many messages there were. The channel's end means nothing: the pidfd tells the manager's."""
@@ -255,11 +251,11 @@ class Master:
                 case {"kind": "switch"}:
                     self._on_switch()
                 case {"kind": "reloading"}:
-                    self._reloading = True
+                    self.reloads.began()
                 case {"kind": "reloaded", "asked": int(asked), "ok": int(ok), "text": str(text)}:
-                    self._on_reloaded(asked, bool(ok), text)
+                    self.reloads.ended(asked, bool(ok), text, time.monotonic())
                 case {"kind": "scaled", "workers": int(workers)}:
-                    self._wanted = workers
+                    self._on_scaled(workers)
                 case {"kind": "stopping", "slot": int(slot)}:
                     self._stop_slot(slot)
                 case {"kind": "gone", "slot": int(slot)}:
@@ -278,7 +274,7 @@ class Master:
         return len(messages)
 
     def _on_ready(self, slot: int, generation: int, pid: int, interface: str) -> None:
-        self._interface = interface
+        self.interface = interface
         self._reactors.slot_up(slot, generation, interface)
         self._up.add(slot)
         log.info("Worker booted: slot %d, generation %d, pid %d", slot, generation, pid)
@@ -288,16 +284,16 @@ class Master:
 
     def _look_whether_listening(self) -> None:
         """The first time that all workers serve it is said."""
-        if self._listening or self._phase >= Phase.STOPPING or len(self._up - self._staged) < self._wanted:
+        if self._listening or self._phase >= Phase.STOPPING or len(self._up - self._staged) < self.workers:
             return
         self._listening = True
-        log.info("%s", about.what_runs(self._config, self._interface))
+        log.info("%s", about.what_runs(self._config, self.interface))
         for listener in self._listeners:
             log.info("Listening at: %s (%d)", listener.url, os.getpid())
         logs.booted()
 
     def _on_staged(self, slot: int, generation: int, pid: int, interface: str) -> None:
-        self._interface = interface
+        self.interface = interface
         self._reactors.slot_stage(slot, generation, interface)
         self._up.add(slot)
         self._staged.add(slot)
@@ -308,11 +304,15 @@ class Master:
     def _on_switch(self) -> None:
         self._told_to_stop |= self._up - self._staged
         self._staged.clear()
-        self._reactors.switch(self._interface)
+        self._reactors.switch(self.interface)
         self._look_whether_listening()
 
-    def _on_reloaded(self, asked: int, ok: bool, text: str) -> None:
-        self._reloading = False
+    def _on_scaled(self, workers: int) -> None:
+        waiter = self._scales.popleft() if self._scales else None
+        if not self._scales:  # else another number has been asked for meanwhile
+            self.workers = workers
+        if waiter is not None:
+            waiter(workers)
 
     def _on_gone(self, slot: int) -> None:
         if slot in self._up:
@@ -339,6 +339,8 @@ class Master:
                     self._drained = True
                     if self._phase == Phase.DRAINING:
                         self._stop()
+                case ("snapshot", _):
+                    self._answers.snapshot()
                 case ("corrupt", int(slot)):
                     self._manager.send("corrupt", slot=slot)
                 case ("log", int(level), str(text)):
@@ -360,6 +362,7 @@ class Master:
         _, status = os.waitpid(self._pid, 0)
         asked = self._phase >= Phase.STOPPING and os.waitstatus_to_exitcode(status) == self._manager_status
         self._phase = Phase.SETTLING
+        self._change_nothing_more()
         self._deadline_s = time.monotonic() + limits.SETTLE_TIMEOUT_S
         if not asked:
             log.critical("Manager died: pid %d, %s", self._pid, describe(os.waitstatus_to_exitcode(status)))
@@ -376,13 +379,101 @@ class Master:
             log.warning("The graceful timeout is over: killing %d workers", len(self._up))
             self._kill()
 
+    # What may be asked of it, by signals and by the control socket: swhttp.answers.Host, with the attributes
+
+    @property
+    def config(self) -> Config:
+        """What it was told."""
+        return self._config
+
+    @property
+    def scoreboard(self) -> Scoreboard:
+        """Of all slots and reactors."""
+        return self._memory.scoreboard
+
+    @property
+    def reactors(self) -> Reactors:
+        """All of them."""
+        return self._reactors
+
+    @property
+    def urls(self) -> list[str]:
+        """Where it listens."""
+        return [listener.url for listener in self._listeners]
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it is on its way to its end."""
+        return self._phase > Phase.SERVING
+
+    @property
+    def phase_name(self) -> str:
+        """What it does at the moment, in a word."""
+        if self.stopping:
+            return self._phase.name.lower()
+        if self.reloads.running:
+            return "reloading"
+        return "serving" if self._listening else "starting"
+
+    def ask_to_stop(self, who: str, quick: bool) -> None:
+        """End the server, with patience for what is in flight or without. `who`: asks for it, for the log. To ask for
+        patience a second time changes nothing."""
+        if quick:
+            log.info("%s: stopping at once", who)
+            self._kill()
+        elif not self.stopping:
+            log.info("%s: stopping, requests in flight have %g s", who, self._config.graceful_timeout_s)
+            self._stopping_since_s = time.monotonic()
+            self._deadline_s = self._stopping_since_s + self._config.graceful_timeout_s
+            self._drain()
+
+    def reopen(self) -> None:
+        """Go on in new log files where the old ones were moved away."""
+        logs.reopen()
+        if self._access is not None:
+            self._access.reopen()
+
+    def reload(self, who: str, waiter: Waiter | None = None) -> None:
+        """Have new workers with the application as it is now. `waiter`: is told how it has ended."""
+        if self.stopping:
+            log.info("%s: not reloading, for the server ends", who)
+            if waiter is not None:
+                waiter(False, STOPPING)
+            return
+        log.info("%s: reloading", who)
+        self.reloads.asked(waiter)
+        self._manager.send("reload")
+
+    def scale(self, workers: int, who: str, waiter: Callable[[int | None], None] | None = None) -> None:
+        """Have this many workers, from 1 to --max-workers. `waiter`: is told how many are wanted from now on; None: the
+        server is stopping."""
+        if not 1 <= workers <= self._config.max_workers:
+            log.warning("%s: there can be 1 to %d workers, not %d", who, self._config.max_workers, workers)
+            return
+        if self.stopping:
+            if waiter is not None:
+                waiter(None)
+            return
+        log.info("%s: %d workers instead of %d", who, workers, self.workers)
+        self.workers = workers
+        self._scales.append(waiter)
+        self._manager.send("scale", workers=workers)
+
     # Decisions
 
     def _drain(self) -> None:
         """Take what waits in the backlog, then no new connections and requests."""
         if self._phase == Phase.SERVING:
             self._phase = Phase.DRAINING
+            self._change_nothing_more()
             self._reactors.drain()
+
+    def _change_nothing_more(self) -> None:
+        """Whoever waits for a change that will not be is told so."""
+        self.reloads.abandon(STOPPING)
+        while self._scales:
+            if (waiter := self._scales.popleft()) is not None:
+                waiter(None)
 
     def _stop(self) -> None:
         """Let all workers go; the manager leaves when they are gone."""
@@ -413,6 +504,8 @@ class Master:
     def _end(self) -> None:
         """Everything is answered and everybody gone: stop the threads."""
         self._signals.close()
+        if self._control is not None:
+            self._control.close()
         self._reactors.stop()
         if not self._reactors.join(limits.JOIN_TIMEOUT_S):
             raise RuntimeError("the reactor threads do not end")
@@ -422,7 +515,7 @@ class Master:
         self._manager.close()
         os.close(self._pidfd)
         if self._listening:  # else the last line says why it never did
-            log.info("Stopped after %.1f s", time.monotonic() - self._started_s)
+            log.info("Stopped after %.1f s", time.monotonic() - self.started_s)
 
 
 def raise_fd_limit() -> None:

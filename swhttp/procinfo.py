@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 
 def rss_anon_bytes(pid: int) -> int:
     """Memory that is the process's own and in RAM (RssAnon; proc_pid_status(5)); 0 when there is no such process.
@@ -16,3 +18,14 @@ def rss_anon_bytes(pid: int) -> int:
     except OSError:
         pass
     return 0
+
+
+def uptime_s(pid: int, booted_s: float) -> float | None:
+    """How old a process is; None when there is none. `booted_s`: CLOCK_BOOTTIME now."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        ticks = int(fields[19])  # the 22nd field of proc_pid_stat(5): the name before may hold spaces and parentheses
+    except (OSError, IndexError):
+        return None
+    return max(0.0, round(booted_s - ticks / os.sysconf("SC_CLK_TCK"), 3))

@@ -13,7 +13,9 @@ import pytest
 
 import swhttp
 from swhttp import limits
+from swhttp.cli import VERBS_TITLE
 from swhttp.config import OPTIONS
+from swhttp.verbs import VERBS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -44,7 +46,8 @@ def test_help_shows_every_option_under_its_heading() -> None:
     finished = run("--help")
     assert finished.returncode == 0
     headings = [line.rstrip(":") for line in finished.stdout.splitlines() if line.endswith(":") and line[0] != " "]
-    assert headings == [*dict.fromkeys(option.group for option in OPTIONS.values()), "Other"]
+    assert headings == [VERBS_TITLE, *dict.fromkeys(option.group for option in OPTIONS.values()), "Other"]
+    assert all(re.search(rf"^  {verb} +\S", finished.stdout, re.MULTILINE) for verb in VERBS)
     for option in OPTIONS.values():
         for flag in option.flags:
             assert flag in finished.stdout

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from swhttp import accessformat, cli, config, sources
+from swhttp import accessformat, cli, config, sources, verbs
 from swhttp.errors import ExitCode
 from tests.support import peer_options
 
@@ -32,8 +32,9 @@ MISTAKES = frozenset({"--wokers"})
 
 def all_flags() -> frozenset[str]:
     """Every flag that the command accepts."""
-    return CLICKS_OWN | {
-        flag for parameter in cli.command().params for flag in (*parameter.opts, *parameter.secondary_opts)}
+    commands = [cli.command(), *map(verbs.command, verbs.VERBS)]
+    return CLICKS_OWN | {flag for command in commands for parameter in command.params
+                         for flag in (*parameter.opts, *parameter.secondary_opts)}
 
 
 def main_flags() -> frozenset[str]:

@@ -77,6 +77,15 @@ FAILURES = {
         {"f.toml": "workers=1"}),
     "a pid file that is a directory": Failure(
         10, [WSGI, "--pid", "."], r"Cannot write the pid file '.*': it is not a regular file"),
+    "a control socket that cannot be": Failure(
+        10, [WSGI, "--control", "/no/such/socket"], r"Cannot make the control socket '/no/such/socket': No such file"),
+    "a control socket that is something else": Failure(
+        10, [WSGI, "--control", "f"], r"Cannot make the control socket '.*/f': Address already in use", {"f": "x"}),
+    "a control socket that is the pid file": Failure(
+        8, [WSGI, "--pid", "x", "--control", "x"], r"--control: '.*/x' is where the pid file or a log goes"),
+    "a control socket for clients": Failure(
+        8, [WSGI, "-b", "unix:x", "--control", "./x"], r"--control: '.*/x' is where clients connect"),
+    "a control socket with a path too long": Failure(8, [WSGI, "--control", "x" * 200], r"--control: .* bytes"),
     "a flag that is a command to terminals": Failure(2, ["--a\n\x1b[31m", WSGI], r"--a\\n\\x1b\[31m: there is no such"),
     "a name that no host has": Failure(4, [WSGI, "-b", "ex..ample:80"], r"ex\.\.ample:80: that is no host's name"),
     "an address that cannot be": Failure(4, [WSGI, "-b", "unix:/no/such/s"], r"Cannot listen on unix:/no/such/s"),
@@ -153,6 +162,7 @@ def test_an_app_that_ends_its_process_while_it_is_imported_has_not_booted(tmp_pa
 
 @pytest.mark.parametrize(
     "name", ["a pid file that cannot be", "a pid file that is something else", "a pid file that is a directory",
+             "a control socket that cannot be", "a control socket that is something else",
              "a log that cannot be", "an access log that cannot be", "a log configuration that is not there"])
 def test_a_file_that_fails_the_start_fails_the_check_with_the_same_words(tmp_path: Path, name: str) -> None:
     failure = FAILURES[name]

@@ -44,14 +44,15 @@ from swhttp.reactor.response cimport (response_clock, response_continue, respons
 from swhttp.reactor.settle cimport settle_anything_published, settle_dead, settle_responses
 from swhttp.reactor.slots cimport slot_stage, slot_stop, slot_up, slots_look, slots_switch
 from swhttp.reactor.slow cimport slow_look, slow_next_ns
+from swhttp.reactor.snapshot cimport Snapshot, snapshot_take
 from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_EXPECT, CONN_HEAD_SENT, CONN_HUNG_UP,
                                    CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_PIECE, CONN_READABLE, CONN_READY, CONN_UNREAD,
                                    CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED,
                                    MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STAGE, MAIL_SLOT_STOP, MAIL_SLOT_UP,
-                                   MAIL_STOP, MAIL_SWITCH, MAX_EVENTS, MAX_PIECES, SCRATCH_BYTES, SLAB_BYTES,
-                                   STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD, STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE,
-                                   STAGE_LINGER, STAGE_READY, WHEEL_TICK_NS, Conn, Piece, SlotLink, State, sw_mail,
-                                   sw_mailbox_pending, sw_mailbox_send, sw_mailbox_take)
+                                   MAIL_SNAPSHOT, MAIL_SNAPSHOT_TAKEN, MAIL_STOP, MAIL_SWITCH, MAX_EVENTS, MAX_PIECES,
+                                   SCRATCH_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD, STAGE_FINISHING,
+                                   STAGE_HEAD, STAGE_IDLE, STAGE_LINGER, STAGE_READY, WHEEL_TICK_NS, Conn, Piece,
+                                   SlotLink, State, sw_mail, sw_mailbox_pending, sw_mailbox_send, sw_mailbox_take)
 from swhttp.reactor.system cimport (EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CLOEXEC,
                                     EPOLL_CTL_ADD, epoll_create1, epoll_ctl, epoll_event, sw_epoll_wait)
 from swhttp.reactor.timers cimport timer_arm, timer_expired, timer_next_ns, timer_set
@@ -508,6 +509,7 @@ cdef class Reactor:
     cdef void _commands(self) noexcept nogil:
         cdef State *s = &self.state
         cdef Conn *c
+        cdef Snapshot *snapshot
         cdef sw_mail mail
         while sw_mailbox_take(&s.inboxes[s.index], &mail):
             if mail.kind == MAIL_CONNECTION:
@@ -530,6 +532,10 @@ cdef class Reactor:
             elif mail.kind == MAIL_DRAIN:
                 s.orphaned = s.orphaned or mail.a != 0
                 self._drain()
+            elif mail.kind == MAIL_SNAPSHOT:
+                memcpy(&snapshot, mail.text, sizeof(snapshot))
+                snapshot_take(s, snapshot)
+                self._report(MAIL_SNAPSHOT_TAKEN, s.index)
             elif mail.kind == MAIL_STOP:
                 s.stopping = True
 

@@ -25,6 +25,7 @@
 #define MAIL_DRAIN 4        /* a: 1 when no worker will ever come again */
 #define MAIL_STOP 5
 #define MAIL_CONNECTION 6   /* a: fd, address in text; from another reactor */
+#define MAIL_SNAPSHOT 9     /* text: the address of a Snapshot of the main thread's, to be filled in */
 /* Reports to the main thread. */
 #define MAIL_SETTLED 16     /* a: slot, b: how many requests its worker had begun when it died */
 #define MAIL_DRAINED 17     /* a: reactor; may be said again, when a connection was still on its way to it */
@@ -32,6 +33,7 @@
 #define MAIL_CORRUPT 19     /* a: slot whose worker published what cannot be right */
 #define MAIL_DEAF 20        /* a: reactor, which accepts nothing more */
 #define MAIL_LOST 21        /* a: slot, b: generation, c: pid, text: a request that its worker had begun when it died */
+#define MAIL_SNAPSHOT_TAKEN 22 /* a: reactor */
 
 typedef struct {
     int32_t kind;

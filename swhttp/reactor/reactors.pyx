@@ -1,12 +1,13 @@
 """All reactors of a master, and what they share: the main thread's handle on them.
 
-It owns the threads, the mailboxes, the words that say how much each worker and each reactor has, and the counting of
-reports that every reactor must have made. Its methods are called by the master's main thread only; reactors get
-commands and give reports by mail, and never see it.
+It owns the threads, the mailboxes, the words that say how much each worker and each reactor has, the memory for
+snapshots, and the counting of reports that every reactor must have made. Its methods are called by the master's main
+thread only; reactors get commands and give reports by mail, and never see it.
 """
 
 from libc.stdint cimport int64_t, uint32_t
-from libc.string cimport memset, strlen
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset, strlen
 
 import logging
 import os
@@ -15,11 +16,19 @@ import threading
 from swhttp.ipc.memory cimport SharedMemory
 from swhttp.reactor.accesswriter cimport AccessWriter
 from swhttp.reactor.loop cimport Reactor
+from swhttp.reactor.snapshot cimport (SNAPSHOT_ABANDONED, SNAPSHOT_ANSWERING, SNAPSHOT_QUEUED, SNAPSHOT_TAKEN,
+                                      SNAPSHOT_WAITING, Snapshot, SnapshotRow)
 from swhttp.reactor.state cimport (MAIL_CORRUPT, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED, MAIL_LOG, MAIL_LOST,
                                    MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STAGE, MAIL_SLOT_STOP, MAIL_SLOT_UP,
-                                   MAIL_STOP, MAIL_SWITCH, sw_gauge, sw_gauge_get, sw_load, sw_load_reset, sw_mail,
-                                   sw_mailbox, sw_mailbox_init, sw_mailbox_send, sw_mailbox_take,
-                                   sw_mailbox_take_dropped)
+                                   MAIL_SNAPSHOT, MAIL_SNAPSHOT_TAKEN, MAIL_STOP, MAIL_SWITCH, sw_gauge,
+                                   sw_gauge_get, sw_load, sw_load_reset, sw_mail, sw_mailbox, sw_mailbox_init,
+                                   sw_mailbox_send, sw_mailbox_take, sw_mailbox_take_dropped)
+
+from swhttp import limits
+
+cdef uint32_t SNAPSHOT_ROWS = limits.SNAPSHOT_REQUESTS
+STATES = {SNAPSHOT_WAITING: "waiting", SNAPSHOT_QUEUED: "queued", SNAPSHOT_TAKEN: "taken",
+          SNAPSHOT_ANSWERING: "answering", SNAPSHOT_ABANDONED: "abandoned"}
 
 cdef extern from "<stdlib.h>" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
@@ -46,6 +55,8 @@ cdef class Reactors:
     cdef dict begun              # slot being settled: how many requests that were, named or not
     cdef set deaf                # reactors that accept nothing more
     cdef set drained             # reactors that have said that their last connection has ended
+    cdef Snapshot *snapshots     # one a reactor
+    cdef int snapshots_due       # that reactors have not given back
     cdef object memory
     cdef int slots
 
@@ -63,6 +74,7 @@ cdef class Reactors:
         self.gauges = <sw_gauge *>_aligned((2 * self.count + 1) * sizeof(sw_gauge))
         self.boxes = <sw_mailbox *>_aligned((self.count + 1) * sizeof(sw_mailbox))
         self.eventfds = <int *>_aligned(self.count * sizeof(int))
+        self.snapshots = <Snapshot *>_aligned(self.count * sizeof(Snapshot))
         sw_mailbox_init(&self.boxes[self.count], self.report_fd)
         self.settling = {}
         self.lost = {}
@@ -143,6 +155,62 @@ cdef class Reactors:
         for slot in range(self.slots):
             self.slot_dead(slot)
 
+    def snapshot(self):
+        """Have all reactors list what is in flight. Reported as ("snapshot", -1); `rows` has it from then until this
+        is called again. Called while one is under way, it changes nothing."""
+        cdef sw_mail mail
+        cdef Snapshot *snapshot
+        cdef int i
+        if self.snapshots_due > 0:
+            return
+        for i in range(self.count):
+            if self.snapshots[i].rows == NULL:  # the pages of what is not filled in are never touched
+                self.snapshots[i].rows = <SnapshotRow *>malloc(SNAPSHOT_ROWS * sizeof(SnapshotRow))
+                if self.snapshots[i].rows == NULL:
+                    raise MemoryError("snapshot")
+                self.snapshots[i].room = SNAPSHOT_ROWS
+        memset(&mail, 0, sizeof(mail))
+        mail.kind = MAIL_SNAPSHOT
+        for i in range(self.count):
+            snapshot = &self.snapshots[i]
+            memcpy(mail.text, &snapshot, sizeof(snapshot))
+            if not sw_mailbox_send(&self.boxes[i], &mail, False):
+                raise RuntimeError(f"reactor {i} takes no commands")
+            self.snapshots_due += 1
+
+    def snapshot_size(self):
+        """How many requests were in flight or waited when the latest snapshot was taken."""
+        return sum(self.snapshots[i].there_were for i in range(self.count))
+
+    def snapshot_rows(self):
+        """The oldest of them, at most limits.SNAPSHOT_REQUESTS and oldest first: a generator of (reactor, age in ns,
+        slot or -1, pid or 0, state, method, target, bytes the target has in all, client, its port), which gives the
+        memory back at its end."""
+        cdef SnapshotRow *row
+        cdef uint32_t _nth
+        cdef int i, oldest
+        cdef list at = [0] * self.count
+        try:
+            for _nth in range(SNAPSHOT_ROWS):
+                oldest = -1
+                for i in range(self.count):
+                    if <uint32_t>at[i] < self.snapshots[i].count and (
+                            oldest < 0 or self.snapshots[i].rows[<uint32_t>at[i]].age_ns
+                            > self.snapshots[oldest].rows[<uint32_t>at[oldest]].age_ns):
+                        oldest = i
+                if oldest < 0:
+                    return
+                row = &self.snapshots[oldest].rows[<uint32_t>at[oldest]]
+                at[oldest] += 1
+                yield (oldest, row.age_ns, row.slot, row.pid, STATES[row.state], row.method[:row.method_bytes],
+                       row.target[:row.target_bytes], row.target_whole,
+                       row.client[:row.client_bytes].decode("latin-1"), row.client_port)
+        finally:
+            for i in range(self.count):
+                free(self.snapshots[i].rows)
+                self.snapshots[i].rows = NULL
+                self.snapshots[i].count = self.snapshots[i].room = 0
+
     def drain(self, bint orphaned=False):
         """Take the last of the backlog and no more, end idle connections, finish the rest. Reported as ("deaf", -1),
         then ("drained", -1).
@@ -174,7 +242,7 @@ cdef class Reactors:
 
     def reports(self):
         """What the reactors have to say: ("settled", slot), ("deaf", -1), ("drained", -1),
-        ("corrupt", slot) and ("log", level, text). Before "settled", if its worker died with requests:
+        ("corrupt", slot), ("snapshot", -1) and ("log", level, text). Before "settled", if its worker died with requests:
         ("lost", slot, generation, pid, texts, count) with a text for the latest of the `count`."""
         cdef sw_mail mail
         cdef sw_mailbox *box = &self.boxes[self.count]
@@ -201,6 +269,10 @@ cdef class Reactors:
             elif mail.kind == MAIL_LOST:
                 self.lost.setdefault((mail.a, mail.b, mail.c), []).append(
                     mail.text[:strlen(mail.text)].decode("latin-1"))
+            elif mail.kind == MAIL_SNAPSHOT_TAKEN:
+                self.snapshots_due -= 1
+                if self.snapshots_due == 0:
+                    found.append(("snapshot", -1))
             elif mail.kind == MAIL_SETTLED:
                 self.begun[mail.a] = self.begun.get(mail.a, 0) + mail.b
                 self.settling[mail.a] -= 1

@@ -39,12 +39,14 @@ cdef extern from "swhttp/reactor/mailbox.h" nogil:
         MAIL_DRAIN
         MAIL_STOP
         MAIL_CONNECTION
+        MAIL_SNAPSHOT
         MAIL_SETTLED
         MAIL_DRAINED
         MAIL_LOG
         MAIL_CORRUPT
         MAIL_DEAF
         MAIL_LOST
+        MAIL_SNAPSHOT_TAKEN
     ctypedef struct sw_mail:
         int kind
         int a
