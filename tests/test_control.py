@@ -18,6 +18,7 @@ import pytest
 import swhttp
 from swhttp import limits
 from swhttp.controlproto import Decoder, encode
+from swhttp.errors import ServerError
 from swhttp.verbs import ask
 from tests.support import processes
 from tests.support.fleet import Start
@@ -465,6 +466,16 @@ def test_whatever_else_listens_there_is_no_answer(tmp_path: Path, answer: bytes 
             connection.close()
     assert asking.returncode == 13
     assert said.startswith(f"Error: No answer from '{tmp_path}/s': ")
+
+
+def test_a_server_that_is_busy_with_others_is_no_answer(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as other:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen(0)
+        other.connect(str(tmp_path / "s"))
+        with pytest.raises(ServerError, match="it is busy with others") as failure:
+            ask(str(tmp_path / "s"), {"verb": "status"}, 0.05)
+    assert failure.value.exit_code == 13
 
 
 def test_a_module_whose_name_is_a_verb_can_be_served(server: Start, tmp_path: Path) -> None:
