@@ -241,8 +241,8 @@ cdef class Reactors:
         return count
 
     def reports(self):
-        """What the reactors have to say: ("settled", slot), ("deaf", -1), ("drained", -1),
-        ("corrupt", slot), ("snapshot", -1) and ("log", level, text). Before "settled", if its worker died with requests:
+        """What the reactors have to say: ("settled", slot), ("deaf", -1), ("drained", -1), ("corrupt", slot),
+        ("snapshot", -1) and ("log", level, text). Before "settled", if its worker died with requests:
         ("lost", slot, generation, pid, texts, count) with a text for the latest of the `count`."""
         cdef sw_mail mail
         cdef sw_mailbox *box = &self.boxes[self.count]
