@@ -8,26 +8,46 @@ ends is checked by its own `finish()`.
 
 from __future__ import annotations
 
+import compileall
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import processes
 from tests.support.fleet import Start, running, starting
+from tests.support.server import APPS, TESTS
+
+if TYPE_CHECKING:
+    from tests.support.groups import GroupScheduling
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Orphans of a killed server become our children, so that they can be seen."""
+    """Orphans of a killed server become our children, so that they can be seen; servers find their bytecode."""
     processes.become_subreaper()
+    # Servers are started by the hundred, and must not write bytecode: without it each compiles these anew.
+    for directory in (TESTS.parent / "swhttp", TESTS.parent / "adapters", APPS):
+        compileall.compile_dir(directory, quiet=2)
     config.addinivalue_line(
         "markers", "runs_first: before all other tests, because something then waits for a deadline"
     )
     config.addinivalue_line("markers", "runs_last: after all other tests")
+    config.addinivalue_line("markers", "alone: needs all CPUs, so that `make test` runs nothing beside it")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> GroupScheduling | None:
+    """For `--dist loadscope`, with the groups of this suite."""
+    if config.getvalue("dist") != "loadscope":
+        return None
+    from tests.support.groups import GroupScheduling  # xdist is there when it calls this
+
+    return GroupScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Stalled clients wait for their deadlines while all other tests run: begun first, looked at last."""
+    """Stalled clients wait for their deadlines while other tests run: begun first, looked at last."""
 
     def rank(item: pytest.Item) -> int:
         if item.get_closest_marker("runs_first"):
