@@ -11,16 +11,13 @@ from __future__ import annotations
 import compileall
 import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import processes
 from tests.support.fleet import Start, running, starting
+from tests.support.groups import group_of
 from tests.support.server import APPS, TESTS
-
-if TYPE_CHECKING:
-    from tests.support.groups import GroupScheduling
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,13 +34,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> GroupScheduling | None:
-    """For `--dist loadscope`, with the groups of this suite."""
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """That of `--dist loadscope`, with the groups of this suite; None: whatever else was asked for."""
     if config.getvalue("dist") != "loadscope":
         return None
-    from tests.support.groups import GroupScheduling  # xdist is there when it calls this
+    from xdist.scheduler import LoadScopeScheduling  # it is there when it calls this
 
-    return GroupScheduling(config, log)
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return Groups(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

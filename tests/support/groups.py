@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 
-from xdist.scheduler import LoadScopeScheduling
-
 # They mostly wait. Beside the stalled clients of test_deadlines.py, whose end this process waits for anyway.
 DEADLINES = {"tests/test_deadlines.py", "tests/test_flow_deadlines.py", "tests/test_limits.py"}
 # What in the id of a test tells the server: each of these packages starts many, one for each.
@@ -28,10 +26,3 @@ def group_of(test: str) -> str:
         if module.startswith(package) and (found := site.search(test)):
             return package + found[0]
     return module
-
-
-class GroupScheduling(LoadScopeScheduling):
-    """Gives whole groups to processes, in the order in which the tests were collected (--no-loadscope-reorder)."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return group_of(nodeid)
