@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PROCESSES ?= 3
 
 # swhttp/adapters is a link to adapters.
 SOURCES := $(wildcard swhttp/*/*.pyx swhttp/*/*.pxd swhttp/*/*.pxi swhttp/*/*.h)
@@ -29,8 +30,10 @@ serve: build
 
 build: $(VENV)/built
 
+# Most tests wait for servers, so there is one process more than CPUs in a small machine. Then those that need all CPUs.
 test: $(VENV)/testing
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not alone" --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest -m alone
 
 differential: $(VENV)/testing
 	SWHTTP_DIFFERENTIAL_EXAMPLES=20000 $(BIN)/python -m pytest tests/differential

@@ -8,6 +8,7 @@ ends is checked by its own `finish()`.
 
 from __future__ import annotations
 
+import compileall
 import os
 from collections.abc import Iterator
 
@@ -15,19 +16,39 @@ import pytest
 
 from tests.support import processes
 from tests.support.fleet import Start, running, starting
+from tests.support.groups import group_of
+from tests.support.server import APPS, TESTS
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Orphans of a killed server become our children, so that they can be seen."""
+    """Orphans of a killed server become our children, so that they can be seen; servers find their bytecode."""
     processes.become_subreaper()
+    # Servers are started by the hundred, and must not write bytecode: without it each compiles these anew.
+    for directory in (TESTS.parent / "swhttp", TESTS.parent / "adapters", APPS):
+        compileall.compile_dir(directory, quiet=2)
     config.addinivalue_line(
         "markers", "runs_first: before all other tests, because something then waits for a deadline"
     )
     config.addinivalue_line("markers", "runs_last: after all other tests")
+    config.addinivalue_line("markers", "alone: needs all CPUs, so that `make test` runs nothing beside it")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """That of `--dist loadscope`, with the groups of this suite; None: whatever else was asked for."""
+    if config.getvalue("dist") != "loadscope":
+        return None
+    from xdist.scheduler import LoadScopeScheduling  # it is there when it calls this
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return Groups(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Stalled clients wait for their deadlines while all other tests run: begun first, looked at last."""
+    """Stalled clients wait for their deadlines while other tests run: begun first, looked at last."""
 
     def rank(item: pytest.Item) -> int:
         if item.get_closest_marker("runs_first"):

@@ -13,6 +13,8 @@ from tests.support.fleet import Start
 MEBIBYTE = 1 << 20
 GIBIBYTE = 1 << 30
 
+pytestmark = pytest.mark.alone  # others are to be served all the while, which takes a CPU
+
 
 @pytest.mark.parametrize("interface", ["asgi", "wsgi"])
 def test_an_upload_of_a_gibibyte(server: Start, interface: str) -> None:

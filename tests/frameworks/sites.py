@@ -36,6 +36,7 @@ class Can(enum.Flag):
     GZIP = enum.auto()  # compresses
     LIFESPAN = enum.auto()  # runs hooks when the server starts and stops
     DATABASE = enum.auto()  # the site has a database, and forms with a token
+    RAISES = enum.auto()  # once it has answered 500, raises what its view has raised: the server logs it
     DEBUG_PAGE = enum.auto()  # a page with the traceback
 
 
@@ -52,8 +53,8 @@ PROJECTS = [
     Project("flask", "flask_site:app", Can.HEAD | FILES),
     Project("django-wsgi", "django_site.wsgi:application", Can.HEAD | Can.CONDITIONAL | Can.GZIP | Can.DATABASE),
     Project("django-asgi", "django_site.asgi:application", Can.HEAD | Can.CONDITIONAL | Can.GZIP | Can.DATABASE),
-    Project("starlette", "starlette_site:app", Can.HEAD | FILES | Can.GZIP | Can.LIFESPAN),
-    Project("fastapi", "fastapi_site:app", FILES | Can.GZIP | Can.LIFESPAN),
+    Project("starlette", "starlette_site:app", Can.HEAD | FILES | Can.GZIP | Can.LIFESPAN | Can.RAISES),
+    Project("fastapi", "fastapi_site:app", FILES | Can.GZIP | Can.LIFESPAN | Can.RAISES),
     Project("quart", "quart_site:app", Can.HEAD | FILES | Can.LIFESPAN),
     Project("litestar", "litestar_site:app", Can.GZIP | Can.LIFESPAN),
 ]

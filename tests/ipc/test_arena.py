@@ -233,6 +233,7 @@ class ArenaRace(Race):
         return sides
 
 
+@pytest.mark.alone  # where two sides do not run at the same time they do not race, and both spin
 @pytest.mark.parametrize("jitter", [0, 9])
 @pytest.mark.parametrize("reactors", [1, 2])
 def test_no_block_is_lost_or_doubled_while_reactors_give_back(memory_of: Make, reactors: int, jitter: int) -> None:

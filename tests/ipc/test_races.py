@@ -17,6 +17,8 @@ from tests.ipc.race import Race
 
 JITTER = [0, 15]
 
+pytestmark = pytest.mark.alone  # where two sides do not run at the same time they do not race
+
 
 def answered(race: Race) -> int:
     """Requests answered in full."""

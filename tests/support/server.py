@@ -77,6 +77,8 @@ class Server:
         self._shm_before = set(os.listdir("/dev/shm"))
         self._expected_log: list[str] = []
         self._checked_lines = 0
+        self._seen: list[tuple[str, str]] = []  # as far as it has been read
+        self._seen_bytes = 0
         self._baseline: dict[str, Any] = {}
 
         command = [sys.executable, "-m", "swhttp", *([app] if app else [])]
@@ -176,12 +178,17 @@ class Server:
     def seen_requests(self) -> list[tuple[str, str]]:
         """(method, target) of all requests that reached the reference app so far, in order."""
         try:
-            text = Path(self.seen_path).read_bytes().decode("latin-1")
+            with open(self.seen_path, "rb") as file:
+                file.seek(self._seen_bytes)
+                # Not splitlines(): a target may hold bytes that it takes for line ends.
+                lines, _, _ = file.read().rpartition(b"\n")
         except FileNotFoundError:
             return []
-        # Not splitlines(): a target may hold bytes that it takes for line ends.
-        pairs = (line.rpartition(" ") for line in text.split("\n")[:-1])
-        return [(method, target) for method, _, target in pairs]
+        if lines:
+            self._seen_bytes += len(lines) + 1
+            pairs = (line.rpartition(" ") for line in lines.decode("latin-1").split("\n"))
+            self._seen += [(method, target) for method, _, target in pairs]
+        return self._seen.copy()
 
     def wait_for_log(
         self, pattern: str, timeout_s: float = 10.0, since: int = 0, count: int = 1
