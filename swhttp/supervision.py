@@ -84,6 +84,8 @@ class Supervisor:
     ending: bool = field(default=False, init=False)
     """Nothing is spawned any more."""
     finished: bool = field(default=False, init=False)
+    epoch: int = field(default=1, init=False)
+    """Of the code that serves."""
     _exit_code: ExitCode = field(default=ExitCode.OK, init=False)
     _ever_ready: bool = field(default=False, init=False)
     _failures: int = field(default=0, init=False)
@@ -130,6 +132,12 @@ class Supervisor:
             return self._done(now_s)
         staged = self._reload is not None and self._reload.mode == "atomic" and not self._reload.is_old(worker)
         return self._input(slot, generation, Event.STAGED if staged else Event.READY, now_s)
+
+    @property
+    def epochs(self) -> frozenset[int]:
+        """Those of which a worker may still be spawned."""
+        reload = self._reload
+        return frozenset({self.epoch} if reload is None else {self.epoch, reload.epoch, reload.before})
 
     @property
     def ever_ready(self) -> bool:
