@@ -84,8 +84,6 @@ class Supervisor:
     ending: bool = field(default=False, init=False)
     """Nothing is spawned any more."""
     finished: bool = field(default=False, init=False)
-    epoch: int = field(default=1, init=False)
-    """Of the code that serves."""
     _exit_code: ExitCode = field(default=ExitCode.OK, init=False)
     _ever_ready: bool = field(default=False, init=False)
     _failures: int = field(default=0, init=False)

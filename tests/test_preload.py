@@ -111,6 +111,61 @@ def test_a_stop_of_the_whole_group_finishes_what_is_in_flight(server: Start, sig
     site.finish()
 
 
+def deploy(directory: Path, version: str, more: str = "") -> None:
+    """Put an app in place that answers with its version. `more`: what its import does besides."""
+    passing = directory / "passing"
+    passing.write_text(
+        f"def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'{version}']\n{more}")
+    passing.rename(directory / "released.py")
+
+
+def version(site: Server) -> str:
+    with site.connect() as client:
+        return client.get("/").body.decode()
+
+
+def reload(site: Server, outcome: str) -> None:
+    mark = site.log.mark()
+    site.kill(signal.SIGUSR1)
+    site.wait_for_log(outcome, timeout_s=20.0, since=mark)
+
+
+def test_a_reload_makes_a_new_zygote_and_the_old_one_ends_with_its_last_worker(server: Start, tmp_path: Path) -> None:
+    deploy(tmp_path, "1")
+    site = server("released:app", *OPTIONS, "--app-dir", str(tmp_path))
+    [zygote] = site.zygotes()
+    deploy(tmp_path, "2")
+    with site.connect() as client:
+        assert client.get("/").body == b"1"
+        reload(site, "Reloaded in")
+        assert client.get("/").body == b"2"
+    site.wait_for_log(f"Zygote left: pid {zygote}")
+    [fresh] = site.zygotes()
+    assert fresh != zygote
+    assert len(site.workers()) == 2
+
+
+@pytest.mark.parametrize(
+    ("broken", "outcome"),
+    [("1 / 0\n", "The reload failed.*"), ("import time\ntime.sleep(1000)\n", "The reload failed.* within 2 s")])
+def test_when_the_new_code_is_broken_the_old_zygote_forks_the_old_code(
+    server: Start, tmp_path: Path, broken: str, outcome: str
+) -> None:
+    deploy(tmp_path, "1")
+    site = server("released:app", *OPTIONS, "--app-dir", str(tmp_path), "--boot-timeout", "2")
+    [zygote] = site.zygotes()
+    before = set(site.workers())
+    deploy(tmp_path, "2", broken)
+    site.expect_log("")
+    reload(site, outcome)
+    processes.wait_until(lambda: site.zygotes() == [zygote], "the new zygote to end")
+    for worker in before:
+        site.kill(signal.SIGKILL, worker)
+    site.wait_for_workers(2, other_than=before)
+    assert {version(site), version(site)} == {"1"}
+    assert site.zygotes() == [zygote]
+
+
 def test_an_asgi_app_is_preloaded_too(server: Start) -> None:
     site = server("preloaded:asgi", *OPTIONS)
     assert site.get("/")["pid"] in site.workers()
@@ -167,6 +222,13 @@ def test_a_lifespan_that_fails_is_told_as_without_preload(server: Start) -> None
     site.expect_log("")
     site.finish(expect=EXIT_BOOT_FAILED)
     assert site.log.text().count("Traceback") == 1
+
+
+def test_an_import_that_hangs_ends_the_first_start(server: Start, tmp_path: Path) -> None:
+    deploy(tmp_path, "1", "import time\ntime.sleep(1000)\n")
+    site = server("released:app", *OPTIONS, "--app-dir", str(tmp_path), "--boot-timeout", "0.5", ready=False)
+    site.expect_log("did not boot: not ready within 0.5 s")
+    site.finish(expect=EXIT_BOOT_FAILED)
 
 
 def test_threads_of_the_import_are_reported(server: Start) -> None:
