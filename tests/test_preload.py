@@ -130,18 +130,29 @@ def reload(site: Server, outcome: str) -> None:
     site.wait_for_log(outcome, timeout_s=20.0, since=mark)
 
 
-def test_a_reload_makes_a_new_zygote_and_the_old_one_ends_with_its_last_worker(server: Start, tmp_path: Path) -> None:
+def test_a_reload_makes_a_new_zygote_and_until_then_the_old_one_forks_the_old_code(
+    server: Start, tmp_path: Path
+) -> None:
     deploy(tmp_path, "1")
     site = server("released:app", *OPTIONS, "--app-dir", str(tmp_path))
     [zygote] = site.zygotes()
-    deploy(tmp_path, "2")
-    with site.connect() as client:
-        assert client.get("/").body == b"1"
-        reload(site, "Reloaded in")
+    before = set(site.workers())
+    with site.gate() as gate, site.connect() as client:
+        deploy(tmp_path, "2", (
+            "import os, socket\ngate = socket.socket(socket.AF_UNIX)\n"
+            f"gate.connect({gate.path!r})\ngate.sendall(b'%d\\n' % os.getpid())\ngate.recv(1)\ngate.close()\n"))
+        site.kill(signal.SIGUSR1)
+        visitor = gate.entered()
+        assert visitor.pid in site.zygotes()
+        for worker in before:
+            site.kill(signal.SIGKILL, worker)
+        site.wait_for_workers(2, other_than=before)
+        assert [client.get("/").body, client.get("/").body] == [b"1", b"1"]
+        visitor.release()
+        site.wait_for_log("Reloaded in")
         assert client.get("/").body == b"2"
-    site.wait_for_log(f"Zygote left: pid {zygote}")
-    [fresh] = site.zygotes()
-    assert fresh != zygote
+        site.wait_for_log(f"Zygote left: pid {zygote}")
+        processes.wait_until(lambda: site.zygotes() == [visitor.pid], "the old zygote to be gone")
     assert len(site.workers()) == 2
 
 

@@ -155,7 +155,7 @@ class _Zygote:
         self._selector.unregister(worker.pidfd)
         status: int = -signal.SIGKILL
         with contextlib.suppress(ChildProcessError):  # foreign code has reaped it
-            result = os.waitid(os.P_PIDFD, worker.pidfd, os.WEXITED | os.WNOWAIT)
+            result = os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
             if result is not None:
                 status = result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
         self._manager.send("ended", slot=slot, generation=generation, status=status)
@@ -163,7 +163,7 @@ class _Zygote:
     def _reap(self, slot: int, generation: int) -> None:
         worker = self._workers.pop((slot, generation))
         with contextlib.suppress(ChildProcessError):
-            os.waitid(os.P_PIDFD, worker.pidfd, os.WEXITED)
+            os.waitpid(worker.pid, 0)
         os.close(worker.pidfd)
 
     def _let_go(self, slot: int) -> None:
