@@ -1,12 +1,16 @@
 """The manager's processes: forked clean, heard, reaped, signalled.
 
-It owns, of every process that the manager has forked, the pidfd and the channel, and their places in the manager's
-selector. It decides nothing: what a child says and how it ends goes to the callbacks that it was forked with. A child
-inherits none of this: `let_go` closes it there, by its owner.
+It owns, of every process that the manager has forked, or has had forked by a zygote, the pidfd and the channel, and
+their places in the manager's selector. It decides nothing: what a child says and how it ends goes to the callbacks that
+it was forked with. A child inherits none of this: `let_go` closes it there, by its owner.
+
+A child of a zygote's is expected, born, and ended by what that says of it (`expect`, `born`, `end`); only when the
+zygote is gone are its own fds asked (`orphan`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import selectors
@@ -23,8 +27,8 @@ from swhttp.messages import Channel, Message
 class Child:
     """One process and the fds by which the manager knows it.
 
-    `heard`: gets each of its messages; `ended`: gets its exit code, or minus the number of the signal, once it is
-    reaped and everything that it has said is heard.
+    `pid`: 0 until it is known, and `pidfd` -1. `heard`: gets each of its messages; `ended`: gets its exit code, or
+    minus the number of the signal, once it is reaped and everything that it has said is heard.
     """
 
     pid: int
@@ -40,12 +44,14 @@ class Child:
 
     def kill(self, number: signal.Signals) -> None:
         """Send it a signal."""
-        if not self.reaped:
-            signal.pidfd_send_signal(self.pidfd, number)
+        if self.pid and not self.reaped:
+            with contextlib.suppress(ProcessLookupError):  # an orphan, which somebody else has reaped
+                signal.pidfd_send_signal(self.pidfd, number)
 
     def close(self) -> None:
         """Close its fds."""
-        os.close(self.pidfd)
+        if self.pid:
+            os.close(self.pidfd)
         self.channel.close()
 
 
@@ -90,10 +96,63 @@ class Children:
                     os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, 0)
                 raise
+        self.watch(child)
+        return child
+
+    def watch(self, child: Child) -> None:
+        """Hear and reap a child of this process."""
         self._all.add(child)
         self._selector.register(child.pidfd, selectors.EVENT_READ, functools.partial(self._on_end, child))
         self._selector.register(child.channel, selectors.EVENT_READ, functools.partial(self._on_messages, child))
-        return child
+
+    # Children of a zygote's
+
+    def expect(
+        self, heard: Callable[[Message], None], ended: Callable[[int], None]
+    ) -> tuple[Child, socket.socket]:
+        """A child that a zygote will fork, and the end of the channel that is to be the child's. Raises OSError."""
+        ours, theirs = Channel.pair()
+        child = Child(0, -1, Channel(ours), heard, ended)
+        self._all.add(child)
+        return child, theirs
+
+    def born(self, child: Child, pid: int, is_unreaped: Callable[[], bool]) -> bool:
+        """It has this pid: watch it. Returns whether it could be found.
+
+        `is_unreaped`: asked when the pid has been looked up: can it not be another process's yet?
+        """
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            return False
+        if not is_unreaped():
+            os.close(pidfd)
+            return False
+        child.pid, child.pidfd = pid, pidfd
+        self._selector.register(child.channel, selectors.EVENT_READ, functools.partial(self._on_messages, child))
+        return True
+
+    def end(self, child: Child, status: int) -> None:
+        """It has ended, its zygote says."""
+        if not child.reaped:
+            self._hear_last(child)
+            self._bury(child, status)
+
+    def orphan(self, child: Child) -> None:
+        """Its zygote is gone, so the kernel kills it: wait for its own end. One whose birth nobody has told of has
+        none but that of its channel."""
+        if child.pid:
+            self._selector.register(
+                child.pidfd, selectors.EVENT_READ, lambda: self.end(child, -signal.SIGKILL))
+        else:
+            self._selector.register(child.channel, selectors.EVENT_READ, functools.partial(self._on_unborn, child))
+
+    def _on_unborn(self, child: Child) -> None:
+        _, is_open = child.channel.receive()
+        if not is_open:
+            self.end(child, -signal.SIGKILL)
+
+    # All
 
     def before_wait(self) -> None:
         """Have the selector tell when a peer, the master too, can be sent what waits for it."""
@@ -122,16 +181,24 @@ class Children:
             self._unwatch(child.channel)
 
     def _on_end(self, child: Child) -> None:
-        # What was said last comes before the end: by the master ("stop", or its leaving looks like a death), by it.
-        self._before_end()
-        self._on_messages(child)
+        self._hear_last(child)
         _, status = os.waitpid(child.pid, 0)
+        self._bury(child, os.waitstatus_to_exitcode(status))
+
+    def _hear_last(self, child: Child) -> None:
+        """What was said last comes before the end: by the master ("stop", or its leaving looks like a death), by it."""
+        self._before_end()
+        if child.pid:
+            self._on_messages(child)
+
+    def _bury(self, child: Child, status: int) -> None:
         child.reaped = True
         self._all.remove(child)
-        self._unwatch(child.pidfd)
+        if child.pid:
+            self._unwatch(child.pidfd)
         self._unwatch(child.channel)
         child.close()
-        child.ended(os.waitstatus_to_exitcode(status))
+        child.ended(status)
 
     def _unwatch(self, watched: int | Channel) -> None:
         if watched in self._selector.get_map():

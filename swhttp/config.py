@@ -211,6 +211,10 @@ class Config:
     factory: bool = _option(
         False, "--factory", group="Application",
         help="APP is a function without arguments that returns the application.")
+    preload: bool = _option(
+        False, "--preload", group="Application",
+        help="Import APP once for all workers: in a process from which they are forked, and with which they share "
+             "memory until they write to it.")
     app_dir: str = _option(
         "", "--app-dir", group="Application", metavar="DIR", default_text="the current directory",
         help="Where APP is looked for, before the rest of sys.path.")
@@ -389,6 +393,11 @@ class Config:
         return logs.LogSettings(
             level=self.log_level, path=self.error_log, form=self.log_format, config=self.log_config,
             app_dir=self.app_dir)
+
+    @property
+    def preloads(self) -> bool:
+        """Whether there is something to import, and it is imported once for all workers."""
+        return self.preload and isinstance(self.app, str)
 
     @property
     def slots(self) -> int:

@@ -33,7 +33,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "-k": _INTERFACE, "--worker-class": _INTERFACE,
     "--reload": _RELOAD, "--reload-dir": _RELOAD, "--reload-delay": _RELOAD, "--reload-include": _RELOAD,
     "--reload-exclude": _RELOAD, "--reload-engine": _RELOAD, "--reload-extra-file": _RELOAD,
-    "--preload": "the app is imported in each worker, so that the master stays free of its code: leave it out",
+    "--preload-app": "say --preload",
     "--loop": _LOOP, "--http": _HTTP, "--asgi-loop": _LOOP, "--http-parser": _HTTP,
     "--ws": _WEBSOCKET, "--ws-max-size": _WEBSOCKET, "--ws-max-queue": _WEBSOCKET,
     "--ws-ping-interval": _WEBSOCKET, "--ws-ping-timeout": _WEBSOCKET, "--ws-per-message-deflate": _WEBSOCKET,

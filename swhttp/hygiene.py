@@ -108,11 +108,17 @@ def keep_what_is_open(but: Collection[int]) -> None:
     An application that is imported in a worker opens its files there. One that was made before the forks has them
     already, and would go on writing to the numbers, whatever they are by then.
     """
+    _apps_fds.update(open_fds().difference(but))
+
+
+def open_fds() -> set[int]:
+    """The fds that are open."""
+    found = set()
     for fd in [int(name) for name in os.listdir("/proc/self/fd")]:
-        if fd not in but:
-            with contextlib.suppress(OSError):  # the one that listed the directory
-                os.fstat(fd)
-                _apps_fds.add(fd)
+        with contextlib.suppress(OSError):  # the one that listed the directory
+            os.fstat(fd)
+            found.add(fd)
+    return found
 
 
 def close_all_but(keep_fds: Collection[int]) -> None:

@@ -109,7 +109,8 @@ def _serve(what_was_given: Callable[[], Layer]) -> int:
         for note in loaded.notes:
             logs.log.warning("%s", note)
         if is_object:
-            logs.log.info("The app is an object: workers are forked with it, and none can import it afresh")
+            preload = "; --preload changes nothing" if loaded.config.preload else ""
+            logs.log.info("The app is an object: workers are forked with it, and none can import it afresh%s", preload)
         # Imported here so that a bad option, --help and --version do not wait for the compiled modules.
         from swhttp.master import Master
 

@@ -21,8 +21,8 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from swhttp.errors import ExitCode, ServerError
@@ -85,13 +85,15 @@ class LogSettings:
 
 @dataclass
 class _Setup:
-    """What this process has set up. `own`: where --error-log says; `echo`: of errors, on stderr, while it boots."""
+    """What this process has set up. `own`: where --error-log says; `echo`: of errors, on stderr, while it boots;
+    `attached`: the handlers that the application of `config` has left, by logger."""
 
     level: str
     stderr: StderrHandler
     own: FdHandler
     echo: StderrHandler | None = None
     config: LogConfig | None = None
+    attached: dict[logging.Logger, list[logging.Handler]] = field(default_factory=dict)
 
 
 def _on_stderr_only(level: str, form: logging.Formatter) -> _Setup:
@@ -129,12 +131,29 @@ def configure(settings: LogSettings) -> None:
         _apply(_setup.config, threads_allowed=False)
 
 
-def renew() -> None:
-    """Set up in a worker what it has not inherited. Raises ServerError as `configure` does."""
-    if _setup.config is not None:
+def renew(after_import: bool = False) -> None:
+    """Set up in a worker what it has not inherited. Raises ServerError as `configure` does.
+
+    `after_import`: it has been forked by a process that has done so, and has then imported the application. If that has
+    put handlers of its own in the place of the configuration's, they stay; they are closed by the fork, and those of
+    the standard library open again what they need.
+    """
+    if _setup.config is not None and not (after_import and _attached(_setup.attached) != _setup.attached):
         _apply(_setup.config, threads_allowed=True)
-    elif _setup.own is not _setup.stderr:
+        _setup.attached = _attached(_loggers())
+    else:
         _echo_errors()
+
+
+def _loggers() -> list[logging.Logger]:
+    known = logging.root.manager.loggerDict.values()
+    return [logging.root, *(logger for logger in known if isinstance(logger, logging.Logger))]  # not a PlaceHolder
+
+
+def _attached(loggers: Iterable[logging.Logger]) -> dict[logging.Logger, list[logging.Handler]]:
+    """Those of `loggers` that have handlers, and which."""
+    return {logger: handlers for logger in loggers if (handlers := [
+        handler for handler in logger.handlers if handler is not _setup.echo])}
 
 
 def _apply(config: LogConfig, threads_allowed: bool) -> None:
@@ -195,9 +214,8 @@ def booted() -> None:
 
 def flush() -> None:
     """Have every handler write what it holds back: before a fork, or the child would write it too."""
-    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
-    for logger in loggers:
-        for handler in getattr(logger, "handlers", ()):  # a PlaceHolder has none
+    for logger in _loggers():
+        for handler in logger.handlers:
             with contextlib.suppress(Exception):
                 handler.flush()
 

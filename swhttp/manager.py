@@ -29,8 +29,10 @@ from swhttp.messages import Channel, Message
 from swhttp.procinfo import rss_anon_bytes
 from swhttp.supervision import BOOT_FAILURES, Supervisor
 from swhttp.wear import Wear
+from swhttp.worker.context import NO_SLOT, WorkerContext
 from swhttp.worker.firstword import FirstWord
 from swhttp.workerlife import Action, Finish, Kill, Log, Spawn, Tell, WorkerState
+from swhttp.zygotes import Order, Zygotes
 
 # What the terminal, service managers and administrators may send to a whole group. The manager ignores them all.
 IGNORED: Final = hygiene.GROUP_SIGNALS | {signal.SIGTERM}
@@ -46,16 +48,18 @@ class Manager:
         self._master = master
         self._supervisor = Supervisor(
             config.workers, config.graceful_timeout_s, config.boot_timeout_s, config.max_workers, config.boot_retries,
-            config.reload_mode)
+            config.reload_mode, keeps_code=config.preloads)
         self._wear = Wear(config.max_requests, config.max_requests_jitter, config.max_worker_memory_mib,
                           config.max_worker_lifetime_s)
         self._wear_seed = secrets.randbits(64)
         self._wear_look_s = math.inf
-        self._workers: dict[int, Child] = {}
+        self._workers: dict[int, Child | Order] = {}
         self._first_word: FirstWord | None = None
         self._shown: list[tuple[int, int, int]] = [(0, 0, 0)] * config.slots
         self._selector = selectors.DefaultSelector()
         self._children = Children(self._selector, self._on_master)
+        self._zygotes = Zygotes(self._children, self._preload, lambda: [
+            *self._first_word_fds(), *memory.manager_fds()], self._let_go_for_zygote, IGNORED, self._log)
         self._exit_code: ExitCode | None = None
         self._lost: dict[tuple[int, int], list[str]] = {}
         """By slot and generation, from a worker's death until the slot is settled: requests that it was on."""
@@ -78,6 +82,7 @@ class Manager:
             self._act(self._supervisor.tick(time.monotonic()))
             if time.monotonic() >= self._wear_look_s:
                 self._look_for_worn()
+        self._zygotes.end()
         self._selector.modify(self._master, selectors.EVENT_WRITE, self._on_master)
         while self._master.wants_write:
             self._selector.select()
@@ -150,6 +155,11 @@ class Manager:
                 if why:
                     self._act(self._supervisor.worn(worker.slot, worker.generation, why, now_s))
 
+    def _on_forked(self, slot: int, pid: int) -> None:
+        """A zygote has done what was asked of it."""
+        self._supervisor.forked(slot, pid)
+        self._show()
+
     # Actions
 
     def _act(self, actions: Iterable[Action]) -> None:
@@ -157,8 +167,8 @@ class Manager:
         while waiting:
             action = waiting.popleft()
             match action:
-                case Spawn(slot, generation, _):
-                    waiting.extend(self._spawn(slot, generation))
+                case Spawn(slot, generation, epoch):
+                    waiting.extend(self._spawn(slot, generation, epoch))
                 case Tell(kind, fields):
                     self._master.send(kind, **fields)
                 case Kill(slot, number):
@@ -170,18 +180,26 @@ class Manager:
                     self._exit_code = exit_code
                 case _:
                     assert_never(action)
+        self._zygotes.end_all_but(self._supervisor.epochs)
         self._show()
 
-    def _spawn(self, slot: int, generation: int) -> list[Action]:
+    def _spawn(self, slot: int, generation: int, epoch: int) -> list[Action]:
         """Fork a worker into the slot. What follows when that is impossible is returned."""
         self._memory.reset_slot(slot)
         self._memory.scoreboard.set_slot(slot, pid=0, generation=generation, state=WorkerState.STARTING, clear=True)
+        heard = functools.partial(self._on_worker, slot, generation)
+        ended = functools.partial(self._on_worker_end, slot, generation)
         try:
+            if self._config.preloads:
+                order = self._zygotes.spawn(
+                    slot, generation, epoch, self._first_word is not None, heard,
+                    functools.partial(self._on_forked, slot), ended)
+                self._workers[slot] = order
+                self._supervisor.forked(slot, order.pid)
+                return []
             worker = self._children.fork(
                 functools.partial(self._work, slot, generation), [*self._first_word_fds(),
-                *self._memory.worker_fds(slot)], functools.partial(self._let_go, slot),
-                functools.partial(self._on_worker, slot, generation),
-                functools.partial(self._on_worker_end, slot, generation))
+                *self._memory.worker_fds(slot)], functools.partial(self._let_go, slot), heard, ended)
         except OSError as error:
             self._log(logging.ERROR, f"Cannot fork a worker into slot {slot}: {error}")
             return self._supervisor.exited(slot, generation, ExitCode.INTERNAL, time.monotonic())
@@ -208,19 +226,30 @@ class Manager:
 
     # In the child
 
+    def _let_go_for_zygote(self) -> None:
+        self._master.close()
+        self._memory.keep_for_zygote()
+
     def _let_go(self, slot: int) -> None:
         """Close what a new worker has inherited of the manager, and may not see."""
         self._master.close()
         self._memory.keep_for_worker(slot)
 
     def _work(self, slot: int, generation: int, channel: socket) -> int:
-        from swhttp.worker.context import WorkerContext
         from swhttp.worker.main import run
 
+        return run(self._context(slot, generation, channel))
+
+    def _preload(self, channel: socket) -> int:
+        from swhttp.worker.zygote import run
+
+        return run(self._context(NO_SLOT, 0, channel))
+
+    def _context(self, slot: int, generation: int, channel: socket) -> WorkerContext:
         config = self._config
-        return run(WorkerContext(
+        return WorkerContext(
             slot=slot, generation=generation, memory=self._memory, app=config.app, factory=config.factory,
             app_dir=config.app_dir, interface=config.interface, threads=config.threads, channel=channel,
             binds=self._bind_texts, first_word=self._first_word,
             tmp_dir=config.tmp_dir, response_spool_max_bytes=config.response_spool_max_bytes,
-            root_path=config.root_path, lifespan=config.lifespan))
+            root_path=config.root_path, lifespan=config.lifespan)

@@ -26,28 +26,44 @@ checks every field.
                         kill {}                                    the same, by SIGTERM and then SIGKILL
     worker -> manager   ready {interface}, stopping {}
                         unfit {code, text, traceback}              why it leaves without having been ready
+    manager -> zygote   fork {slot, generation, first, end}        a worker; end: its end of a channel to the manager
+                        reap {slot, generation}                    its end is known: it need not stay a zombie
+                        end {}                                     no worker of yours is left, or wanted
+    zygote -> manager   loaded {}                                  it can fork
+                        unfit {code, text, traceback}              why it leaves without having been loaded
+                        forked {slot, generation, pid}
+                        refused {slot, generation, text}           it could not be forked
+                        ended {slot, generation, status}           it has ended, and is a zombie until `reap`
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
+import sys
+from array import array
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
 from swhttp import limits
 
 Message = dict[str, Any]
 """`kind` and the fields of that kind."""
+_FD_BYTES: Final = array("i").itemsize
 
 
 class Channel:
-    """One end of a SEQPACKET pair. Owns the socket, which is made non-blocking."""
+    """One end of a SEQPACKET pair. Owns the socket, which is made non-blocking.
 
-    def __init__(self, end: socket.socket) -> None:
+    `takes_ends`: a socket that comes with a message is in it, as `end`; else the kernel drops it.
+    """
+
+    def __init__(self, end: socket.socket, takes_ends: bool = False) -> None:
         end.setblocking(False)
         self._socket = end
-        self._unsent: deque[bytes] = deque()
+        self._takes_ends = takes_ends
+        self._unsent: deque[tuple[bytes, socket.socket | None]] = deque()
 
     @staticmethod
     def pair() -> tuple[socket.socket, socket.socket]:
@@ -65,20 +81,39 @@ class Channel:
 
     def send(self, kind: str, **fields: int | str) -> None:
         """Send a message, or keep it for `flush`. A peer that is gone is found out by `receive`."""
-        self._unsent.append(json.dumps({"kind": kind, **fields}).encode())
+        self._unsent.append((_packet(kind, fields), None))
+        self.flush()
+
+    def hand_over(self, end: socket.socket, kind: str, **fields: int | str) -> None:
+        """Send a message and with it `end`, which is closed here."""
+        self._unsent.append((_packet(kind, fields), end))
         self.flush()
 
     def flush(self) -> None:
         """Send what waits, as far as the kernel takes it."""
         while self._unsent:
+            packet, end = self._unsent[0]
             try:
-                self._socket.send(self._unsent[0])
+                if end is None:
+                    self._socket.send(packet)
+                else:
+                    socket.send_fds(self._socket, [packet], [end.fileno()])
             except (BlockingIOError, InterruptedError):
                 return
-            except OSError:
-                self._unsent.clear()
+            except OSError as error:
+                if error.errno == errno.ETOOMANYREFS:  # of the user's fds too many are on their way: it has to read
+                    return
+                self._drop_unsent()
                 return
+            if end is not None:
+                end.close()
             self._unsent.popleft()
+
+    def _drop_unsent(self) -> None:
+        for _, end in self._unsent:
+            if end is not None:
+                end.close()
+        self._unsent.clear()
 
     def receive(self) -> tuple[list[Message], bool]:
         """Messages that have come, and whether the peer still has its end open.
@@ -89,7 +124,7 @@ class Channel:
         messages: list[Message] = []
         for _ in range(limits.MESSAGES_A_TURN):
             try:
-                packet = self._socket.recv(limits.MAX_MESSAGE_BYTES)
+                packet, end = self._receive_packet()
             except (BlockingIOError, InterruptedError):
                 return messages, True
             except OSError:
@@ -99,11 +134,36 @@ class Channel:
             try:
                 message = json.loads(packet)
             except (ValueError, RecursionError):
-                continue
+                message = None
             if isinstance(message, dict) and isinstance(message.get("kind"), str):
-                messages.append(message)
+                messages.append(message | {"end": end} if end is not None else message)
+            elif end is not None:
+                end.close()
         return messages, True
 
+    def _receive_packet(self) -> tuple[bytes, socket.socket | None]:
+        if not self._takes_ends:
+            return self._socket.recv(limits.MAX_MESSAGE_BYTES), None
+        # Not socket.recv_fds: it drops the flag in Python 3.11.
+        packet, ancillary, _, _ = self._socket.recvmsg(
+            limits.MAX_MESSAGE_BYTES, socket.CMSG_LEN(_FD_BYTES), socket.MSG_CMSG_CLOEXEC)
+        for level, kind, data in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS) and len(data) >= _FD_BYTES:
+                return packet, socket.socket(fileno=int.from_bytes(data[:_FD_BYTES], sys.byteorder))
+        return packet, None
+
+    def hang_up(self) -> None:
+        """Hear and say nothing more: `receive` will tell that the peer has closed its end."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # it has
+
     def close(self) -> None:
-        """Close this end."""
+        """Close this end, and what was to be sent."""
+        self._drop_unsent()
         self._socket.close()
+
+
+def _packet(kind: str, fields: dict[str, int | str]) -> bytes:
+    return json.dumps({"kind": kind, **fields}).encode()

@@ -132,6 +132,12 @@ class Supervisor:
         return self._input(slot, generation, Event.STAGED if staged else Event.READY, now_s)
 
     @property
+    def epochs(self) -> frozenset[int]:
+        """Those of which a worker may still be spawned."""
+        reload = self._reload
+        return frozenset({self.epoch} if reload is None else {self.epoch, reload.epoch, reload.before})
+
+    @property
     def ever_ready(self) -> bool:
         """Whether the server has had a worker that was READY."""
         return self._ever_ready

@@ -87,7 +87,7 @@ def test_help_and_version_load_nothing_compiled(argument: str) -> None:
         (["myapp:app", "-kgevent"], "-k: there are no worker classes"),
         (["myapp:app", "--worker-class=gevent"], "--interface says which"),
         (["myapp:app", "--reload"], "--reload: there is no reload in this version"),
-        (["myapp:app", "--preload"], "--preload: the app is imported in each worker"),
+        (["myapp:app", "--preload-app"], "--preload-app: say --preload"),
         (["myapp:app", "--loop", "uvloop"], "--loop: "),
         (["myapp:app", "--http", "httptools"], "--http: "),
         (["myapp:app", "--workers"], "--workers"),

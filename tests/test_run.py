@@ -71,6 +71,13 @@ def test_an_object_is_served_and_that_it_cannot_be_imported_afresh_is_said(tmp_p
         assert len([line for line in log.lines if "The app is an object" in line]) == 1
 
 
+def test_there_is_nothing_to_preload_of_an_object(tmp_path: Path) -> None:
+    with script(tmp_path, 'swhttp.run(app, bind="127.0.0.1:0", workers=1, preload=True)') as (process, log):
+        assert get(log).body == b"__main__"
+        assert stopped(process) == 0
+        assert len([line for line in log.lines if "The app is an object" in line and "--preload changes" in line]) == 1
+
+
 def test_the_open_files_of_an_object_stay_its_own(tmp_path: Path) -> None:
     call = (
         "import os\nopened = open(__file__, 'rb')\nsize = os.fstat(opened.fileno()).st_size\n\n"

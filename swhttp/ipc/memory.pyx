@@ -1,7 +1,7 @@
 """All shared memory: memfd mappings made before the first fork, touched lazily, offsets only inside.
 
 It owns the mappings, the eventfds, the channels for fds and the geometry of all; who may see what is decided here too
-(`keep_for_worker`, `keep_for_manager`). It never looks at what the rings or blocks hold.
+(`keep_for_worker`, `keep_for_zygote`, `keep_for_manager`). It never looks at what the rings or blocks hold.
 
     per reactor   blocks (workers: read-only), request table, session table (read-only), sleeping word
     per slot      | sleeping word | request rings, one per reactor | response rings, one per reactor | arena |
@@ -188,10 +188,17 @@ cdef class SharedMemory:
         for s in range(self.geometry.slots):
             if s != slot:
                 (<Segment>self.slots[s]).unmap()
+        (<Segment>self.slots[slot]).protect(writable=True)
         self.scoreboard.keep_slot(slot)
         self._close_memfds()
         _close_rows(self.reactor_channels)
         _close_rows(row for s, row in enumerate(self.worker_channels) if s != slot)
+
+    def keep_for_zygote(self):
+        """In a zygote, where foreign code runs: the same as the manager, but it writes nothing that is a worker's."""
+        for segment in self.blocks + self.sessions + self.slots:
+            (<Segment>segment).protect()
+        self.scoreboard.keep_slot(-1)
 
     def keep_for_manager(self):
         """In the manager: it looks at the scoreboard only, but hands everything down to the workers it forks."""

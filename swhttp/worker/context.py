@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import socket
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from swhttp import limits
 from swhttp.ipc.memory import SharedMemory
 from swhttp.worker.firstword import FirstWord
+
+NO_SLOT: Final = -1
+"""Of a zygote."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An application that is there already. `interface`: asgi or wsgi."""
+
+    app: Any
+    interface: str
+    handlers: Mapping[int, Any]
+    """Of the signals for which the import has set another: as `signal.signal` takes it."""
 
 
 @dataclass(frozen=True)
@@ -44,3 +58,5 @@ class WorkerContext:
     """Of the workers that boot with the server, one says why they cannot. None: it boots later, and says so itself."""
     lifespan: str = "auto"
     """auto: an app that raises before its first receive() has none; on: it must have one; off: it is not asked."""
+    loaded: Loaded | None = None
+    """What the zygote has imported that has forked this worker. None: import it."""

@@ -70,6 +70,7 @@ class Server:
         self.seen_path = os.path.join(self.directory, "seen")
         os.mkdir(self.scratch)
         self.binds = [bind.format(dir=self.directory) for bind in binds]
+        self._preloads = "--preload" in options
         self.connections: list[Connection] = []
         self.addresses: list[str] = []
         self._gates: list[str] = []
@@ -208,9 +209,15 @@ class Server:
         assert len(children) == 1, f"the master has the children {children}"
         return children[0].pid
 
+    def zygotes(self) -> list[int]:
+        """Pids of the live processes that fork the workers (--preload)."""
+        assert self._preloads
+        return [p.pid for p in processes.children_of(self.manager()) if p.state != "Z"]
+
     def workers(self) -> list[int]:
         """Pids of the live workers."""
-        return [p.pid for p in processes.children_of(self.manager()) if p.state != "Z"]
+        parents = self.zygotes() if self._preloads else [self.manager()]
+        return [p.pid for parent in parents for p in processes.children_of(parent) if p.state != "Z"]
 
     def wait_for_workers(self, count: int, other_than: set[int] | None = None) -> list[int]:
         """Wait until `count` workers that are not in `other_than` have booted; their pids."""
@@ -310,6 +317,8 @@ class Server:
         """Processes, open fds, the reactors' gauges. Workers are interchangeable: theirs are sorted."""
         children = [p.pid for p in processes.children_of(self.pid)]
         workers = [p for child in children for p in processes.children_of(child)]
+        if self._preloads:
+            workers = [p for zygote in workers for p in processes.children_of(zygote.pid)]
         reactors = self.counters().reactors
         return {
             "master's children": len(children),
