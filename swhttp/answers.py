@@ -22,6 +22,7 @@ from swhttp.ipc.scoreboard import Scoreboard
 from swhttp.procinfo import rss_anon_bytes, uptime_s
 from swhttp.reactor.reactors import Reactors
 from swhttp.reloads import Reloads, Waiter
+from swhttp.startedby import StartedBy
 from swhttp.workerlife import WorkerState
 
 ROWS_WITH_THE_GIL: Final = 16  # some 0.1 ms
@@ -54,10 +55,15 @@ class Host(Protocol):
     def stopping(self) -> bool: ...
     @property
     def urls(self) -> list[str]: ...
+    @property
+    def started_by(self) -> StartedBy: ...
     def ask_to_stop(self, who: str, quick: bool) -> None: ...
     def reopen(self) -> None: ...
     def reload(self, who: str, waiter: Waiter | None = None) -> None: ...
     def scale(self, workers: int, who: str, waiter: Callable[[int | None], None] | None = None) -> None: ...
+    def lend_listeners(self) -> tuple[list[dict[str, object]], list[int]] | None: ...
+    def keep_listeners(self) -> None: ...
+    def hand_over(self) -> None: ...
 
 
 class Answers:
@@ -68,7 +74,9 @@ class Answers:
         self._requests: list[Question] = []
         self._verbs: dict[str, Callable[[Question], None]] = {
             "status": self._status, "workers": self._workers, "requests": self._in_flight, "reload": self._reload,
-            "stop": self._stop, "reopen": self._reopen, "scale": self._scale}
+            "stop": self._stop, "reopen": self._reopen, "scale": self._scale, "takeover": self._takeover,
+            "took-over": self._took_over}
+        self._heir: Question | None = None
 
     def ask(self, question: Question) -> None:
         """Answer it, at once or when there is an answer."""
@@ -146,6 +154,29 @@ class Answers:
         else:
             self._host.scale(
                 workers, _WHO, lambda now: question.refuse(STOPPING) if now is None else question.answer(workers=now))
+
+    def _takeover(self, question: Question) -> None:
+        lent = None if self._heir is not None else self._host.lend_listeners()
+        if lent is None:
+            question.refuse("it is starting, ending or being taken over already")
+            return
+        described, fds = lent
+        self._heir = question
+        question.hand_over(fds, self._heir_left)
+        by = self._host.started_by
+        question.answer(pid=os.getpid(), command=by.command, directory=by.directory, listeners=described)
+
+    def _heir_left(self) -> None:
+        self._heir = None
+        self._host.keep_listeners()
+
+    def _took_over(self, question: Question) -> None:
+        if self._heir is None or not question.follows(self._heir):
+            question.refuse("first say takeover, on the same connection")
+            return
+        self._host.hand_over()
+        question.keep()
+        question.answer()
 
 
 def _state_name(state: int) -> str:

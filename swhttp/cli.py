@@ -7,16 +7,18 @@ argument that is a verb is not an app, but something to ask of a server that run
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from typing import Any, Final, NoReturn
 
 import click
 
-from swhttp import __version__, foreign, launch, verbs
+from swhttp import __version__, foreign, launch, takeover, verbs
 from swhttp.config import OPTIONS, Config
 from swhttp.errors import ExitCode, ServerError
 from swhttp.options import Option, closest
 from swhttp.sources import KINDS, command_line
+from swhttp.startedby import StartedBy
 
 
 def off_flag(option: Option) -> str:
@@ -35,6 +37,7 @@ def default_text(name: str) -> str:
     return OPTIONS[name].default_text or launch.shown(field.default)
 
 
+TAKEOVER: Final = "takeover"
 VERBS_TITLE: Final = "Verbs, for a server that runs (swhttp VERB --help)"
 
 
@@ -49,7 +52,10 @@ class Command(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the verbs, one section for each group, in the order of Config's fields, then what is click's own."""
         groups: dict[str, list[tuple[str, str]]] = {
-            VERBS_TITLE: [(name, verb.help) for name, verb in verbs.VERBS.items()]}
+            VERBS_TITLE: [
+                *((name, verb.help) for name, verb in verbs.VERBS.items()),
+                (TAKEOVER, "Serve in the place of the server at --control, with its command line, or with the APP and "
+                           "OPTIONS that follow.")]}
         for name, option in OPTIONS.items():
             groups.setdefault(option.group, []).append((_usage(name, option), _help(name, option)))
         for parameter in self.get_params(ctx):
@@ -86,8 +92,29 @@ def _serve(**values: Any) -> NoReturn:
     APP is module:attribute; of a module alone its attribute application or app. Each option is also a variable
     (SWHTTP_KEEP_ALIVE) and a key of the configuration file (keep-alive).
     """
-    given = {name: value for name, value in values.items() if value is not None and value != ()}
-    launch.serve(functools.partial(command_line, given))
+    launch.serve(functools.partial(command_line, _given(values)), StartedBy(sys.argv[1:]))
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None and value != ()}
+
+
+def _take_over(arguments: list[str]) -> NoReturn:
+    """Serve in the place of the server whose control socket --control names, with its command line or another."""
+    given = _given(command().make_context(f"swhttp {TAKEOVER}", list(arguments)).params)
+    path = given.get("control") or os.environ.get(OPTIONS["control"].variable, "")
+    predecessor = takeover.find(os.path.abspath(verbs.needed(path)))
+    if not set(given) - {"control"}:
+        if predecessor.command is None:
+            raise ServerError("The server was started by a program: say APP, and the options", ExitCode.USAGE)
+        arguments = predecessor.command
+        try:
+            os.chdir(predecessor.directory)
+        except OSError as error:
+            raise ServerError(f"Cannot go to {predecessor.directory!r}, where the server was started: "
+                              f"{error.strerror}", ExitCode.VALUE) from None
+        given = _given(command().make_context("swhttp", list(arguments)).params)
+    launch.serve(functools.partial(command_line, given), StartedBy(arguments), predecessor)
 
 
 @functools.cache
@@ -122,6 +149,8 @@ def main() -> NoReturn:
     first = sys.argv[1] if len(sys.argv) > 1 else ""
     verb = verbs.command(first) if first in verbs.VERBS else None
     try:
+        if first == TAKEOVER and "--help" not in sys.argv and "-h" not in sys.argv:
+            _take_over(sys.argv[2:])
         if verb is not None:
             sys.exit(verb.main(sys.argv[2:], prog_name=f"swhttp {first}", standalone_mode=False))
         sys.exit(command().main(prog_name="swhttp", standalone_mode=False))

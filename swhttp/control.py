@@ -13,6 +13,8 @@ backlog. A connection is in one of these states:
     WRITING   what the kernel has not taken of an answer waits; CONTROL_TIMEOUT_S for all of it
     KEPT      answered for good: it stays open, silent, until the process has ended, so that its end says so
 
+Whoever has been handed fds (a takeover) has all the time for his next request: he boots a server meanwhile.
+
 Only root and the server's own user may speak, by the kernel's word (SO_PEERCRED): the user that it was started as, and
 the one that it is now.
 """
@@ -26,7 +28,7 @@ import os
 import select
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from swhttp import limits
@@ -77,9 +79,19 @@ class Question:
             message = encode({"ok": False, "error": "the answer is too long"})
         self._connection.answered(message, self.kept)
 
+    def follows(self, other: Question) -> bool:
+        """Whether it came on the same connection."""
+        return self._connection is other._connection
+
     def keep(self) -> None:
         """Before the answer: let the connection stay when it is out, until this process has ended."""
         self.kept = True
+
+    def hand_over(self, fds: Collection[int], left: Callable[[], None]) -> None:
+        """Before the answer: let these fds go with it, and then wait for the next request for as long as it takes.
+        `left`: called when the connection ends before that was answered for good (`keep`)."""
+        self._connection.fds = list(fds)
+        self._connection.left = left
 
 
 class Connection:
@@ -95,6 +107,10 @@ class Connection:
         self._unsent = memoryview(b"")
         self._kept = False
         self._last = False
+        self.fds: list[int] = []
+        """That go with the first byte of the next answer; not ours to close."""
+        self.left: Callable[[], None] | None = None
+        """To be called at the end of a peer who may take his time."""
 
     def receive(self) -> bool:
         """Take what has come of one request, and nothing of the next: that waits in the kernel, so that nobody has
@@ -130,7 +146,12 @@ class Connection:
         """Send what waits, as far as the kernel takes it. False: this was the end."""
         try:
             while self._unsent:
-                self._unsent = self._unsent[self.socket.send(self._unsent):]
+                if self.fds:
+                    sent = socket.send_fds(self.socket, [self._unsent], self.fds)
+                    self.fds = []
+                else:
+                    sent = self.socket.send(self._unsent)
+                self._unsent = self._unsent[sent:]
         except BlockingIOError:
             if self.deadline_s == math.inf:
                 self.deadline_s = now_s + limits.CONTROL_TIMEOUT_S
@@ -141,8 +162,10 @@ class Connection:
             return False
         if self._kept:
             self.state, self.deadline_s = State.KEPT, math.inf
+            self.left = None
         else:
-            self.state, self.deadline_s = State.READING, now_s + limits.CONTROL_TIMEOUT_S
+            patient = self.left is not None
+            self.state, self.deadline_s = State.READING, math.inf if patient else now_s + limits.CONTROL_TIMEOUT_S
         return True
 
 
@@ -153,7 +176,7 @@ class Control:
     def __init__(
         self, listener: Listener, ask: Callable[[Question], None], uids: frozenset[int], clock: Callable[[], float]
     ) -> None:
-        self._listener = listener.socket
+        self._listener: socket.socket | None = listener.socket
         self._ask = ask
         self._uids = uids
         self._clock = clock
@@ -186,11 +209,17 @@ class Control:
         """Something has happened."""
         now_s = self._clock()
         for fd, events in self._epoll.poll(0, _EVENTS_A_TURN):
-            if fd == self._listener.fileno():
+            if self._listener is not None and fd == self._listener.fileno():
                 self._accept(now_s)
             elif (connection := self._connections.get(fd)) is not None:
                 self._on_event(connection, events)
         self._go_on(now_s)
+
+    def stop_listening(self) -> None:
+        """Take no more connections: the path is another's by now. Those that are there stay."""
+        if self._listener is not None:
+            self._epoll.unregister(self._listener)
+        self._accepting, self._listener = False, None
 
     def close(self) -> None:
         """Hear nobody any more. Connections that are kept are left to the end of the process."""
@@ -206,6 +235,7 @@ class Control:
     # Connections
 
     def _accept(self, now_s: float) -> None:
+        assert self._listener is not None
         while len(self._connections) < limits.CONTROL_CONNECTIONS:
             try:
                 end, _ = self._listener.accept()
@@ -228,7 +258,7 @@ class Control:
     def _listen(self, wanted: bool) -> None:
         if wanted:
             self._accept_from_s = math.inf
-        if wanted != self._accepting:
+        if wanted != self._accepting and self._listener is not None:
             self._accepting = wanted
             self._epoll.modify(self._listener, select.EPOLLIN if wanted else 0)
 
@@ -267,3 +297,5 @@ class Control:
             self._epoll.unregister(connection.socket)
         connection.socket.close()
         self._listen(True)
+        if connection.left is not None:
+            connection.left()

@@ -14,7 +14,7 @@ import stat
 import sys
 import threading
 from collections.abc import Callable
-from typing import NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from swhttp import accessfile, logs
 from swhttp.binds import FdBind, parse
@@ -22,6 +22,10 @@ from swhttp.config import OPTIONS, WAYS_TO_LISTEN, Config
 from swhttp.errors import ExitCode, ServerError
 from swhttp.logforms import one_line
 from swhttp.sources import Layer, Loaded, keywords, load
+from swhttp.startedby import StartedBy
+
+if TYPE_CHECKING:
+    from swhttp.takeover import Predecessor
 
 
 def prepare() -> None:
@@ -74,16 +78,21 @@ def show(text: str) -> None:
         fail(f"stdout takes nothing: {why}", ExitCode.FILE)
 
 
-def serve(what_was_given: Callable[[], Layer]) -> NoReturn:
-    """Serve until the server is told to stop; ends the process. `what_was_given`: the layer above all others; it may
-    raise ServerError."""
+def serve(
+    what_was_given: Callable[[], Layer], started_by: StartedBy, predecessor: Predecessor | None = None
+) -> NoReturn:
+    """Serve until the server is told to stop; ends the process.
+
+    `what_was_given`: the layer above all others; it may raise ServerError. `predecessor`: a server whose place is to be
+    taken.
+    """
     try:
-        sys.exit(_serve(what_was_given))
+        sys.exit(_serve(what_was_given, started_by, predecessor))
     except KeyboardInterrupt:  # while it was starting; later the master has a handler
         sys.exit(ExitCode.OK)
 
 
-def _serve(what_was_given: Callable[[], Layer]) -> int:
+def _serve(what_was_given: Callable[[], Layer], started_by: StartedBy, predecessor: Predecessor | None) -> int:
     try:
         loaded = load(what_was_given())
         if loaded.config.check_config:
@@ -114,7 +123,7 @@ def _serve(what_was_given: Callable[[], Layer]) -> int:
         # Imported here so that a bad option, --help and --version do not wait for the compiled modules.
         from swhttp.master import Master
 
-        return Master(loaded.config).run()
+        return Master(loaded.config, started_by, predecessor).run()
     except ServerError as error:
         logs.log.error("%s", error)
         return error.exit_code
@@ -192,4 +201,4 @@ def run(app: object, options: dict[str, object]) -> NoReturn:
     if threading.active_count() > 1:
         others = ", ".join(thread.name for thread in threading.enumerate() if thread is not threading.main_thread())
         fail(f"run(): workers cannot be forked from a process with other threads: {others}", ExitCode.USAGE)
-    serve(functools.partial(keywords, {"app": app, **options}))
+    serve(functools.partial(keywords, {"app": app, **options}), StartedBy())

@@ -49,6 +49,7 @@ HEAD_TIMEOUT_S: Final = 10.0
 BODY_TIMEOUT_S: Final = 30.0
 WRITE_TIMEOUT_S: Final = 60.0
 MIN_RATE_BYTES_S: Final = 500  # body and response: each byte adds its time at this rate to what is left of the deadline
+FRESH_S: Final = 1.0  # how long after a connection was made its first request is waited for, when the server ends
 GONE_AFTER_S: Final = 1.0  # a client whose end of input came with its request, and that has no answer yet
 DISCARD_TIMEOUT_S: Final = 1.0  # reading on after an early answer, to keep the connection
 LINGER_TIMEOUT_S: Final = 2.0  # reading on after an early answer, so that it is not reset away

@@ -12,8 +12,10 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
 
 from swhttp import limits
 from swhttp.binds import Bind, FdBind, TcpBind, UnixBind, parse, tcp_text
@@ -33,6 +35,22 @@ class Listener:
     inherited: bool
     file: tuple[str, int, int] | None = None
     """Path, device and inode of a unix socket that we have made."""
+
+    def described(self, bind: str) -> dict[str, object]:
+        """It as JSON, for another server; `bind`: what it was made for."""
+        return {"bind": bind, "kind": self.kind, "text": self.text, "inherited": self.inherited, "file": self.file}
+
+    @staticmethod
+    def of(described: dict[str, Any], fd: int) -> Listener:
+        """The same there. Takes the fd over. Raises KeyError and TypeError for what is no description."""
+        end = socket.socket(fileno=fd)
+        end.setblocking(False)
+        file = described["file"]
+        return Listener(end, described["kind"], described["text"], described["inherited"], file and tuple(file))
+
+    def lent(self) -> Listener:
+        """The same, while another server may have it too: it is not ours to shut down or remove."""
+        return replace(self, inherited=True, file=None)
 
     @property
     def url(self) -> str:
@@ -68,16 +86,20 @@ class Listener:
             return  # somebody has removed it already
 
 
-def open_all(texts: tuple[str, ...], backlog: int = limits.BACKLOG, reuse_port: bool = False) -> list[Listener]:
+def open_all(
+    texts: tuple[str, ...], backlog: int = limits.BACKLOG, reuse_port: bool = False,
+    taken_over: Mapping[str, Listener] = MappingProxyType({}),
+) -> list[Listener]:
     """Listen on every bind.
 
-    `backlog`: connections that may wait in the kernel; `reuse_port`: others may bind a TCP port too. Raises
-    ServerError (ExitCode.BIND) and leaves none open when one fails.
+    `backlog`: connections that may wait in the kernel; `reuse_port`: others may bind a TCP port too; `taken_over`: of
+    some binds the listener, which another server has had. Raises ServerError (ExitCode.BIND) and leaves none open when
+    one fails.
     """
     opened: list[Listener] = []
     try:
         for text in texts:
-            opened.append(_open(text, parse(text), backlog, reuse_port))
+            opened.append(taken_over.get(text) or _open(text, parse(text), backlog, reuse_port))
     except BaseException:
         for listener in opened:
             listener.close()

@@ -24,7 +24,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from swhttp import about, accessfile, accessformat, fields, hygiene, limits, listeners, logs, networks
 from swhttp.answers import STOPPING, Answers
@@ -43,7 +43,11 @@ from swhttp.reactor.reactors import Reactors
 from swhttp.reactor.settings import ReactorSettings
 from swhttp.reloads import Reloads, Waiter
 from swhttp.signals import SignalInbox
+from swhttp.startedby import StartedBy
 from swhttp.workerlife import describe
+
+if TYPE_CHECKING:
+    from swhttp.takeover import Predecessor
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
                   signal.SIGTTIN, signal.SIGTTOU, signal.SIGRTMIN)
@@ -59,10 +63,17 @@ class Phase(enum.IntEnum):
 
 
 class Master:
-    """One server. `run` may be called once, in the main thread."""
+    """One server. `run` may be called once, in the main thread.
 
-    def __init__(self, config: Config) -> None:
+    `started_by`: how; `predecessor`: a server whose listening sockets are used, and that is told to go when all workers
+    are READY.
+    """
+
+    def __init__(self, config: Config, started_by: StartedBy, predecessor: Predecessor | None = None) -> None:
         self._config = config
+        self.started_by = started_by
+        self._predecessor = predecessor
+        self._pid_file = PidFile(config.pid) if config.pid else None
         self._phase = Phase.SERVING
         self._deadline_s = math.inf
         self._stopping_since_s = -math.inf
@@ -73,6 +84,7 @@ class Master:
         self._staged: set[int] = set()  # of these: those that wait for the switch
         self._told_to_stop: set[int] = set()
         self._unsettled: set[int] = set()
+        self._deaf = False
         self._drained = False
         self._killed = False
         self._access_fd = -1  # until the writer has it
@@ -92,14 +104,17 @@ class Master:
         raise_fd_limit()
         blocked_before = hygiene.block_signals()  # one that comes before there is a handler waits for it
         config = self._config
-        self._listeners = listeners.open_all(config.bind, config.backlog, config.reuse_port)
-        pid_file = PidFile(config.pid) if config.pid else None
+        taken = self._predecessor.listeners if self._predecessor is not None else {}
+        self._listeners = self._own_listeners = listeners.open_all(
+            config.bind, config.backlog, config.reuse_port, taken)
         try:
+            for bind in taken.keys() - set(config.bind):
+                taken[bind].socket.close()
+            if self._predecessor is not None:  # what it has of files it has until we serve
+                self._listeners = [listener.lent() for listener in self._own_listeners]
             self._open_logs()
-            if pid_file is not None:
-                pid_file.claim()
-            if self._config.control:
-                self._control_listener = listeners.open_control(self._config.control)
+            if self._predecessor is None:
+                self._claim_files()
             self._start()
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before - set(SIGNALS))
             self._loop()
@@ -112,10 +127,17 @@ class Master:
                 os.close(self._access_fd)
             if self._control_listener is not None:
                 self._control_listener.close()
-            if pid_file is not None:
-                pid_file.release()
+            if self._pid_file is not None:
+                self._pid_file.release()
 
     # Start
+
+    def _claim_files(self) -> None:
+        """Whose server this is, and where it hears commands. Raises ServerError."""
+        if self._pid_file is not None:
+            self._pid_file.claim()
+        if self._config.control:
+            self._control_listener = listeners.open_control(self._config.control)
 
     def _open_logs(self) -> None:
         """Before anything is forked: what cannot be opened is the only thing that is said."""
@@ -137,9 +159,28 @@ class Master:
             raise ServerError(f"Cannot start: {error}", ExitCode.INTERNAL) from None
         self._reactors = self._start_reactors()
         self._signals = SignalInbox(SIGNALS)
+
+    def _hear_commands(self, selector: selectors.BaseSelector) -> None:
         if self._control_listener is not None:
             self._control = Control(
                 self._control_listener, self._answers.ask, frozenset({self._uid}), time.monotonic)
+            selector.register(self._control, selectors.EVENT_READ, self._control.on_events)
+
+    def _take_over(self) -> None:
+        """All workers are READY: the old server may go."""
+        predecessor, self._predecessor = self._predecessor, None
+        if predecessor is None:
+            return
+        if not predecessor.release():
+            log.warning("The old server does not say that it goes: pid %d", predecessor.pid)
+        predecessor.let_go()
+        self._listeners = self._own_listeners
+        try:
+            self._claim_files()
+        except ServerError as error:  # we serve nevertheless
+            log.error("%s", error)
+        self._hear_commands(self._selector)
+        log.info("Took over from pid %d", predecessor.pid)
 
     def _fork_manager(self) -> tuple[int, Channel]:
         ours, theirs = Channel.pair()
@@ -151,6 +192,8 @@ class Master:
                 listener.socket.close()  # and no more: the file is the master's
             if self._control_listener is not None:
                 self._control_listener.socket.close()
+            if self._predecessor is not None:
+                self._predecessor.let_go()
             self._memory.keep_for_manager()
 
         def manage() -> int:
@@ -191,12 +234,12 @@ class Master:
 
     def _loop(self) -> None:
         with selectors.DefaultSelector() as selector:
+            self._selector = selector
             selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
             selector.register(self._manager, selectors.EVENT_READ, self._on_manager)
             selector.register(self._pidfd, selectors.EVENT_READ, self._on_manager_exit)
             selector.register(self._reactors.report_fd, selectors.EVENT_READ, self._on_reports)
-            if self._control is not None:
-                selector.register(self._control, selectors.EVENT_READ, self._control.on_events)
+            self._hear_commands(selector)
             while not self._over():
                 if self._phase < Phase.SETTLING:
                     events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._manager.wants_write else 0)
@@ -291,6 +334,7 @@ class Master:
         for listener in self._listeners:
             log.info("Listening at: %s (%d)", listener.url, os.getpid())
         logs.booted()
+        self._take_over()
 
     def _on_staged(self, slot: int, generation: int, pid: int, interface: str) -> None:
         self.interface = interface
@@ -333,6 +377,7 @@ class Master:
                 case ("lost", int(slot), int(generation), int(pid), texts, int(count)):
                     self._on_lost(slot, generation, pid, texts, count)
                 case ("deaf", _):  # the backlog is empty: whom the kernel takes from now on it must refuse
+                    self._deaf = True
                     for listener in self._listeners:
                         listener.stop_listening()
                 case ("drained", _):
@@ -458,6 +503,34 @@ class Master:
         self.workers = workers
         self._scales.append(waiter)
         self._manager.send("scale", workers=workers)
+
+    def lend_listeners(self) -> tuple[list[dict[str, object]], list[int]] | None:
+        """Another server is to have the listening sockets too: what they are, and their fds; None: not now. Until that
+        is decided they are neither shut down nor removed here."""
+        if self.stopping or not self._listening or self._predecessor is not None:
+            return None
+        self._listeners = [listener.lent() for listener in self._own_listeners]
+        own = self._own_listeners
+        return ([listener.described(bind) for bind, listener in zip(self._config.bind, own, strict=True)],
+                [listener.socket.fileno() for listener in own])
+
+    def keep_listeners(self) -> None:
+        """The other server is not to be: they are ours alone."""
+        log.warning("The takeover has failed: going on")
+        self._listeners = self._own_listeners
+        if self._deaf:
+            for listener in self._listeners:
+                listener.stop_listening()
+
+    def hand_over(self) -> None:
+        """The other server serves: it has the files too, from now on, and this one drains."""
+        if self._pid_file is not None:
+            self._pid_file.release()
+        if self._control_listener is not None and self._control is not None:
+            self._control.stop_listening()
+            self._control_listener.close()
+            self._control_listener = None  # what is at its path soon may look the same
+        self.ask_to_stop("Taken over", quick=False)
 
     # Decisions
 

@@ -85,9 +85,7 @@ def command(name: str) -> click.Command:
 def _run(
     name: str, control: str, as_json: bool, wait: bool = False, timeout_s: float = math.inf, **fields: Any
 ) -> NoReturn:
-    path = control or os.environ.get(_CONTROL.variable, "")
-    if not path:
-        raise ServerError(f"Where is the server? Say --control PATH, or set {_CONTROL.variable}", ExitCode.USAGE)
+    path = needed(control or os.environ.get(_CONTROL.variable, ""))
     if not (timeout_s == math.inf or 0 < timeout_s <= limits.MAX_WAIT_S):  # nan is refused too
         raise BadValue("--timeout", f"seconds, more than 0 and at most {limits.MAX_WAIT_S:g}, are needed")
     try:
@@ -108,6 +106,13 @@ def _run(
     sys.exit(ExitCode.OK if answer["ok"] else ExitCode.REFUSED)
 
 
+def needed(path: str) -> str:
+    """The same, unless it is empty. Raises ServerError."""
+    if not path:
+        raise ServerError(f"Where is the server? Say --control PATH, or set {_CONTROL.variable}", ExitCode.USAGE)
+    return path
+
+
 def ask(path: str, request: Message, timeout_s: float, to_its_end: bool = False) -> Message:
     """What the server at `path` answers. `timeout_s`: how long that may take; `to_its_end`: and the end of the server,
     too. Raises ServerError (ExitCode.NO_ANSWER)."""
@@ -120,19 +125,30 @@ def ask(path: str, request: Message, timeout_s: float, to_its_end: bool = False)
                 connection.sendall(encode(request))
             while (answer := decoder.next()) is None:
                 if not (data := _receive(connection, until_s)):
-                    raise _no_answer(path, "the server has ended the connection")
+                    raise no_answer(path, "the server has ended the connection")
                 decoder.feed(data)
             if not isinstance(answer.get("ok"), bool):
-                raise _no_answer(path, "what answers is no swhttp")
+                raise no_answer(path, "what answers is no swhttp")
             while to_its_end and answer["ok"] and _receive(connection, until_s):
                 pass
         except BadMessage as error:
-            raise _no_answer(path, f"what it says cannot be understood: {error}") from None
+            raise no_answer(path, f"what it says cannot be understood: {error}") from None
         except TimeoutError:
-            raise _no_answer(path, f"not within {timeout_s:g} s") from None
+            raise no_answer(path, f"not within {timeout_s:g} s") from None
         except OSError as error:
-            raise _no_answer(path, error.strerror or str(error)) from None
+            raise no_answer(path, error.strerror or str(error)) from None
     return answer
+
+
+def connect(path: str) -> socket.socket:
+    """A connection to the server at `path`. Raises ServerError (ExitCode.NO_ANSWER)."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _connect(connection, path, limits.CONTROL_CONNECT_S)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _connect(connection: socket.socket, path: str, timeout_s: float) -> None:
@@ -143,9 +159,9 @@ def _connect(connection: socket.socket, path: str, timeout_s: float) -> None:
     try:
         connection.connect(path)
     except BlockingIOError:
-        raise _no_answer(path, "it is busy with others") from None
+        raise no_answer(path, "it is busy with others") from None
     except OSError as error:
-        raise _no_answer(path, error.strerror or str(error)) from None
+        raise no_answer(path, error.strerror or str(error)) from None
 
 
 def _receive(connection: socket.socket, until_s: float) -> bytes:
@@ -160,5 +176,6 @@ def _receive(connection: socket.socket, until_s: float) -> bytes:
         return b""
 
 
-def _no_answer(path: str, why: str) -> ServerError:
+def no_answer(path: str, why: str) -> ServerError:
+    """What is said of a server that does not answer."""
     return ServerError(f"No answer from {path!r}: {why}", ExitCode.NO_ANSWER)

@@ -22,7 +22,11 @@ from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_K
                                    STAGE_DISCARD, STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT,
                                    STAGE_LINGER, STAGE_READY, STAGE_WAITING)
 from swhttp.reactor.system cimport ssize_t, sw_recv
-from swhttp.reactor.timers cimport timer_arm
+from swhttp.reactor.timers cimport timer_arm, timer_set
+
+from swhttp import limits
+
+cdef uint64_t FRESH_NS = <uint64_t>(limits.FRESH_S * 1e9)
 
 
 cdef extern from "<sys/ioctl.h>" nogil:
@@ -51,6 +55,16 @@ cdef void receive_body(State *s, Conn *c) noexcept nogil:
             receive_piece(s, c, NULL, 0)
     elif c.flags & CONN_READABLE:
         receive_some(s, c)
+
+
+cdef void _idle_at_the_end(State *s, Conn *c) noexcept nogil:
+    """No more requests are taken, and nothing of one has come here: close. But who has just connected has a request on
+    its way, and knows nothing that would make him send it again."""
+    cdef uint64_t until_ns = c.since_ns + FRESH_NS
+    if c.served > 0 or s.orphaned or s.now_ns >= until_ns:
+        conn_close(s, c)
+    elif c.deadline_ns > until_ns:
+        timer_set(s, c, until_ns)
 
 
 cdef void receive_some(State *s, Conn *c) noexcept nogil:
@@ -87,7 +101,7 @@ cdef void receive_some(State *s, Conn *c) noexcept nogil:
         else:
             c.flags &= ~CONN_READABLE
             if s.draining and c.stage == STAGE_IDLE:
-                conn_close(s, c)
+                _idle_at_the_end(s, c)
         return
     s.line[REACTOR_RECEIVED_BYTES] += n
     if <size_t>n < room and not c.flags & CONN_EOF:

@@ -19,7 +19,7 @@ from libc.stdint cimport int64_t
 from swhttp.ipc.frame cimport EVENT_STOP, sw_descriptor
 from swhttp.ipc.ring cimport sw_eventfd_write, sw_ring_publish, sw_ring_reserve, sw_ring_want_space
 from swhttp.ipc.scoreboard cimport SLOT_PID
-from swhttp.reactor.dispatch cimport dispatch_requeue, dispatch_revoke, dispatch_submit
+from swhttp.reactor.dispatch cimport dispatch_requeue, dispatch_revoke, dispatch_submit, dispatch_waiting
 from swhttp.reactor.state cimport (SLOT_DOWN, SLOT_STAGED, SLOT_STOPPING, SLOT_UP, STAGE_IN_FLIGHT, Conn, SlotLink,
                                    sw_gauge_add_fenced, sw_gauge_get)
 
@@ -138,3 +138,4 @@ cdef void slots_look(State *s) noexcept nogil:
             if s.links[slot].state == SLOT_STAGED:
                 s.links[slot].state = SLOT_UP
                 s.up += 1
+        dispatch_waiting(s)  # now: what comes next must not find a queue that is about to be empty

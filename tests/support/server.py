@@ -51,6 +51,7 @@ class Server:
 
     app: import string, found in tests/apps unless an `--app-dir` option is given; empty: an option names it.
     binds: `--bind` values; {dir} stands for the scratch directory. Default: a free port on 127.0.0.1.
+    heir_of: a server that this one takes over; it has its binds, and its options but what is given.
     ready: False starts without waiting for the log line (boots that fail or block). stdout: an fd for its stdout.
     """
 
@@ -63,6 +64,7 @@ class Server:
         pass_fds: tuple[int, ...] = (),
         ready: bool = True,
         stdout: int | None = None,
+        heir_of: Server | None = None,
     ) -> None:
         self.marker = uuid.uuid4().hex
         self.directory = tempfile.mkdtemp(prefix="swt-")
@@ -77,17 +79,23 @@ class Server:
         self.exit_status: int | None = None
         self._shm_before = set(os.listdir("/dev/shm"))
         self._expected_log: list[str] = []
+        self._heir = heir_of is not None
         self._checked_lines = 0
         self._seen: list[tuple[str, str]] = []  # as far as it has been read
         self._seen_bytes = 0
         self._baseline: dict[str, Any] = {}
 
-        command = [sys.executable, "-m", "swhttp", *([app] if app else [])]
-        if "--app-dir" not in options:
+        command = [sys.executable, "-m", "swhttp"]
+        if heir_of is not None:
+            self.binds = heir_of.binds
+            command += ["takeover", "--control", os.path.join(heir_of.directory, "control")]
+        command += [app] if app else []
+        if "--app-dir" not in options and (app or heir_of is None):
             command += ["--app-dir", str(APPS)]
-        for bind in self.binds:
-            command += ["--bind", bind]
-        command += options
+        if heir_of is None or app:
+            for bind in self.binds:
+                command += ["--bind", bind]
+        command += [option.replace("{dir}", self.directory) for option in options]
         environment = os.environ | {
             processes.MARKER: self.marker,
             "TMPDIR": self.scratch,
@@ -129,6 +137,8 @@ class Server:
             matches = wait_for_lines(log_file, listening, len(self.binds), BOOT_TIMEOUT_S)
         self.addresses = [match[1] for match in matches]
         assert {int(match[2]) for match in matches} == {self.pid}
+        if self._heir:
+            self.wait_for_log(r"Took over from pid \d+")
         self._baseline = self._figures()
 
     @property
