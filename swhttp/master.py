@@ -26,7 +26,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from swhttp import about, accessfile, accessformat, fields, hygiene, limits, listeners, logs, networks
+from swhttp import about, accessfile, accessformat, fields, hygiene, limits, listeners, logs, networks, notify
 from swhttp.answers import STOPPING, Answers
 from swhttp.config import Config
 from swhttp.control import Control
@@ -91,6 +91,7 @@ class Master:
         """Serve until told to stop; returns the exit status. Raises ServerError for what the operator can mend."""
         raise_fd_limit()
         blocked_before = hygiene.block_signals()  # one that comes before there is a handler waits for it
+        notify.connect(os.environ, os.getpid())
         config = self._config
         self._listeners = listeners.open_all(config.bind, config.backlog, config.reuse_port)
         pid_file = PidFile(config.pid) if config.pid else None
@@ -204,8 +205,9 @@ class Master:
                 elif self._pidfd in selector.get_map():
                     selector.unregister(self._pidfd)
                     selector.unregister(self._manager)
-                until_s = min(self._deadline_s, self._control.next_tick_s() if self._control else math.inf)
-                wait_s = until_s - time.monotonic()
+                now_s = time.monotonic()
+                control_s = self._control.next_tick_s() if self._control else math.inf
+                wait_s = min(self._deadline_s, control_s, notify.watchdog(now_s)) - now_s
                 for key, _ in selector.select(None if wait_s == math.inf else max(0.0, wait_s)):
                     key.data()
                 if self._control is not None:
@@ -251,9 +253,9 @@ class Master:
                 case {"kind": "switch"}:
                     self._on_switch()
                 case {"kind": "reloading"}:
-                    self.reloads.began()
+                    self._on_reloading()
                 case {"kind": "reloaded", "asked": int(asked), "ok": int(ok), "text": str(text)}:
-                    self.reloads.ended(asked, bool(ok), text, time.monotonic())
+                    self._on_reloaded(asked, bool(ok), text)
                 case {"kind": "scaled", "workers": int(workers)}:
                     self._on_scaled(workers)
                 case {"kind": "stopping", "slot": int(slot)}:
@@ -291,6 +293,11 @@ class Master:
         for listener in self._listeners:
             log.info("Listening at: %s (%d)", listener.url, os.getpid())
         logs.booted()
+        self._notify_ready()
+
+    def _notify_ready(self, what_is_wrong: str = "") -> None:
+        notify.ready()
+        notify.status(what_is_wrong or f"Listening at {', '.join(listener.url for listener in self._listeners)}")
 
     def _on_staged(self, slot: int, generation: int, pid: int, interface: str) -> None:
         self.interface = interface
@@ -313,6 +320,16 @@ class Master:
             self.workers = workers
         if waiter is not None:
             waiter(workers)
+
+    def _on_reloading(self) -> None:
+        self.reloads.began()
+        if self._listening and self._phase == Phase.SERVING:
+            notify.reloading()
+
+    def _on_reloaded(self, asked: int, ok: bool, text: str) -> None:
+        self.reloads.ended(asked, ok, text, time.monotonic())
+        if self._listening and self._phase == Phase.SERVING:
+            self._notify_ready("" if ok else f"The last reload has failed: {text}")
 
     def _on_gone(self, slot: int) -> None:
         if slot in self._up:
@@ -465,6 +482,7 @@ class Master:
         """Take what waits in the backlog, then no new connections and requests."""
         if self._phase == Phase.SERVING:
             self._phase = Phase.DRAINING
+            notify.stopping()
             self._change_nothing_more()
             self._reactors.drain()
 
@@ -516,6 +534,7 @@ class Master:
         os.close(self._pidfd)
         if self._listening:  # else the last line says why it never did
             log.info("Stopped after %.1f s", time.monotonic() - self.started_s)
+        notify.close()
 
 
 def raise_fd_limit() -> None:

@@ -52,6 +52,7 @@ class Server:
     app: import string, found in tests/apps unless an `--app-dir` option is given; empty: an option names it.
     binds: `--bind` values; {dir} stands for the scratch directory. Default: a free port on 127.0.0.1.
     ready: False starts without waiting for the log line (boots that fail or block). stdout: an fd for its stdout.
+    via: a command that executes the server's, which is added to it. owner: the user to whom its directories belong.
     """
 
     def __init__(
@@ -63,12 +64,17 @@ class Server:
         pass_fds: tuple[int, ...] = (),
         ready: bool = True,
         stdout: int | None = None,
+        via: tuple[str, ...] = (),
+        owner: int | None = None,
     ) -> None:
         self.marker = uuid.uuid4().hex
         self.directory = tempfile.mkdtemp(prefix="swt-")
         self.scratch = os.path.join(self.directory, "tmp")
         self.seen_path = os.path.join(self.directory, "seen")
         os.mkdir(self.scratch)
+        if owner is not None:
+            os.chown(self.directory, owner, -1)
+            os.chown(self.scratch, owner, -1)
         self.binds = [bind.format(dir=self.directory) for bind in binds]
         self._preloads = "--preload" in options
         self.connections: list[Connection] = []
@@ -82,7 +88,7 @@ class Server:
         self._seen_bytes = 0
         self._baseline: dict[str, Any] = {}
 
-        command = [sys.executable, "-m", "swhttp", *([app] if app else [])]
+        command = [*via, sys.executable, "-m", "swhttp", *([app] if app else [])]
         if "--app-dir" not in options:
             command += ["--app-dir", str(APPS)]
         for bind in self.binds:
