@@ -12,15 +12,16 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from swhttp import limits
 from swhttp.binds import Bind, FdBind, TcpBind, UnixBind, parse, tcp_text
 from swhttp.errors import ExitCode, ServerError
+from swhttp.privileges import Identity, give_socket
 
 
-@dataclass(frozen=True)
+@dataclass
 class Listener:
     """One listening, non-blocking socket.
 
@@ -38,6 +39,14 @@ class Listener:
     def url(self) -> str:
         """How it is shown to people."""
         return f"http://{self.text}" if self.kind == "tcp" else self.text
+
+    def becomes(self, identity: Identity, path_of: Callable[[str], str]) -> None:
+        """This process will be `identity`: give it the socket's file, which it finds at `path_of` the path of today
+        (empty: nowhere). Raises OSError."""
+        if self.file is not None:
+            path, device, inode = self.file
+            give_socket(path, device, inode, identity)
+            self.file = (path_of(path), device, inode)
 
     def stop_listening(self) -> None:
         """Refuse new connections from now on, without closing the fd, which reactors may be using.

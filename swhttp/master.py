@@ -3,7 +3,8 @@
 It owns the listening sockets, the shared memory, the manager's process and the reactor threads, and it alone may
 touch these. It never imports the application, never forks once threads run, and never does work in a signal handler.
 
-    start   bind -> map shared memory -> fork the manager -> start the reactors -> all workers READY: "Listening at"
+    start   bind, open the logs -> become --user for good -> map shared memory -> fork the manager
+                -> start the reactors -> all workers READY: "Listening at"
     reload  USR1, HUP -> the manager boots new workers: STAGED -> all of them: switch -> the old ones drain
             TTIN, TTOU: one worker more, one fewer; RTMIN opens the log files again
     stop    SERVING --TERM, INT--> DRAINING (reactors empty the backlog, take no more, finish what is in flight)
@@ -15,6 +16,7 @@ touch these. It never imports the application, never forks once threads run, and
 
 from __future__ import annotations
 
+import codecs
 import enum
 import math
 import os
@@ -26,9 +28,22 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from swhttp import about, accessfile, accessformat, fields, hygiene, limits, listeners, logs, networks, notify
+from swhttp import (
+    about,
+    accessfile,
+    accessformat,
+    daemon,
+    fields,
+    hygiene,
+    limits,
+    listeners,
+    logs,
+    networks,
+    notify,
+    privileges,
+)
 from swhttp.answers import STOPPING, Answers
-from swhttp.config import Config
+from swhttp.config import Config, check_tmp_dir, inside
 from swhttp.control import Control
 from swhttp.errors import ExitCode, ServerError
 from swhttp.ipc.geometry import Geometry
@@ -93,6 +108,8 @@ class Master:
         blocked_before = hygiene.block_signals()  # one that comes before there is a handler waits for it
         notify.connect(os.environ, os.getpid())
         config = self._config
+        if (identity := config.identity) is not None:
+            privileges.check(identity)
         self._listeners = listeners.open_all(config.bind, config.backlog, config.reuse_port)
         pid_file = PidFile(config.pid) if config.pid else None
         try:
@@ -101,6 +118,8 @@ class Master:
                 pid_file.claim()
             if self._config.control:
                 self._control_listener = listeners.open_control(self._config.control)
+            if identity is not None:
+                self._become(identity, pid_file)
             self._start()
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before - set(SIGNALS))
             self._loop()
@@ -126,6 +145,33 @@ class Master:
                 self._access_fd = accessfile.open_log(path)
             except OSError as error:
                 raise ServerError(f"Cannot write the access log {path!r}: {error.strerror}", ExitCode.FILE) from None
+
+    def _become(self, identity: privileges.Identity, pid_file: PidFile | None) -> None:
+        """Be somebody else from here on, with what is open; hand over what is removed or opened again later."""
+        before, self._config = self._config, self._config.seen_from_its_root()
+
+        def path_of(path: str) -> str:
+            return inside(before.chroot, path) if before.chroot else path
+
+        logs.becomes(identity, self._config.error_log)
+        if self._access_fd >= 0:
+            privileges.give(self._access_fd, before.access_log, identity)
+        control = [self._control_listener] if self._control_listener is not None else []
+        for listener in (*self._listeners, *control):
+            try:
+                listener.becomes(identity, path_of)
+            except OSError as error:
+                raise ServerError(
+                    f"Cannot give {listener.text} to its user: {error.strerror}", ExitCode.PRIVILEGES) from None
+        if pid_file is not None:
+            pid_file.moved(path_of(before.pid))
+        if before.chroot:
+            load_before_chroot()
+        privileges.become(identity)
+        if not before.chroot:
+            privileges.check_modules(identity, (os.__file__, about.__file__))
+        check_tmp_dir(self._config.tmp_dir)
+        log.info("Running as %s", identity.described)
 
     def _start(self) -> None:
         config = self._config
@@ -293,6 +339,8 @@ class Master:
         for listener in self._listeners:
             log.info("Listening at: %s (%d)", listener.url, os.getpid())
         logs.booted()
+        daemon.booted()
+        daemon.reports(ExitCode.OK)
         self._notify_ready()
 
     def _notify_ready(self, what_is_wrong: str = "") -> None:
@@ -535,6 +583,18 @@ class Master:
         if self._listening:  # else the last line says why it never did
             log.info("Stopped after %.1f s", time.monotonic() - self.started_s)
         notify.close()
+
+
+def load_before_chroot() -> None:
+    """Load what this server needs in any of its processes, and cannot read any more once it has another root."""
+    import swhttp.worker.asgi_loop
+    import swhttp.worker.main
+    import swhttp.worker.wsgi_loop
+    import swhttp.worker.zygote  # noqa: F401
+
+    for encoding in ("ascii", "latin-1", "utf-8", "utf-16-le", "idna"):
+        codecs.lookup(encoding)
+    time.tzset()
 
 
 def raise_fd_limit() -> None:

@@ -68,6 +68,9 @@ def test_systemd_hears_when_the_server_listens_and_when_it_stops(server: Start, 
     assert manager.hear_until("READY") == {"READY": "1", "MAINPID": str(site.pid)}
     assert manager.hear_until("STATUS") == {"STATUS": f"Listening at {site.addresses[0]}"}
     assert set(site.get("/")["variables"]).isdisjoint({*notify.VARIABLES})
+    site.kill(signal.SIGUSR1)
+    assert manager.hear_until("RELOADING")["RELOADING"] == "1"
+    assert manager.hear()["READY"] == "1"
     site.kill(signal.SIGTERM)
     assert manager.hear_until("STOPPING") == {"STOPPING": "1"}
     site.finish()
