@@ -25,7 +25,7 @@ from tests.support import otheruser
 from tests.support.accesslog import AccessLog
 from tests.support.fleet import Start
 from tests.support.otheruser import NOBODY
-from tests.support.processes import wait_until
+from tests.support.processes import descendants_of, wait_until
 from tests.support.server import APPS, EXIT_MANAGER_DIED, TESTS, Server, wait_for_lines
 
 OPTIONS = ("--workers", "2", "--reactors", "1")
@@ -113,6 +113,25 @@ def test_workers_of_a_reload_are_that_user_too(site: Server) -> None:
     for pid in site.wait_for_workers(2, other_than=set(before)):
         assert status_of(pid)["Uid"] == " ".join([str(NOBODY)] * 4)
     wait_until(lambda: set(site.workers()).isdisjoint(before), "the end of the old workers")
+
+
+@by_root
+def test_a_zygote_and_its_workers_are_that_user_and_on_their_cpus(server: Start) -> None:
+    control = "control"
+    site = start(server, "regain", "--preload", "--cpu-affinity", "auto", "--control", control)
+    family = descendants_of(site.pid)
+    assert len(family) == 4  # manager, zygote, two workers
+    for process in family:
+        assert status_of(process.pid)["Uid"] == " ".join([str(NOBODY)] * 4)
+    seen = site.get("/")
+    assert (seen["user"], len(seen["cpus"])) == ([NOBODY] * 3, 1)
+    assert os.sched_getaffinity(site.manager()) == os.sched_getaffinity(0)
+    path = os.path.join(site.directory, control)
+    assert (os.stat(path).st_uid, stat.S_IMODE(os.stat(path).st_mode)) == (NOBODY, 0o600)
+    subprocess.run([sys.executable, "-m", "swhttp", "status", "--control", path], cwd=TESTS.parent, check=True,
+                   stdout=subprocess.DEVNULL)
+    site.stop()
+    assert not os.path.exists(path)
 
 
 # What is there before, and is needed after
