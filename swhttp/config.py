@@ -7,6 +7,7 @@ the application, or knows where a value came from.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import os
@@ -15,7 +16,19 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, Final
 
-from swhttp import accessfile, accessformat, binds, cpus, fields, limits, logs, networks, reloading
+from swhttp import (
+    accessfile,
+    accessformat,
+    affinity,
+    binds,
+    cpus,
+    fields,
+    limits,
+    logs,
+    networks,
+    privileges,
+    reloading,
+)
 from swhttp.errors import BadValue
 from swhttp.options import Option, meant
 
@@ -46,6 +59,7 @@ WAYS_TO_LISTEN: Final = (("bind",), ("host", "port"), ("uds",), ("fd",))
 MAY_BE_ZERO: Final = frozenset({
     "limit_request_body", "inline_body_bytes", "response_spool_max_bytes", "queue_size", "max_requests",
     "max_worker_memory_mib", "boot_retries"})
+UMASK: Final = re.compile(r"(0o)?[0-7]{1,4}")
 _ROOT_PATH: Final = re.compile(r"(/[^/?#\x00-\x1f\x7f]+)*")
 
 
@@ -205,6 +219,28 @@ class Config:
         "", "--control", group="Processes", metavar="PATH", default_text="none",
         help="A unix socket by which swhttp status, reload, stop and the other verbs reach the running server; only "
              "its own user and root may use it.")
+    daemon: bool = _option(
+        False, "--daemon", "-D", group="Processes",
+        help="Go to the background: the command ends when the server listens, or with its exit code when it fails.")
+    user: str = _option(
+        "", "--user", "-u", group="Processes", metavar="USER", default_text="who starts it",
+        help="Name or number of the user that all processes, the master too, run as once it has opened its sockets, "
+             "logs and pid file; with all groups of that user. There is no way back to root, by setuid programs "
+             "neither.")
+    group: str = _option(
+        "", "--group", "-g", group="Processes", metavar="GROUP", default_text="that of the user",
+        help="Name or number of the group that takes the place of the user's primary one.")
+    umask: str = _option(
+        "", "--umask", "-m", group="Processes", metavar="MODE", default_text="as it is",
+        help="File mode creation mask, octal as in 007, set before any file or unix socket is made.")
+    chroot: str = _option(
+        "", "--chroot", group="Processes", metavar="DIR", default_text="none",
+        help="The directory that becomes the root of all processes, with --user. Everything that the app needs while "
+             "it is imported and runs has to be in it.")
+    cpu_affinity: str = _option(
+        affinity.OFF, "--cpu-affinity", group="Processes", metavar="CPUS",
+        help="Pin each worker to one CPU, evenly: of all that may be used (auto), or of a list as in 0-3,8. off: the "
+             "kernel decides.")
     interface: str = _option(
         "auto", "--interface", group="Application", choices=INTERFACES,
         help="What APP is; auto finds out by looking at it.")
@@ -287,11 +323,7 @@ class Config:
         if not os.path.isdir(self.app_dir):
             raise _bad("--app-dir", f"{self.app_dir!r} is not a directory")
         self._fill("tmp_dir", os.path.abspath(self.tmp_dir or tempfile.gettempdir()))
-        try:
-            with tempfile.TemporaryFile(dir=self.tmp_dir):
-                pass
-        except OSError as error:
-            raise _bad("--tmp-dir", f"no file can be made in {self.tmp_dir!r}: {error.strerror}") from None
+        check_tmp_dir(self.tmp_dir)
         if self.workers == 0:
             self._fill("workers", min(cpus.usable(), limits.MAX_WORKERS))
         if self.max_workers == 0:
@@ -352,11 +384,39 @@ class Config:
             if self.control in [os.path.abspath(bind.path) for bind in map(binds.parse, self.bind)
                                 if isinstance(bind, binds.UnixBind)]:
                 raise _bad("--control", f"{self.control!r} is where clients connect")
+        self._check_where_and_as_whom()
         given: object = self.log_config  # a program that embeds us may give a dictionary
         if isinstance(given, str):
             self._fill("log_config", given and os.path.abspath(given))
         elif not isinstance(given, dict):
             raise _bad("--log-config", f"a file or a dictionary is needed, not {given!r}")
+
+    def _check_where_and_as_whom(self) -> None:
+        if self.umask and not UMASK.fullmatch(self.umask):
+            raise _bad("--umask", f"an octal number as in 007 is needed, not {self.umask!r}")
+        if self.umask and int(self.umask, 8) > 0o777:
+            raise _bad("--umask", f"at most 777 is needed, not {self.umask!r}")
+        try:
+            affinity.parse(self.cpu_affinity, frozenset(os.sched_getaffinity(0)))
+        except ValueError as error:
+            raise _bad("--cpu-affinity", str(error)) from None
+        identity = privileges.resolve(self.user, self.group)
+        if self.chroot:
+            self._fill("chroot", os.path.realpath(self.chroot))
+            if not os.path.isdir(self.chroot):
+                raise _bad("--chroot", f"{self.chroot!r} is not a directory")
+            if identity is None or identity.user == privileges.ROOT:
+                raise _bad("--chroot", "root can leave it: say --user, with another user")
+            for flag, path in (("--app-dir", self.app_dir), ("--tmp-dir", self.tmp_dir),
+                               ("--error-log", self.error_log), ("--access-log", self.access_log)):
+                if path and not accessfile.is_stream(path) and not inside(self.chroot, path):
+                    raise _bad(flag, f"{path!r} is not in {self.chroot!r}, which becomes the root")
+            if self.preload and not os.path.exists(f"{self.chroot}/proc/self/fd"):
+                raise _bad("--preload", f"it needs /proc, which is not in {self.chroot!r}")
+            if self.max_worker_memory_mib and not os.path.exists(f"{self.chroot}/proc/self/status"):
+                raise _bad("--max-worker-memory", f"it is read in /proc, which is not in {self.chroot!r}")
+        if self.daemon and accessfile.is_stream(self.access_log):
+            raise _bad("--access-log", f"{self.access_log} leads nowhere from the background: name a file")
 
     def _check_ways_to_listen(self) -> None:
         names = [name for way in WAYS_TO_LISTEN for name in way]
@@ -388,6 +448,24 @@ class Config:
         object.__setattr__(self, name, value)
 
     @property
+    def identity(self) -> privileges.Identity | None:
+        """Who the server becomes; None: it stays who it is."""
+        return privileges.resolve(self.user, self.group, self.chroot)
+
+    @property
+    def worker_cpus(self) -> tuple[int, ...]:
+        """The CPUs to which workers are pinned; none: they are not."""
+        return affinity.parse(self.cpu_affinity, frozenset(os.sched_getaffinity(0)))
+
+    def seen_from_its_root(self) -> Config:
+        """The same, with paths as they are once --chroot is the root."""
+        moved = copy.copy(self)
+        for name in ("app_dir", "tmp_dir", "error_log", "access_log"):
+            if self.chroot and (path := inside(self.chroot, getattr(self, name))):
+                moved._fill(name, path)
+        return moved
+
+    @property
     def log_settings(self) -> logs.LogSettings:
         """What the server's own log is like."""
         return logs.LogSettings(
@@ -409,6 +487,15 @@ OPTIONS: Final[dict[str, Option]] = {
     field.name: field.metadata["option"] for field in dataclasses.fields(Config) if "option" in field.metadata}
 
 
+def inside(root: str, path: str) -> str:
+    """What `path` is called once the directory `root` is /; empty when it is not in it, or is no absolute path."""
+    if not os.path.isabs(path):
+        return ""
+    path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    relative = os.path.relpath(path, root)
+    return "" if relative.split(os.sep)[0] == os.pardir else os.path.normpath(os.path.join(os.sep, relative))
+
+
 def _check_app(app: object) -> None:
     if not isinstance(app, str):
         return
@@ -416,6 +503,15 @@ def _check_app(app: object) -> None:
     for name in (module, attribute) if colon else (module,):
         if not all(part.isidentifier() for part in name.split(".")):
             raise _bad("APP", f"{app!r} is not of the form module:attribute, as in myapp:app")
+
+
+def check_tmp_dir(path: str) -> None:
+    """Whether this process, as the user that it is, can make files there. Raises BadValue."""
+    try:
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise _bad("--tmp-dir", f"no file can be made in {path!r}: {error.strerror}") from None
 
 
 def _check_count(flag: str, count: int, most: int, least: int = 1) -> None:

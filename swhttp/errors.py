@@ -21,6 +21,7 @@ class ExitCode(IntEnum):
     PLATFORM = 11  # not Linux
     REFUSED = 12  # of a verb: the running server says no, or what it began has failed
     NO_ANSWER = 13  # of a verb: no server answers at the control socket, or not in time
+    PRIVILEGES = 14  # it cannot become the user, the group or the root that it was told to
 
 
 class ServerError(Exception):

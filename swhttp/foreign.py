@@ -14,13 +14,11 @@ _LOOP = "ASGI workers run on uvloop: leave it out"
 _HTTP = "HTTP is parsed by the master: leave it out"
 _WEBSOCKET = "there are no WebSockets in this version"
 _TLS = "there is no TLS in this version: let a proxy do it"
-_ROOT = "privileges are not dropped in this version: start it as the user it should run as"
-_SERVICE = "it stays in the foreground: a service manager such as systemd keeps it running"
+_GROUPS = "all groups of --user are always taken: leave it out"
 _NAMES = "processes keep their names in this version"
 _TIMEOUT = "a slow client never holds a worker, and a slow app is not killed in this version: leave it out"
 _HTTP2 = "there is no HTTP/2 in this version: let a proxy do it"
 _STRICT = "requests that RFC 9112 does not allow are always refused: leave it out"
-_UMASK = "say umask in the shell or the service manager"
 _SYSLOG = "let the service manager take stderr to syslog"
 _STDIO = "what the app prints goes where stdout and stderr go: leave it out"
 _HEADERS = "a field whose name has an underscore is never in environ: leave it out"
@@ -45,8 +43,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "--keyfile": _TLS, "--certfile": _TLS, "--ca-certs": _TLS, "--cert-reqs": _TLS, "--ciphers": _TLS,
     "--ssl-keyfile": _TLS, "--ssl-certfile": _TLS, "--ssl-keyfile-password": _TLS, "--ssl-version": _TLS,
     "--ssl-cert-reqs": _TLS, "--ssl-ca-certs": _TLS, "--ssl-ciphers": _TLS,
-    "-u": _ROOT, "--user": _ROOT, "-g": _ROOT, "--group": _ROOT, "--initgroups": _ROOT,
-    "-m": _UMASK, "--umask": _UMASK, "-D": _SERVICE, "--daemon": _SERVICE, "-n": _NAMES, "--name": _NAMES,
+    "--initgroups": _GROUPS, "-n": _NAMES, "--name": _NAMES,
     "-e": _ENV, "--env": _ENV,
     "--pythonpath": "say --app-dir DIR, or set PYTHONPATH",
     "--print-config": "say --check-config", "--spew": "there is no trace of every line",

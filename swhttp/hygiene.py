@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import sys
 import threading
@@ -124,7 +125,16 @@ def open_fds() -> set[int]:
 def close_all_but(keep_fds: Collection[int]) -> None:
     """Close every fd but `keep_fds`, an application's and the three standard ones, whoever opened them."""
     kept = {0, 1, 2, *keep_fds, *_apps_fds}
-    for fd in [int(name) for name in os.listdir("/proc/self/fd")]:
+    try:
+        found = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:  # the root of a chroot has no /proc
+        last = -1
+        for fd in sorted([*kept, resource.getrlimit(resource.RLIMIT_NOFILE)[0]]):
+            if fd > last + 1:  # else Python 3.11's closes everything when the range is empty at 0
+                os.closerange(last + 1, fd)
+            last = fd
+        return
+    for fd in found:
         if fd not in kept:
             try:
                 os.close(fd)

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from swhttp import accessfile, logs
+from swhttp import accessfile, daemon, logs, privileges
 from swhttp.binds import FdBind, parse
 from swhttp.config import OPTIONS, WAYS_TO_LISTEN, Config
 from swhttp.errors import ExitCode, ServerError
@@ -107,16 +107,34 @@ def _serve(what_was_given: Callable[[], Layer], started_by: StartedBy, predecess
             _print(f"Warning: {one_line(note)}", sys.stderr, 2)
         show(in_force(loaded))
         return ExitCode.OK
-    is_object = not isinstance(loaded.config.app, str)
-    if is_object:  # before we open anything ourselves
-        from swhttp import hygiene  # which another system may not even be able to import
+    from swhttp import hygiene  # which another system may not even be able to import
 
-        binds = [parse(text) for text in loaded.config.bind]
-        hygiene.keep_what_is_open([bind.fd for bind in binds if isinstance(bind, FdBind)])
+    is_object = not isinstance(loaded.config.app, str)
+    binds = [parse(text) for text in loaded.config.bind]
+    inherited = [bind.fd for bind in binds if isinstance(bind, FdBind)]
+    if predecessor is not None:
+        inherited += predecessor.fds
+    if is_object:  # before we open anything ourselves
+        hygiene.keep_what_is_open(inherited)
+    if loaded.config.daemon:
+        hygiene.close_all_but(inherited)  # a lock, say, of the script that starts us, and does not mean to lend it
+        daemon.start()
+    status = _run(loaded, is_object, started_by, predecessor)
+    if status != ExitCode.OK:  # which a server that is stopped while it starts has, too
+        daemon.reports(status)
+    return status
+
+
+def _run(loaded: Loaded, is_object: bool, started_by: StartedBy, predecessor: Predecessor | None) -> int:
     try:
+        if loaded.config.umask:
+            os.umask(int(loaded.config.umask, 8))
         logs.configure(loaded.config.log_settings)
         for note in loaded.notes:
             logs.log.warning("%s", note)
+        if loaded.config.daemon and loaded.config.error_log == logs.STDERR and not loaded.config.log_config:
+            logs.log.warning("The log is on stderr, which leads nowhere once the server is in the background: "
+                             "--error-log FILE keeps it")
         if is_object:
             preload = "; --preload changes nothing" if loaded.config.preload else ""
             logs.log.info("The app is an object: workers are forked with it, and none can import it afresh%s", preload)
@@ -129,11 +147,15 @@ def _serve(what_was_given: Callable[[], Layer], started_by: StartedBy, predecess
         return error.exit_code
     except Exception:
         logs.last_words("Internal error")
+        daemon.reports(ExitCode.INTERNAL)
         os._exit(ExitCode.INTERNAL)  # threads may still run; the kernel ends them, and the manager with us
 
 
 def check_files(config: Config) -> None:
-    """What the start would find wrong with the files of `config`, without making one. Raises ServerError."""
+    """What the start would find wrong with the files and the user of `config`, without making a file or becoming
+    anybody. Raises ServerError."""
+    if (identity := config.identity) is not None:
+        privileges.check(identity)
     for what, path in (("error log", config.error_log), ("access log", config.access_log), ("pid file", config.pid),
                        ("control socket", config.control)):
         directory = os.path.dirname(path)

@@ -132,3 +132,5 @@ SNAPSHOT_TARGET_BYTES: Final = 256  # of each one's target
 SNAPSHOT_METHOD_BYTES: Final = 32
 BACKLOG: Final = 2048  # connections that the kernel holds for us (it caps this at net.core.somaxconn)
 MOST_BACKLOG: Final = 65535  # of --backlog
+MOST_PASSED_SOCKETS: Final = 64  # of LISTEN_FDS
+MOST_CPUS: Final = 8192  # of Linux

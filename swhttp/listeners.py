@@ -12,7 +12,7 @@ import os
 import socket
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -20,9 +20,10 @@ from typing import Any
 from swhttp import limits
 from swhttp.binds import Bind, FdBind, TcpBind, UnixBind, parse, tcp_text
 from swhttp.errors import ExitCode, ServerError
+from swhttp.privileges import Identity, give_socket
 
 
-@dataclass(frozen=True)
+@dataclass
 class Listener:
     """One listening, non-blocking socket.
 
@@ -56,6 +57,14 @@ class Listener:
     def url(self) -> str:
         """How it is shown to people."""
         return f"http://{self.text}" if self.kind == "tcp" else self.text
+
+    def becomes(self, identity: Identity, path_of: Callable[[str], str]) -> None:
+        """This process will be `identity`: give it the socket's file, which it finds at `path_of` the path of today
+        (empty: nowhere). Raises OSError."""
+        if self.file is not None:
+            path, device, inode = self.file
+            give_socket(path, device, inode, identity)
+            self.file = (path_of(path), device, inode)
 
     def stop_listening(self) -> None:
         """Refuse new connections from now on, without closing the fd, which reactors may be using.

@@ -148,7 +148,10 @@ def _first_on_path(directory: str) -> Iterator[None]:
 
 def _threads() -> int:
     """Threads of this process, those that Python does not know of too."""
-    return len(os.listdir("/proc/self/task"))
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:  # the root of a chroot has no /proc; there only workers apply it, which may have threads
+        return 0
 
 
 def _reason(error: BaseException) -> str:

@@ -13,6 +13,8 @@ import os
 import sys
 from typing import Final
 
+from swhttp.privileges import Identity, give
+
 STDERR_FD: Final = 2
 NO_FD: Final = -1
 
@@ -127,6 +129,11 @@ class AppendingHandler(FdHandler):
             return os.path.samestat(os.stat(self._path), self._file)
         except OSError:
             return False
+
+    def becomes(self, identity: Identity, path: str) -> None:
+        """Give the file to `identity`, so that it can open it again. `path`: where it will find it."""
+        give(self.fd, self._path, identity)
+        self._path = path
 
     def let_go(self) -> None:
         """Close the file."""

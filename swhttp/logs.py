@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final
 from swhttp.errors import ExitCode, ServerError
 from swhttp.logforms import JsonForm, TextForm, takes_colours
 from swhttp.loghandlers import AppendingHandler, FdHandler, StderrHandler
+from swhttp.privileges import Identity
 
 if TYPE_CHECKING:
     from swhttp.logconfig import LogConfig
@@ -242,6 +243,12 @@ def reopen() -> None:
     The other processes look for themselves, before each record.
     """
     _setup.own.follow()
+
+
+def becomes(identity: Identity, path: str) -> None:
+    """This process, and all that it forks, will be `identity`, and find the log's file at `path`."""
+    if isinstance(_setup.own, AppendingHandler):
+        _setup.own.becomes(identity, path)
 
 
 def last_words(what: str) -> None:

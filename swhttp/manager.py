@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from socket import socket
 from typing import Final, assert_never
 
-from swhttp import hygiene, limits
+from swhttp import affinity, daemon, hygiene, limits, privileges
 from swhttp.children import Child, Children
 from swhttp.config import Config
 from swhttp.errors import ExitCode
@@ -63,6 +63,7 @@ class Manager:
         self._exit_code: ExitCode | None = None
         self._lost: dict[tuple[int, int], list[str]] = {}
         """By slot and generation, from a worker's death until the slot is settled: requests that it was on."""
+        self._places = affinity.Places(config.worker_cpus)
 
     def run(self) -> int:
         """Supervise until there is nothing left to supervise; returns the exit status."""
@@ -123,6 +124,7 @@ class Manager:
         now_s = time.monotonic()
         match message:
             case {"kind": "ready", "interface": "asgi" | "wsgi" as interface}:
+                daemon.booted()
                 if self._first_word is not None:
                     self._first_word.close()
                     self._first_word = None
@@ -138,6 +140,8 @@ class Manager:
 
     def _on_worker_end(self, slot: int, generation: int, status: int) -> None:
         del self._workers[slot]
+        for mover, _ in self._places.leave(slot):
+            self._pin(mover)
         self._act(self._supervisor.exited(slot, generation, status, time.monotonic()))
 
     def _look_for_worn(self) -> None:
@@ -158,6 +162,7 @@ class Manager:
     def _on_forked(self, slot: int, pid: int) -> None:
         """A zygote has done what was asked of it."""
         self._supervisor.forked(slot, pid)
+        self._pin(slot)
         self._show()
 
     # Actions
@@ -185,6 +190,7 @@ class Manager:
 
     def _spawn(self, slot: int, generation: int, epoch: int) -> list[Action]:
         """Fork a worker into the slot. What follows when that is impossible is returned."""
+        self._places.take(slot)
         self._memory.reset_slot(slot)
         self._memory.scoreboard.set_slot(slot, pid=0, generation=generation, state=WorkerState.STARTING, clear=True)
         heard = functools.partial(self._on_worker, slot, generation)
@@ -201,11 +207,22 @@ class Manager:
                 functools.partial(self._work, slot, generation), [*self._first_word_fds(),
                 *self._memory.worker_fds(slot)], functools.partial(self._let_go, slot), heard, ended)
         except OSError as error:
+            self._places.leave(slot)
             self._log(logging.ERROR, f"Cannot fork a worker into slot {slot}: {error}")
             return self._supervisor.exited(slot, generation, ExitCode.INTERNAL, time.monotonic())
         self._supervisor.forked(slot, worker.pid)
         self._workers[slot] = worker
+        self._pin(slot)
         return []
+
+    def _pin(self, slot: int) -> None:
+        cpu = self._places.of(slot)
+        pid = self._supervisor.slots[slot].pid
+        if cpu is not None and pid > 0:  # else a zygote has not forked it yet
+            try:
+                affinity.move(pid, cpu)
+            except OSError as error:
+                self._log(logging.WARNING, f"Cannot keep the worker in slot {slot} on CPU {cpu}: {error.strerror}")
 
     def _first_word_fds(self) -> list[int]:
         return [self._first_word.fd] if self._first_word is not None else []
@@ -247,6 +264,8 @@ class Manager:
 
     def _context(self, slot: int, generation: int, channel: socket) -> WorkerContext:
         config = self._config
+        if config.user:
+            privileges.make_traceable()
         return WorkerContext(
             slot=slot, generation=generation, memory=self._memory, app=config.app, factory=config.factory,
             app_dir=config.app_dir, interface=config.interface, threads=config.threads, channel=channel,

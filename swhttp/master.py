@@ -3,7 +3,8 @@
 It owns the listening sockets, the shared memory, the manager's process and the reactor threads, and it alone may
 touch these. It never imports the application, never forks once threads run, and never does work in a signal handler.
 
-    start   bind -> map shared memory -> fork the manager -> start the reactors -> all workers READY: "Listening at"
+    start   bind, open the logs -> become --user for good -> map shared memory -> fork the manager
+                -> start the reactors -> all workers READY: "Listening at"
     reload  USR1, HUP -> the manager boots new workers: STAGED -> all of them: switch -> the old ones drain
             TTIN, TTOU: one worker more, one fewer; RTMIN opens the log files again
     stop    SERVING --TERM, INT--> DRAINING (reactors empty the backlog, take no more, finish what is in flight)
@@ -15,6 +16,7 @@ touch these. It never imports the application, never forks once threads run, and
 
 from __future__ import annotations
 
+import codecs
 import enum
 import math
 import os
@@ -26,9 +28,22 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from swhttp import about, accessfile, accessformat, fields, hygiene, limits, listeners, logs, networks
+from swhttp import (
+    about,
+    accessfile,
+    accessformat,
+    daemon,
+    fields,
+    hygiene,
+    limits,
+    listeners,
+    logs,
+    networks,
+    notify,
+    privileges,
+)
 from swhttp.answers import STOPPING, Answers
-from swhttp.config import Config
+from swhttp.config import Config, check_tmp_dir, inside
 from swhttp.control import Control
 from swhttp.errors import ExitCode, ServerError
 from swhttp.ipc.geometry import Geometry
@@ -103,7 +118,10 @@ class Master:
         """Serve until told to stop; returns the exit status. Raises ServerError for what the operator can mend."""
         raise_fd_limit()
         blocked_before = hygiene.block_signals()  # one that comes before there is a handler waits for it
+        notify.connect(os.environ, os.getpid())
         config = self._config
+        if (identity := config.identity) is not None:
+            privileges.check(identity)
         taken = self._predecessor.listeners if self._predecessor is not None else {}
         self._listeners = self._own_listeners = listeners.open_all(
             config.bind, config.backlog, config.reuse_port, taken)
@@ -115,6 +133,8 @@ class Master:
             self._open_logs()
             if self._predecessor is None:
                 self._claim_files()
+            if identity is not None:
+                self._become(identity)
             self._start()
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before - set(SIGNALS))
             self._loop()
@@ -147,6 +167,33 @@ class Master:
                 self._access_fd = accessfile.open_log(path)
             except OSError as error:
                 raise ServerError(f"Cannot write the access log {path!r}: {error.strerror}", ExitCode.FILE) from None
+
+    def _become(self, identity: privileges.Identity) -> None:
+        """Be somebody else from here on, with what is open; hand over what is removed or opened again later."""
+        before, self._config = self._config, self._config.seen_from_its_root()
+
+        def path_of(path: str) -> str:
+            return inside(before.chroot, path) if before.chroot else path
+
+        logs.becomes(identity, self._config.error_log)
+        if self._access_fd >= 0:
+            privileges.give(self._access_fd, before.access_log, identity)
+        control = [self._control_listener] if self._control_listener is not None else []
+        for listener in (*self._own_listeners, *control):
+            try:
+                listener.becomes(identity, path_of)
+            except OSError as error:
+                raise ServerError(
+                    f"Cannot give {listener.text} to its user: {error.strerror}", ExitCode.PRIVILEGES) from None
+        if self._pid_file is not None:
+            self._pid_file.moved(path_of(before.pid))
+        if before.chroot:
+            load_before_chroot()
+        privileges.become(identity)
+        if not before.chroot:
+            privileges.check_modules(identity, (os.__file__, about.__file__))
+        check_tmp_dir(self._config.tmp_dir)
+        log.info("Running as %s", identity.described)
 
     def _start(self) -> None:
         config = self._config
@@ -247,8 +294,9 @@ class Master:
                 elif self._pidfd in selector.get_map():
                     selector.unregister(self._pidfd)
                     selector.unregister(self._manager)
-                until_s = min(self._deadline_s, self._control.next_tick_s() if self._control else math.inf)
-                wait_s = until_s - time.monotonic()
+                now_s = time.monotonic()
+                control_s = self._control.next_tick_s() if self._control else math.inf
+                wait_s = min(self._deadline_s, control_s, notify.watchdog(now_s)) - now_s
                 for key, _ in selector.select(None if wait_s == math.inf else max(0.0, wait_s)):
                     key.data()
                 if self._control is not None:
@@ -294,9 +342,9 @@ class Master:
                 case {"kind": "switch"}:
                     self._on_switch()
                 case {"kind": "reloading"}:
-                    self.reloads.began()
+                    self._on_reloading()
                 case {"kind": "reloaded", "asked": int(asked), "ok": int(ok), "text": str(text)}:
-                    self.reloads.ended(asked, bool(ok), text, time.monotonic())
+                    self._on_reloaded(asked, bool(ok), text)
                 case {"kind": "scaled", "workers": int(workers)}:
                     self._on_scaled(workers)
                 case {"kind": "stopping", "slot": int(slot)}:
@@ -334,7 +382,14 @@ class Master:
         for listener in self._listeners:
             log.info("Listening at: %s (%d)", listener.url, os.getpid())
         logs.booted()
+        daemon.booted()
+        daemon.reports(ExitCode.OK)
         self._take_over()
+        self._notify_ready()
+
+    def _notify_ready(self, what_is_wrong: str = "") -> None:
+        notify.ready()
+        notify.status(what_is_wrong or f"Listening at {', '.join(listener.url for listener in self._listeners)}")
 
     def _on_staged(self, slot: int, generation: int, pid: int, interface: str) -> None:
         self.interface = interface
@@ -357,6 +412,16 @@ class Master:
             self.workers = workers
         if waiter is not None:
             waiter(workers)
+
+    def _on_reloading(self) -> None:
+        self.reloads.began()
+        if self._listening and self._phase == Phase.SERVING:
+            notify.reloading()
+
+    def _on_reloaded(self, asked: int, ok: bool, text: str) -> None:
+        self.reloads.ended(asked, ok, text, time.monotonic())
+        if self._listening and self._phase == Phase.SERVING:
+            self._notify_ready("" if ok else f"The last reload has failed: {text}")
 
     def _on_gone(self, slot: int) -> None:
         if slot in self._up:
@@ -538,6 +603,7 @@ class Master:
         """Take what waits in the backlog, then no new connections and requests."""
         if self._phase == Phase.SERVING:
             self._phase = Phase.DRAINING
+            notify.stopping()
             self._change_nothing_more()
             self._reactors.drain()
 
@@ -589,6 +655,19 @@ class Master:
         os.close(self._pidfd)
         if self._listening:  # else the last line says why it never did
             log.info("Stopped after %.1f s", time.monotonic() - self.started_s)
+        notify.close()
+
+
+def load_before_chroot() -> None:
+    """Load what this server needs in any of its processes, and cannot read any more once it has another root."""
+    import swhttp.worker.asgi_loop
+    import swhttp.worker.main
+    import swhttp.worker.wsgi_loop
+    import swhttp.worker.zygote  # noqa: F401
+
+    for encoding in ("ascii", "latin-1", "utf-8", "utf-16-le", "idna"):
+        codecs.lookup(encoding)
+    time.tzset()
 
 
 def raise_fd_limit() -> None:

@@ -5,6 +5,9 @@ by a rename where there is a stale one: nobody ever reads half of it, and of two
 it open with a lock (flock(2)) on it, which ends with the process however that ends. So a file that is not locked is
 stale, whatever process has that number today, in whatever container; and one that is locked belongs to a server that
 runs. Only the master makes and removes it; it removes only its own, and replaces nothing but numbers.
+
+It stays its maker's when the master becomes another user: scripts of root's send signals to the number in it. If that
+user may not remove it in the end, it is left there empty, and is stale.
 """
 
 from __future__ import annotations
@@ -67,13 +70,20 @@ class PidFile:
     def _impossible(self, error: OSError) -> ServerError:
         return ServerError(f"Cannot write the pid file {self._path!r}: {error.strerror or error}", ExitCode.FILE)
 
+    def moved(self, path: str) -> None:
+        """Its path is another one now, for this process has another root; empty: it cannot be reached."""
+        self._path = path
+
     def release(self) -> None:
-        """Remove it, unless another is there by now."""
+        """Remove it, unless another is there by now; where this process may not do that, make it empty."""
         if self._fd < 0:
             return
-        with contextlib.suppress(OSError):  # gone already, and so is our right to it
+        try:
             if os.path.samestat(os.stat(self._path, follow_symlinks=False), os.fstat(self._fd)):
                 os.unlink(self._path)
+        except OSError:  # gone already; or we have become another user, or have another root
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, 0)
         os.close(self._fd)
         self._fd = -1
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from swhttp import foreign, limits, swoole
 from swhttp.cli import default_text, off_flag
 from swhttp.config import MAY_BE_ZERO, MOST, OPTIONS
+from swhttp.launch import shown
 from swhttp.options import Option
 from swhttp.sources import KINDS, RANKS
 
@@ -130,7 +131,7 @@ def _swoole_meaning(setting: swoole.Setting) -> str:
     option = OPTIONS[setting.option]
     if not setting.values:
         return f"`{option.key}`"
-    meanings = [f"{number} `{value}`" for number, value in setting.values.items()]
+    meanings = [f"{number} `{shown(value)}`" for number, value in setting.values.items()]
     return f"`{option.key}`: {', '.join(meanings)}. {'; '.join(setting.no_value.values())}"
 
 

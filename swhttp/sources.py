@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from swhttp import foreign, swoole
+from swhttp import activation, foreign, swoole
 from swhttp.config import FILLED_IN, OPTIONS, WAYS_TO_LISTEN, Config
 from swhttp.errors import BadValue, ExitCode, ServerError
 from swhttp.options import PREFIX, Option, closest, described, from_object, from_text, meant
@@ -43,7 +43,7 @@ RANKS: Final = (
     "variables that begin with `SWHTTP_`; those of `--env-file` count as if they had been set before the start",
     "the file of `--config`",
     "`[tool.swhttp]` of `pyproject.toml` in the current directory, if that file is this user's or root's",
-    "variables that other servers read too",
+    "sockets that systemd has passed (`LISTEN_FDS`), then other variables that other servers read too",
     "the default",
 )
 """The sources, the one that counts first."""
@@ -194,9 +194,11 @@ def load(top: Layer, variables: MutableMapping[str, str] | None = None) -> Loade
     """Ask all sources, and make the configuration of what they say.
 
     `top`: the command line, or the arguments of a call; `variables`: the environment, this process's by default, to
-    which --env-file adds. Changes the current directory for --chdir. Raises ServerError.
+    which --env-file adds, and from which what is for this process alone is taken. Changes the current directory for
+    --chdir. Raises ServerError.
     """
     variables = os.environ if variables is None else variables
+    passed = activation.take(variables, os.getpid())
     here, notes = environment(variables)
     if (given := top.get("env_file") or here.get("env_file")) and given.value:
         _add_env_file(given, variables)
@@ -222,9 +224,14 @@ def load(top: Layer, variables: MutableMapping[str, str] | None = None) -> Loade
             raise ServerError(f"{PYPROJECT}: chdir: this file is read in the directory that is gone to",
                               ExitCode.CONFIG)
         layers.append(layer)
+    if passed:
+        binds = tuple(one.bind for one in passed)
+        layers.append({"bind": Given(binds, "LISTEN_FDS", "variable LISTEN_FDS")})
     layers.append(common_variables(variables))
     result = resolve(layers)
-    return Loaded(_config(result), result, tuple(notes))
+    config = _config(result)
+    notes += activation.unused(passed, config.bind)
+    return Loaded(config, result, tuple(notes))
 
 
 def _config(given: Layer) -> Config:

@@ -20,13 +20,15 @@ class Setting:
     have no counterpart."""
 
     option: str
-    values: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    values: Mapping[int, str | bool] = field(default_factory=lambda: MappingProxyType({}))
     no_value: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def ours(self, what: str, value: object) -> object:
         """The value as the option takes it. `what`: where it stands. Raises BadValue."""
         if not self.values or isinstance(value, str):
             return value
+        if isinstance(value, bool) and self.values.keys() == {0, 1}:
+            return self.values[int(value)]
         if isinstance(value, int) and not isinstance(value, bool) and value in self.values:
             return self.values[value]
         why = self.no_value.get(value) if isinstance(value, int) else None
@@ -55,6 +57,11 @@ SETTINGS: Final[Mapping[str, Setting]] = {
          6: "6, no log at all, has no counterpart: use 'critical'"}),
     "package_max_length": Setting("limit_request_body"),
     "upload_tmp_dir": Setting("tmp_dir"),
+    "daemonize": Setting("daemon", {0: False, 1: True}),
+    "user": Setting("user"),
+    "group": Setting("group"),
+    "chroot": Setting("chroot"),
+    "open_cpu_affinity": Setting("cpu_affinity", {0: "off", 1: "auto"}),
 }
 """Swoole's name to what it is here."""
 
@@ -66,10 +73,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "max_conn": "the number of connections has a fixed bound",
     "max_connection": "the number of connections has a fixed bound",
     "max_concurrency": "say worker-concurrency, for each worker, and queue-size",
-    "daemonize": "it stays in the foreground; a service manager such as systemd keeps it running",
-    "user": _NOT_NOW + "; start it as that user",
-    "group": _NOT_NOW + "; start it with that group",
-    "chroot": _NOT_NOW,
+    "cpu_affinity_ignore": "say cpu-affinity with a list of those that are left, as in '2-7'",
     "heartbeat_idle_time": "say keep-alive for connections between requests",
     "heartbeat_check_interval": "deadlines need no interval; say keep-alive for connections between requests",
     "http_compression": _NOT_NOW + "; let the app or a proxy compress",
@@ -80,7 +84,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "static_handler_locations": _NOT_NOW + "; let the app or a proxy serve files",
     "open_http_protocol": _ALWAYS, "open_tcp_nodelay": _ALWAYS, "enable_coroutine": _ALWAYS, "reload_async": _ALWAYS,
     "open_http2_protocol": _NOT_NOW, "open_websocket_protocol": _NOT_NOW, "tcp_fastopen": _NOT_NOW,
-    "open_cpu_affinity": _NOT_NOW, "ssl_cert_file": _NOT_NOW + "; let a proxy do TLS",
+    "ssl_cert_file": _NOT_NOW + "; let a proxy do TLS",
     "ssl_key_file": _NOT_NOW + "; let a proxy do TLS",
     "buffer_output_size": "large responses need no buffer; see response-spool-max",
     "socket_buffer_size": "large responses need no buffer; see response-spool-max",

@@ -39,6 +39,11 @@ class Predecessor:
     listeners: dict[str, Listener]
     _connection: socket.socket = field(repr=False)
 
+    @property
+    def fds(self) -> list[int]:
+        """That are open because of it."""
+        return [self._connection.fileno(), *(listener.socket.fileno() for listener in self.listeners.values())]
+
     def release(self) -> bool:
         """We serve: have the old server let go of its files and drain. False: it is gone, or does not answer."""
         try:

@@ -143,11 +143,15 @@ def test_a_project_of_another_user_is_not_read_unless_it_is_named(
 
 # Where to listen
 
+PASSED = {"LISTEN_FDS": "2", "LISTEN_PID": str(os.getpid())}
 
 @pytest.mark.parametrize(
     ("line", "variables", "file", "bind"),
     [
         ({}, {"PORT": "5000"}, "", ("0.0.0.0:5000",)),
+        ({}, {"PORT": "5000", **PASSED}, "", ("fd://3", "fd://4")),
+        ({"uds": "/s"}, PASSED, "", ("unix:/s",)),
+        ({}, {**PASSED, "LISTEN_PID": "1"}, "", ("127.0.0.1:8000",)),
         ({"host": "127.0.0.2"}, {"PORT": "5000"}, "", ("127.0.0.2:5000",)),
         ({"port": "1"}, {"PORT": "5000"}, "", ("0.0.0.0:1",)),
         ({"uds": "/s"}, {"PORT": "5000"}, "", ("unix:/s",)),
@@ -281,7 +285,7 @@ def test_keys_have_dashes_or_underscores_and_files_have_one_table(here: Path, na
         ("worker_num = 1\nworkers = 2\n", "s.toml: workers: the same as worker_num, which is there too"),
         ("reload = true\n", "s.toml: reload: there is no reload in this version"),
         ("worker_class = 'gevent'\n", "s.toml: worker_class: there are no worker classes"),
-        ("daemonize = 1\n", "s.toml: daemonize: it stays in the foreground"),
+        ("tcp_fastopen = true\n", "s.toml: tcp_fastopen: not in this version"),
         ("task_worker_num = 1\n", "s.toml: task_worker_num: there are no task workers"),
         ("config = 'x'\n", "s.toml: config: this cannot be said in a file"),
         ("check-config = true\n", "s.toml: check-config: this cannot be said in a file"),
@@ -362,7 +366,9 @@ def test_a_bad_value_in_a_variable_is_named_with_it(variables: dict[str, str], s
         ("log_level = 5", "log_level", "error"), ("log_level = 'warning'", "log_level", "warning"),
         ("package_max_length = 1000", "limit_request_body", 1000), ("pid_file = '/run/p'", "pid", "/run/p"),
         ("enable_reuse_port = true", "reuse_port", True), ("backlog = 64", "backlog", 64),
-        ("upload_tmp_dir = '/'", "tmp_dir", "/"),
+        ("upload_tmp_dir = '/'", "tmp_dir", "/"), ("daemonize = true", "daemon", True),
+        ("daemonize = 1", "daemon", True), ("open_cpu_affinity = 1", "cpu_affinity", "auto"),
+        ("open_cpu_affinity = false", "cpu_affinity", "off"), ("user = 'nobody'", "user", "nobody"),
     ],
 )
 def test_names_of_swoole_are_understood_in_files(here: Path, text: str, field: str, value: object) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import signal
 
-from swhttp import logs
+from swhttp import daemon, logs
 from swhttp.adapters.lifespan import LifespanFailed
 from swhttp.errors import ExitCode
 from swhttp.messages import Channel
@@ -33,6 +33,7 @@ def run(context: WorkerContext) -> int:
         gc.collect()
         gc.freeze()
         logs.booted()
+        daemon.booted()
         if context.first_word is not None:
             context.first_word.close()
         manager.send("ready", interface=loaded.interface)

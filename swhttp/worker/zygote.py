@@ -28,7 +28,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from swhttp import hygiene, limits, logs
+from swhttp import daemon, hygiene, limits, logs
 from swhttp.errors import ExitCode
 from swhttp.logs import worker_log
 from swhttp.messages import Channel
@@ -51,6 +51,7 @@ def run(context: WorkerContext) -> int:
     loaded = dataclasses.replace(loaded, handlers=_take_back(handlers))
     _report_threads()
     logs.booted()
+    daemon.booted()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # an application may have put anything there
             stream.flush()  # or each worker would write what is held back

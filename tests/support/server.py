@@ -53,6 +53,7 @@ class Server:
     binds: `--bind` values; {dir} stands for the scratch directory. Default: a free port on 127.0.0.1.
     heir_of: a server that this one takes over; it has its binds, and its options but what is given.
     ready: False starts without waiting for the log line (boots that fail or block). stdout: an fd for its stdout.
+    via: a command that executes the server's, which is added to it. owner: the user to whom its directories belong.
     """
 
     def __init__(
@@ -65,12 +66,17 @@ class Server:
         ready: bool = True,
         stdout: int | None = None,
         heir_of: Server | None = None,
+        via: tuple[str, ...] = (),
+        owner: int | None = None,
     ) -> None:
         self.marker = uuid.uuid4().hex
         self.directory = tempfile.mkdtemp(prefix="swt-")
         self.scratch = os.path.join(self.directory, "tmp")
         self.seen_path = os.path.join(self.directory, "seen")
         os.mkdir(self.scratch)
+        if owner is not None:
+            os.chown(self.directory, owner, -1)
+            os.chown(self.scratch, owner, -1)
         self.binds = [bind.format(dir=self.directory) for bind in binds]
         self._preloads = "--preload" in options
         self.connections: list[Connection] = []
@@ -85,7 +91,7 @@ class Server:
         self._seen_bytes = 0
         self._baseline: dict[str, Any] = {}
 
-        command = [sys.executable, "-m", "swhttp"]
+        command = [*via, sys.executable, "-m", "swhttp"]
         if heir_of is not None:
             self.binds = heir_of.binds
             command += ["takeover", "--control", os.path.join(heir_of.directory, "control")]
