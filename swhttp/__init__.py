@@ -11,8 +11,9 @@ def run(app: Any, **options: Any) -> NoReturn:
     """Serve `app` until the server is told to stop, as the command `swhttp` does, and end the process as it does.
 
     app: an import string (`module:attribute`), or a WSGI or ASGI application; options: those of the command, by the
-    names that they have in a TOML file, with underscores (`keep_alive=10`). They count as the command line. To be
-    called in the main thread of a process without other threads, because workers are forked from it. Raises SystemExit.
+    names that they have in a TOML file, with underscores (`keep_alive=10`); `hooks` may be the module itself, and
+    `process` a dictionary of names and functions. They count as the command line. To be called in the main thread of a
+    process without other threads, because workers are forked from it. Raises SystemExit.
     """
     # Imported here: the version is all that most who import this package want.
     from swhttp.launch import run as launch

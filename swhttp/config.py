@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import importlib.util
 import math
 import os
 import re
 import tempfile
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from swhttp import (
     accessfile,
@@ -30,7 +31,7 @@ from swhttp import (
     reloading,
 )
 from swhttp.errors import BadValue
-from swhttp.options import Option, meant
+from swhttp.options import Named, Option, meant
 
 DISPATCH_MODES: Final = ("least", "round-robin", "fixed", "ip", "idle")
 REPLAYS: Final = ("safe", "never")
@@ -60,6 +61,7 @@ MAY_BE_ZERO: Final = frozenset({
     "limit_request_body", "inline_body_bytes", "response_spool_max_bytes", "queue_size", "max_requests",
     "max_worker_memory_mib", "boot_retries"})
 UMASK: Final = re.compile(r"(0o)?[0-7]{1,4}")
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ROOT_PATH: Final = re.compile(r"(/[^/?#\x00-\x1f\x7f]+)*")
 
 
@@ -211,6 +213,11 @@ class Config:
     max_worker_lifetime_s: float = _option(
         0.0, "--max-worker-lifetime", group="Life of a worker", metavar="SECONDS",
         help="After how long a worker is replaced. 0: never.")
+    process: tuple[str, ...] = _option(
+        (), "--process", group="Processes", metavar="NAME=MODULE:CALLABLE", repeatable=True, default_text="none",
+        code=True,
+        help="A process of your own, which calls that without arguments; it is started again when it ends, and stopped "
+             "with the server; repeatable.")
     pid: str = _option(
         "", "--pid", "-p", group="Processes", metavar="FILE", default_text="none",
         help="A file that holds the master's process id while it runs. A server whose file it is and that still runs "
@@ -257,6 +264,10 @@ class Config:
     lifespan: str = _option(
         "auto", "--lifespan", group="Application", choices=LIFESPANS, aliases=("--asgi-lifespan",),
         help="ASGI's start and stop messages: auto serves an app that does not know them, on does not, off sends none.")
+    hooks: str = _option(
+        "", "--hooks", group="Application", metavar="MODULE", default_text="none", code=True,
+        help="A module with functions that are called when something happens to the server or its workers: on_start, "
+             "on_worker_start, on_worker_error, ...")
     root_path: str = _option(
         "", "--root-path", group="Application", metavar="PATH", default_text="none",
         help="The path below which the app lives, as in /shop; requests may have it or not, as the proxy before us "
@@ -291,6 +302,18 @@ class Config:
     log_config: str = _option(
         "", "--log-config", group="Logging", metavar="FILE", default_text="none", table=True,
         help="Logging configuration for the master and every worker: a dictionary (.json, .toml, .yaml), or INI.")
+    reload: bool = _option(
+        False, "--reload", group="Development",
+        help="Watch files, and reload when one has changed. It needs watchfiles: pip install 'swhttp[reload]'.")
+    reload_dir: tuple[str, ...] = _option(
+        (), "--reload-dir", group="Development", metavar="DIR", repeatable=True, default_text="that of --app-dir",
+        help="Where files are watched, in the directories below as well; repeatable.")
+    reload_include: tuple[str, ...] = _option(
+        (), "--reload-include", group="Development", metavar="PATTERN", repeatable=True, default_text="none",
+        help="Files to watch besides *.py, *.pyx and *.pyd, as in *.html; repeatable.")
+    reload_exclude: tuple[str, ...] = _option(
+        (), "--reload-exclude", group="Development", metavar="PATTERN", repeatable=True, default_text="none",
+        help="Files and directories not to watch, whatever --reload-include says; repeatable.")
     config: str = _option(
         "", "--config", "-c", group="Configuration", metavar="FILE", not_in_file=True, default_text="none",
         help="A TOML file with options.")
@@ -306,6 +329,10 @@ class Config:
 
     def __post_init__(self) -> None:
         _check_app(self.app)
+        if isinstance(self.hooks, str) and self.hooks and not _is_dotted(self.hooks):
+            raise _bad("--hooks", f"{self.hooks!r} is no module's name, as in myapp.hooks")
+        self._fill("process", tuple(_process(one) for one in self.process))
+        _check_processes(self.processes)
         self._check_ways_to_listen()
         self._fill("bind", self.bind or self._composed_bind())
         for text in self.bind:
@@ -322,6 +349,7 @@ class Config:
         self._fill("app_dir", os.path.abspath(self.app_dir or os.curdir))
         if not os.path.isdir(self.app_dir):
             raise _bad("--app-dir", f"{self.app_dir!r} is not a directory")
+        self._check_reload()
         self._fill("tmp_dir", os.path.abspath(self.tmp_dir or tempfile.gettempdir()))
         check_tmp_dir(self.tmp_dir)
         if self.workers == 0:
@@ -418,6 +446,19 @@ class Config:
         if self.daemon and accessfile.is_stream(self.access_log):
             raise _bad("--access-log", f"{self.access_log} leads nowhere from the background: name a file")
 
+    def _check_reload(self) -> None:
+        self._fill("reload_dir", tuple(map(os.path.abspath, self.reload_dir)) or (self.app_dir,))
+        for directory in self.reload_dir:
+            if not os.path.isdir(directory):
+                raise _bad("--reload-dir", f"{directory!r} is not a directory")
+        for name in ("reload_include", "reload_exclude"):
+            if "" in getattr(self, name):
+                raise _bad(OPTIONS[name].main, "a pattern is needed, as in *.html")
+        if self.reload and not isinstance(self.app, str):
+            raise _bad("--reload", "an app that is an object cannot be imported afresh: name it as module:attribute")
+        if self.reload and importlib.util.find_spec("watchfiles") is None:
+            raise _bad("--reload", "it needs watchfiles, which is not installed: pip install 'swhttp[reload]'")
+
     def _check_ways_to_listen(self) -> None:
         names = [name for way in WAYS_TO_LISTEN for name in way]
         used = [OPTIONS[name].main for name in names if getattr(self, name) not in ("", None, ())]
@@ -478,6 +519,11 @@ class Config:
         return self.preload and isinstance(self.app, str)
 
     @property
+    def processes(self) -> tuple[Named, ...]:
+        """The user processes: `module:callable`, or the callable."""
+        return cast("tuple[Named, ...]", self.process)
+
+    @property
     def slots(self) -> int:
         """Places for worker processes: a replacement boots beside its predecessor."""
         return 2 * self.max_workers
@@ -501,7 +547,7 @@ def _check_app(app: object) -> None:
         return
     module, colon, attribute = app.partition(":")
     for name in (module, attribute) if colon else (module,):
-        if not all(part.isidentifier() for part in name.split(".")):
+        if not _is_dotted(name):
             raise _bad("APP", f"{app!r} is not of the form module:attribute, as in myapp:app")
 
 
@@ -512,6 +558,33 @@ def check_tmp_dir(path: str) -> None:
             pass
     except OSError as error:
         raise _bad("--tmp-dir", f"no file can be made in {path!r}: {error.strerror}") from None
+
+
+def _is_dotted(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
+
+
+def _process(given: str | Named) -> Named:
+    if isinstance(given, Named):
+        return given
+    name, _, value = given.partition("=")
+    return Named(name, value)
+
+
+def _check_processes(processes: tuple[Named, ...]) -> None:
+    if len(processes) > limits.MAX_USER_PROCESSES:
+        raise _bad("--process", f"there are {len(processes)}, and at most {limits.MAX_USER_PROCESSES} can be")
+    for process in processes:
+        if not _NAME.fullmatch(process.name):
+            raise _bad("--process", f"'{process}' is not of the form NAME=module:callable, as in mailer=jobs:send")
+        if [other.name for other in processes].count(process.name) > 1:
+            raise _bad("--process", f"there are two with the name {process.name!r}")
+        if isinstance(process.value, str):
+            module, _, attribute = process.value.partition(":")
+            if not (_is_dotted(module) and _is_dotted(attribute)):
+                raise _bad("--process", f"'{process}' is not of the form NAME=module:callable, as in mailer=jobs:send")
+        elif not callable(process.value):
+            raise _bad("--process", f"'{process}': that cannot be called")
 
 
 def _check_count(flag: str, count: int, most: int, least: int = 1) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-_RELOAD = "there is no reload in this version: restart the server"
 _INTERFACE = "there are no worker classes: workers serve ASGI or WSGI, as the app needs; --interface says which"
 _LOOP = "ASGI workers run on uvloop: leave it out"
 _HTTP = "HTTP is parsed by the master: leave it out"
@@ -29,9 +28,10 @@ _STATSD = "there is no statsd in this version"
 
 ADVICE: Final[Mapping[str, str]] = {
     "-k": _INTERFACE, "--worker-class": _INTERFACE,
-    "--reload": _RELOAD, "--reload-dir": _RELOAD, "--reload-delay": _RELOAD, "--reload-include": _RELOAD,
-    "--reload-exclude": _RELOAD, "--reload-engine": _RELOAD, "--reload-extra-file": _RELOAD,
     "--preload-app": "say --preload",
+    "--reload-delay": "what changes at about the same time is one reload: leave it out",
+    "--reload-engine": "watchfiles watches: leave it out",
+    "--reload-extra-file": "say --reload-include, and --reload-dir for where it is",
     "--loop": _LOOP, "--http": _HTTP, "--asgi-loop": _LOOP, "--http-parser": _HTTP,
     "--ws": _WEBSOCKET, "--ws-max-size": _WEBSOCKET, "--ws-max-queue": _WEBSOCKET,
     "--ws-ping-interval": _WEBSOCKET, "--ws-ping-timeout": _WEBSOCKET, "--ws-per-message-deflate": _WEBSOCKET,

@@ -1,9 +1,10 @@
 """The manager process: the hands of `swhttp.supervision`.
 
 It owns the workers' processes: forks them, reaps them through pidfds, listens to them and to the master, and carries
-out what the supervisor decides. It has one thread, for only such a process may fork. It decides nothing itself, never
-imports the application, never logs (the master does it), and ignores every signal: the master decides what they mean.
-When the master dies the kernel kills it, and then its workers.
+out what the supervisor decides. What else runs beside the workers is in `swhttp.attendants`. It has one thread, for
+only such a process may fork. It decides nothing itself, never imports the application, never logs (the master does it),
+and ignores every signal: the master decides what they mean. When the master dies the kernel kills it, and then its
+workers.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from socket import socket
 from typing import Final, assert_never
 
 from swhttp import affinity, daemon, hygiene, limits, privileges
+from swhttp.attendants import Attendants
 from swhttp.children import Child, Children
 from swhttp.config import Config
 from swhttp.errors import ExitCode
@@ -60,6 +62,12 @@ class Manager:
         self._children = Children(self._selector, self._on_master)
         self._zygotes = Zygotes(self._children, self._preload, lambda: [
             *self._first_word_fds(), *memory.manager_fds()], self._let_go_for_zygote, IGNORED, self._log)
+        self._attendants = Attendants(
+            config, bind_texts, self._children, self._let_go_of_all, self._log, self._give_up, self._changed)
+        self._begun = False
+        self._scales: list[int] = []  # asked for before
+        self._reloads = 0  # asked for, and not begun
+        self._errors: dict[tuple[int, int], tuple[int, int]] = {}
         self._exit_code: ExitCode | None = None
         self._lost: dict[tuple[int, int], list[str]] = {}
         """By slot and generation, from a worker's death until the slot is settled: requests that it was on."""
@@ -74,13 +82,17 @@ class Manager:
         self._first_word = FirstWord()
         if self._wear.matters:
             self._wear_look_s = time.monotonic()
-        self._act(self._supervisor.start(time.monotonic()))
+        self._attendants.open(self._begin)
         while self._exit_code is None:
             self._children.before_wait()
-            wait_s = min(self._supervisor.next_tick_s(), self._wear_look_s) - time.monotonic()
+            next_s = min(self._attendants.next_tick_s(), self._wear_look_s,
+                         self._supervisor.next_tick_s() if self._begun else math.inf)
+            wait_s = next_s - time.monotonic()
             for key, _ in self._selector.select(None if wait_s == math.inf else max(0.0, wait_s)):
                 key.data()
-            self._act(self._supervisor.tick(time.monotonic()))
+            self._attendants.tick(time.monotonic())
+            if self._begun:
+                self._act(self._supervisor.tick(time.monotonic()))
             if time.monotonic() >= self._wear_look_s:
                 self._look_for_worn()
         self._zygotes.end()
@@ -89,6 +101,15 @@ class Manager:
             self._selector.select()
             self._master.flush()
         return self._exit_code
+
+    def _begin(self) -> None:
+        """The first hooks have ended, if there are any."""
+        if not self._supervisor.ending:
+            self._begun = True
+            self._act(self._supervisor.start(time.monotonic()))
+            for workers in self._scales:  # each is answered
+                self._act(self._supervisor.scale(workers, time.monotonic()))
+            self._attendants.serve()
 
     # Events
 
@@ -102,18 +123,24 @@ class Manager:
                     self._lost.setdefault((slot, generation), []).append(text)
                 case {"kind": "settled", "slot": int(slot)}:
                     self._memory.drain_channels(slot)
+                    self._worker_error(slot, self._supervisor.slots[slot].generation)
                     self._act(self._supervisor.settled(slot, now_s))
                     for key in [key for key in self._lost if key[0] == slot]:
                         del self._lost[key]
                 case {"kind": "corrupt", "slot": int(slot)}:
                     self._act(self._supervisor.corrupt(slot, now_s))
                 case {"kind": "reload"}:
-                    self._act(self._supervisor.reload(now_s))
+                    self._reload()
                 case {"kind": "scale", "workers": int(workers)}:
-                    self._act(self._supervisor.scale(workers, now_s))
+                    if self._begun:
+                        self._act(self._supervisor.scale(workers, now_s))
+                    else:  # it would begin
+                        self._scales.append(workers)
                 case {"kind": "stop"}:
+                    self._attendants.stop()
                     self._act(self._supervisor.stop(now_s))
                 case {"kind": "kill"}:
+                    self._attendants.kill()
                     self._act(self._supervisor.kill(now_s))
                 case _:
                     raise ValueError(f"unknown message from the master: {message}")
@@ -142,7 +169,37 @@ class Manager:
         del self._workers[slot]
         for mover, _ in self._places.leave(slot):
             self._pin(mover)
-        self._act(self._supervisor.exited(slot, generation, status, time.monotonic()))
+        actions = self._supervisor.exited(slot, generation, status, time.monotonic())
+        worker = self._supervisor.slots[slot]
+        if worker.generation == generation and not worker.left_as_told:
+            self._errors[slot, generation] = worker.pid, status
+        self._act(actions)
+
+    def _worker_error(self, slot: int, generation: int) -> None:
+        """All is known of a worker that has ended: if that was unasked, call the hook."""
+        error = self._errors.pop((slot, generation), None)
+        if error is not None:
+            self._attendants.worker_error(slot, generation, *error, self._lost.get((slot, generation), []))
+
+    def _give_up(self, code: ExitCode, text: str) -> None:
+        """The server cannot start, by what is no worker's fault."""
+        self._attendants.stop()
+        self._act(self._supervisor.give_up(code, text, time.monotonic()))
+
+    def _reload(self) -> None:
+        """A reload is asked for. Those that are, while a hook is waited for that is told of one, begin with that."""
+        self._reloads += 1
+        if self._reloads == 1:
+            self._attendants.before_reload(self._begin_reload)
+
+    def _begin_reload(self) -> None:
+        reloads, self._reloads = self._reloads, 0
+        for _ in range(reloads):  # the supervisor counts who has asked
+            self._act(self._supervisor.reload(time.monotonic()))
+
+    def _changed(self, files: str) -> None:
+        """Files have changed that are watched. The master knows of every reload, and begins this one too."""
+        self._master.send("changed", text=files)
 
     def _look_for_worn(self) -> None:
         """Tell the supervisor of workers that have served long enough. Looking costs requests nothing, and a worker
@@ -176,17 +233,25 @@ class Manager:
                     waiting.extend(self._spawn(slot, generation, epoch))
                 case Tell(kind, fields):
                     self._master.send(kind, **fields)
+                    if kind == "reloaded":
+                        self._attendants.after_reload(bool(fields["ok"]), str(fields["text"]))
                 case Kill(slot, number):
                     if (worker := self._workers.get(slot)) is not None:  # else its fork has failed meanwhile
                         worker.kill(number)
                 case Log(level, text):
                     self._log(level, text)
                 case Finish(exit_code):
-                    self._exit_code = exit_code
+                    for slot, generation in list(self._errors):  # the master need not say any more what they were on
+                        self._worker_error(slot, generation)
+                    self._attendants.end(functools.partial(self._leave, exit_code))
                 case _:
                     assert_never(action)
         self._zygotes.end_all_but(self._supervisor.epochs)
         self._show()
+
+    def _leave(self, exit_code: ExitCode) -> None:
+        """Everybody is gone."""
+        self._exit_code = exit_code
 
     def _spawn(self, slot: int, generation: int, epoch: int) -> list[Action]:
         """Fork a worker into the slot. What follows when that is impossible is returned."""
@@ -247,6 +312,11 @@ class Manager:
         self._master.close()
         self._memory.keep_for_zygote()
 
+    def _let_go_of_all(self) -> None:
+        """Close and unmap what one that is no worker has inherited of the manager."""
+        self._master.close()
+        self._memory.close()
+
     def _let_go(self, slot: int) -> None:
         """Close what a new worker has inherited of the manager, and may not see."""
         self._master.close()
@@ -271,4 +341,4 @@ class Manager:
             app_dir=config.app_dir, interface=config.interface, threads=config.threads, channel=channel,
             binds=self._bind_texts, first_word=self._first_word,
             tmp_dir=config.tmp_dir, response_spool_max_bytes=config.response_spool_max_bytes,
-            root_path=config.root_path, lifespan=config.lifespan)
+            root_path=config.root_path, lifespan=config.lifespan, hooks=config.hooks)

@@ -353,6 +353,8 @@ class Master:
                     self._on_gone(slot)
                 case {"kind": "log", "level": int(level), "text": str(text)}:
                     log.log(level, "%s", text)
+                case {"kind": "changed", "text": str(text)}:
+                    self.reload(f"{text} changed")
                 case {"kind": "failed", "code": int(code), "text": str(text)}:
                     log.error("%s", text)
                     self._manager_status = ExitCode(code)

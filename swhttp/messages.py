@@ -15,6 +15,7 @@ checks every field.
                         reloaded {asked, ok, text}                 it has ended, for the first `asked` that wanted one;
                                                                    text: why not, at length
                         scaled {workers}                           so many are to serve now
+                        changed {text}                             these files: it is time to reload
                         log {level, text}                          a line for the log; level: a number of logging's
     master -> manager   settled {slot}                             no reactor uses the slot's memory any more
                         lost {slot, generation, text}              a request that the slot's dead worker had begun;
@@ -34,6 +35,14 @@ checks every field.
                         forked {slot, generation, pid}
                         refused {slot, generation, text}           it could not be forked
                         ended {slot, generation, status}           it has ended, and is a zombie until `reap`
+
+Those that attend, besides the workers (`swhttp.attendants`), say `started {survives_reload}` first, or `unfit`.
+
+    manager -> hooks    line {text}                                of the next hook: a request, a piece of a text
+                        hook {name, ...}                           call it; the fields are its own
+                        leave {}                                   when all is done
+    hooks -> manager    done {}                                    the hook has ended
+    watcher -> manager  changed {text}                             these files
 """
 
 from __future__ import annotations
@@ -51,6 +60,14 @@ from swhttp import limits
 Message = dict[str, Any]
 """`kind` and the fields of that kind."""
 _FD_BYTES: Final = array("i").itemsize
+
+
+def fitting(text: str) -> str:
+    """`text`, or so much of it that a message with it is no larger than a message may be."""
+    units = text.encode("utf-16-le", "surrogatepass")  # of which JSON writes each in at most six bytes
+    if len(units) <= 2 * limits.MAX_REASON_CHARS:
+        return text
+    return units[:2 * limits.MAX_REASON_CHARS].decode("utf-16-le", "ignore") + "..."
 
 
 class Channel:
@@ -91,23 +108,28 @@ class Channel:
 
     def flush(self) -> None:
         """Send what waits, as far as the kernel takes it."""
-        while self._unsent:
-            packet, end = self._unsent[0]
+        while True:
+            try:
+                # First, and without a look before: a signal handler may come in anywhere here, and send something too.
+                packet, end = self._unsent.popleft()
+            except IndexError:
+                return
             try:
                 if end is None:
                     self._socket.send(packet)
                 else:
                     socket.send_fds(self._socket, [packet], [end.fileno()])
             except (BlockingIOError, InterruptedError):
+                self._unsent.appendleft((packet, end))
                 return
             except OSError as error:
+                self._unsent.appendleft((packet, end))
                 if error.errno == errno.ETOOMANYREFS:  # of the user's fds too many are on their way: it has to read
                     return
                 self._drop_unsent()
                 return
             if end is not None:
                 end.close()
-            self._unsent.popleft()
 
     def _drop_unsent(self) -> None:
         for _, end in self._unsent:

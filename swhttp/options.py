@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Final
 
 PREFIX: Final = "SWHTTP_"
@@ -21,6 +22,17 @@ _WANTED: Final = {
 
 
 @dataclass(frozen=True)
+class Named:
+    """One value of a repeatable option that has a name, as `NAME=value` in a text."""
+
+    name: str
+    value: Any
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value}"
+
+
+@dataclass(frozen=True)
 class Option:
     """How a field of Config is given.
 
@@ -30,6 +42,7 @@ class Option:
     `default_text`: what people are told of a default that is not the field's own. `aliases`: flags of gunicorn and
     uvicorn that mean the same. `common_variable`: one that other servers read too; it counts after everything else.
     `not_in_file`: it says where files are, or what to do with the rest. `table`: in a file it may be a table as well.
+    `code`: it names code; in a call it may be that code itself. Where it is repeatable, a table has a name for each.
     """
 
     flags: tuple[str, ...]
@@ -44,6 +57,7 @@ class Option:
     common_variable: str = ""
     not_in_file: bool = False
     table: bool = False
+    code: bool = False
 
     @property
     def main(self) -> str:
@@ -105,6 +119,10 @@ def from_object(kind: str, option: Option, value: object) -> Any:
             return _choice(option, value)
         case "str", dict() if option.table:
             return value
+        case "str", ModuleType() if option.code:
+            return value
+        case "tuple[str, ...]", dict() if option.code:
+            return tuple(Named(name, one) for name, one in value.items())
         case "tuple[str, ...]", str():
             return (value,)
         case "tuple[str, ...]", list() | tuple() if all(isinstance(one, str) for one in value):

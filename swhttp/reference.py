@@ -45,12 +45,14 @@ def _intro() -> Iterator[str]:
     yield ("- **In a variable** several values are separated by commas, those of `SWHTTP_HEADER` stand one a line; "
            "switches are `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`. An empty variable says nothing.")
     yield ("- **A file** is TOML. Options stand at its top level or in `[swhttp]`, in a `pyproject.toml` in "
-           "`[tool.swhttp]`; keys may have underscores for dashes (`keep_alive`). Several values are an array. "
+           "`[tool.swhttp]`; keys may have underscores for dashes (`keep_alive`). Several values are an array; "
+           "`process` may be a table as well. "
            "Relative paths count from the current directory, after `--chdir`. An unknown key is an error.")
     yield ("- **A file of `--env-file`** has lines `NAME=value`, as python-dotenv reads them. What is set already "
            "stays; the app sees the rest too.")
     yield ("- **`swhttp.run(app, **options)`** takes the keys with underscores, and values as TOML has them: "
-           "`swhttp.run(app, bind=[\"127.0.0.1:8000\"], keep_alive=10)`.")
+           "`swhttp.run(app, bind=[\"127.0.0.1:8000\"], keep_alive=10)`. `hooks` may be the module itself, and "
+           "`process` a dictionary of names and functions.")
     yield ("- **`--bind`, `--host` with `--port`, `--uds` and `--fd`** are ways to say the same thing. One source may "
            "use one of them, and the first source that uses any decides.")
     yield ""

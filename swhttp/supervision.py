@@ -199,6 +199,14 @@ class Supervisor:
         """The server ends at once."""
         return self._end(Event.KILL, now_s)
 
+    def give_up(self, code: ExitCode, text: str, now_s: float) -> list[Action]:
+        """The server cannot start, by what is no worker's fault. `text`: why."""
+        if not self.ending:
+            self._exit_code = code
+            self._tell("failed", code=int(code), text=text)
+            self._end_all(Event.KILL, now_s)
+        return self._done(now_s)
+
     def tick(self, now_s: float) -> list[Action]:
         """Time has passed."""
         for worker in self.slots:

@@ -14,6 +14,7 @@ from swhttp import binds, cpus, fields, limits, listeners
 from swhttp.binds import FdBind, TcpBind, UnixBind
 from swhttp.config import Config
 from swhttp.errors import ExitCode, ServerError
+from swhttp.options import Named
 
 # Configuration
 
@@ -37,6 +38,18 @@ def test_eight_workers_have_one_reactor(workers: int, reactors: int) -> None:
     ("values", "named"),
     [
         ({"app": "my-app:app"}, "APP"),
+        ({"hooks": "my-hooks"}, "--hooks"),
+        ({"hooks": "hooks:module"}, "--hooks"),
+        ({"process": ("jobs",)}, "--process"),
+        ({"process": ("jobs=jobs",)}, "--process"),
+        ({"process": ("=jobs:run",)}, "--process"),
+        ({"process": ("my jobs=jobs:run",)}, "--process"),
+        ({"process": ("a=jobs:run", "a=jobs:walk")}, "--process"),
+        ({"process": (Named("a", 7),)}, "--process"),
+        ({"process": tuple(f"p{n}=jobs:run" for n in range(limits.MAX_USER_PROCESSES + 1))}, "--process"),
+        ({"reload": True, "app": object()}, "--reload"),
+        ({"reload_dir": ("/no/such/directory",)}, "--reload-dir"),
+        ({"reload_include": ("",)}, "--reload-include"),
         ({"app": "myapp:"}, "APP"),
         ({"app": ":app"}, "APP"),
         ({"app": "myapp:app:more"}, "APP"),
@@ -84,6 +97,13 @@ def test_a_value_that_cannot_work_is_refused_by_its_name(values: dict[str, Any],
         Config(**{"app": "myapp:app", **values})
     assert failure.value.exit_code is ExitCode.VALUE
     assert str(failure.value).startswith(f"{named}: ")
+
+
+def test_reload_without_watchfiles_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ServerError, match=r"^--reload: .*: pip install 'swhttp\[reload\]'$") as failure:
+        Config("a:b", reload=True)
+    assert failure.value.exit_code is ExitCode.VALUE
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,12 @@ FAILURES = {
     "a control socket with a path too long": Failure(8, [WSGI, "--control", "x" * 200], r"--control: .* bytes"),
     "a flag that is a command to terminals": Failure(2, ["--a\n\x1b[31m", WSGI], r"--a\\n\\x1b\[31m: there is no such"),
     "a name that no host has": Failure(4, [WSGI, "-b", "ex..ample:80"], r"ex\.\.ample:80: that is no host's name"),
+    "a process whose module is not there": Failure(
+        7, [WSGI, "--process", "jobs=no_such_module:run"], r"Process jobs: cannot start: there is no module 'no_such"),
+    "a process that cannot be called": Failure(
+        3, [WSGI, "--process", "jobs=programs:no_program"], r"Process jobs: cannot start: .*cannot be called"),
+    "hooks that are not there": Failure(
+        7, [WSGI, "--hooks", "no_such_module"], r"Hooks: cannot start: there is no module 'no_such"),
     "an address that cannot be": Failure(4, [WSGI, "-b", "unix:/no/such/s"], r"Cannot listen on unix:/no/such/s"),
 }
 

@@ -283,7 +283,7 @@ def test_keys_have_dashes_or_underscores_and_files_have_one_table(here: Path, na
         ("threads = 1\n[swhttp]\nworkers = 2\n", "s.toml: threads: options are either all in [swhttp] or all outside"),
         ("keep-alive = 1\nkeep_alive = 2\n", "s.toml: keep_alive: the same as keep-alive, which is there too"),
         ("worker_num = 1\nworkers = 2\n", "s.toml: workers: the same as worker_num, which is there too"),
-        ("reload = true\n", "s.toml: reload: there is no reload in this version"),
+        ("reload_engine = 'poll'\n", "s.toml: reload_engine: watchfiles watches: leave it out"),
         ("worker_class = 'gevent'\n", "s.toml: worker_class: there are no worker classes"),
         ("tcp_fastopen = true\n", "s.toml: tcp_fastopen: not in this version"),
         ("task_worker_num = 1\n", "s.toml: task_worker_num: there are no task workers"),
@@ -386,12 +386,23 @@ def test_keywords_are_keys_with_underscores() -> None:
     assert config.bind == ("127.0.0.1:0", "unix:/s")
 
 
+def test_code_can_be_given_itself_and_a_table_names_processes(here: Path) -> None:
+    layer = keywords({"app": "a:b", "hooks": sources, "process": {"a": keywords, "b": "jobs:run"}})
+    config = sources.load(layer, {}).config
+    assert config.hooks is sources
+    assert [(one.name, one.value) for one in config.processes] == [("a", keywords), ("b", "jobs:run")]
+    (here / "s.toml").write_text('[process]\na = "jobs:walk"\n')
+    assert str(load({"config": "s.toml"}).config.process[0]) == "a=jobs:walk"
+
+
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
         ({"wrokers": 2}, ExitCode.USAGE, "run(wrokers=): there is no such option; did you mean 'workers'?"),
         ({"worker_num": 2}, ExitCode.USAGE, "run(worker_num=): there is no such option"),
-        ({"reload": True}, ExitCode.USAGE, "run(reload=): there is no reload in this version"),
+        ({"reload_delay": 1}, ExitCode.USAGE, "run(reload_delay=): what changes at about the same time is one reload"),
+        ({"process": {"jobs": 7}}, ExitCode.VALUE, "run(process=): 'jobs=7': that cannot be called"),
+        ({"hooks": 7}, ExitCode.VALUE, "run(hooks=): a text is needed, not 7"),
         ({"workers": "2"}, ExitCode.VALUE, "run(workers=): a whole number is needed, not the text '2'"),
         ({"workers": 1000}, ExitCode.VALUE, "run(workers=): a number from 1 to 256"),
     ],

@@ -12,7 +12,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any
 
 from swhttp.logs import worker_log
@@ -21,7 +21,8 @@ from swhttp.options import meant
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 USUAL_NAMES = ("application", "app")
 """What an application is called, in this order, when only its module is named."""
-_MACHINERY = (_OURS, "<frozen importlib", os.path.dirname(importlib.__file__) + os.sep)
+_MACHINERY = (_OURS, "<frozen importlib", os.path.dirname(importlib.__file__) + os.sep,
+              os.path.join(os.path.dirname(os.__file__), "asyncio") + os.sep)
 
 
 class BootFailure(Exception):
@@ -39,10 +40,8 @@ def load(app: Any, *, factory: bool, app_dir: str | None) -> Any:
     get the application; app_dir: where modules are looked for first, None for the current directory. Raises
     BootFailure, and whatever the import raises.
     """
-    directory = os.path.abspath(app_dir or os.getcwd())
-    if directory not in sys.path:
-        sys.path.insert(0, directory)
-    found = _find(app) if isinstance(app, str) else app
+    look_in(app_dir)
+    found = find(app) if isinstance(app, str) else app
     if factory:
         if not callable(found):
             raise BootFailure(f"{app!r} is no factory: it cannot be called")
@@ -52,14 +51,29 @@ def load(app: Any, *, factory: bool, app_dir: str | None) -> Any:
     return found
 
 
-def _find(name: str) -> Any:
-    module_name, _, path = name.partition(":")
+def look_in(app_dir: str | None) -> None:
+    """Have modules looked for there first; None: in the current directory."""
+    directory = os.path.abspath(app_dir or os.getcwd())
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+
+
+def module_of(name: str) -> ModuleType:
+    """The module in `module` or `module:attribute`. Raises AppMissing, and whatever its import raises."""
+    module_name = name.partition(":")[0]
     try:
-        module = importlib.import_module(module_name)
+        return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and (module_name == error.name or module_name.startswith(error.name + ".")):
             raise AppMissing(f"there is no module {error.name!r} (looked for {name!r})") from None
         raise
+
+
+def find(name: str) -> Any:
+    """What `name` stands for: `module` (its `application` or `app`), `module:attr`, `module:attr.attr`. Raises as
+    `module_of`."""
+    module = module_of(name)
+    module_name, _, path = name.partition(":")
     if not path:
         for usual in USUAL_NAMES:
             if hasattr(module, usual):
@@ -125,10 +139,13 @@ def _takes(signature: inspect.Signature, count: int) -> bool:
     return True
 
 
-def log_failure(error: BaseException) -> None:
-    """Log why the application cannot be served, with its own frames, none of ours or of the import system."""
+def log_failure(error: BaseException, what: str = "Cannot serve the application") -> None:
+    """Log why something of the user's does not work, with its own frames, none of ours or of the import system.
+
+    what: that something; by default the application.
+    """
     frames = _without_ours(error.__traceback__)
-    worker_log.error("Cannot serve the application", exc_info=(type(error), error, frames))
+    worker_log.error(what, exc_info=(type(error), error, frames))
 
 
 def failure_text(error: BaseException) -> str:

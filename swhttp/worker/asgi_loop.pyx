@@ -32,17 +32,20 @@ cdef enum:
 
 
 cdef class AsgiLoop(Runners):
-    """Serves one slot. `ended`: a future, done when every reactor has sent EVENT_STOP and all is done."""
+    """Serves one slot. `ended`: a future, done when every reactor has sent EVENT_STOP and all is done; `exiting`:
+    called when the first has."""
 
     cdef Channel channel
     cdef readonly object ended
+    cdef object exiting
     cdef int budget
     cdef bint again              # a call of `drain` is scheduled
 
-    def __init__(self, Channel channel, AsgiAdapter adapter, loop):
+    def __init__(self, Channel channel, AsgiAdapter adapter, loop, exiting):
         Runners.__init__(self, adapter, loop)
         self.channel = channel
         self.ended = loop.create_future()
+        self.exiting = exiting
 
     cdef AsgiExchange next_exchange(self):
         cdef AsgiExchange exchange
@@ -63,6 +66,7 @@ cdef class AsgiLoop(Runners):
                     self.adapter.news(reactor, descriptor.request_id)
                 elif descriptor.type == EVENT_STOP:
                     self.channel.stop(reactor)
+                    self.exiting()
         except BaseException as error:  # the rings themselves cannot be read: end, or we would spin on them
             self.budget = 0
             if not self.ended.done():
@@ -119,7 +123,15 @@ cdef class AsgiLoop(Runners):
         return self._drain_soon() if self.channel.stops == self.channel.reactors else 0
 
 
-async def _serve(context, app, loop, ready, stopping):
+async def _serve(context, app, loop, ready, stopping, hooks):
+    await hooks.start_in_loop()
+    try:
+        await _serve_app(context, app, loop, ready, stopping, hooks)
+    finally:
+        await hooks.stop_in_loop()
+
+
+async def _serve_app(context, app, loop, ready, stopping, hooks):
     cdef AsgiAdapter adapter
     cdef Channel channel
     cdef AsgiLoop worker
@@ -127,7 +139,7 @@ async def _serve(context, app, loop, ready, stopping):
     await lifespan.startup()
     channel = Channel(context.memory, context.slot)
     adapter = AsgiAdapter(channel, app, loop, lifespan.state, context.binds, channel.reactors, context.root_path)
-    worker = AsgiLoop(channel, adapter, loop)
+    worker = AsgiLoop(channel, adapter, loop, hooks.exit_in_loop)
     loop.add_signal_handler(signal.SIGTERM, stopping)
     loop.add_reader(context.channel.fileno(), _manager_is_gone, context.channel)
     loop.add_reader(channel.eventfd, worker.on_event)
@@ -135,6 +147,7 @@ async def _serve(context, app, loop, ready, stopping):
     ready()
     await worker.ended
     loop.remove_reader(channel.eventfd)
+    await hooks.exited_in_loop()
     await lifespan.shutdown()
 
 
@@ -161,14 +174,15 @@ def _end_tasks(loop):
             logger.warning("%d tasks of the application do not end when cancelled: left behind", len(left))
 
 
-def serve(context, app, ready, stopping):
+def serve(context, app, ready, stopping, hooks):
     """Serve `app` in the slot of `context` until every reactor has sent EVENT_STOP.
 
-    ready, stopping: called when requests can come, and when this process was asked to leave. Raises LifespanFailed.
+    ready, stopping: called when requests can come, and when this process was asked to leave; hooks: a
+    `swhttp.worker.hookcalls.HookCalls`. Raises LifespanFailed.
     """
     loop = uvloop.new_event_loop()
     try:
-        loop.run_until_complete(_serve(context, app, loop, ready, stopping))
+        loop.run_until_complete(_serve(context, app, loop, ready, stopping, hooks))
     finally:
         _end_tasks(loop)
         loop.run_until_complete(loop.shutdown_asyncgens())

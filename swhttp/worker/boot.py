@@ -11,7 +11,7 @@ import signal
 
 from swhttp import limits, logs
 from swhttp.errors import ExitCode, ServerError
-from swhttp.messages import Channel
+from swhttp.messages import Channel, fitting
 from swhttp.worker import application
 from swhttp.worker.context import Loaded, WorkerContext
 
@@ -64,12 +64,8 @@ def failed(error: BaseException, context: WorkerContext, manager: Channel) -> Un
 
 def unfit(manager: Channel, code: ExitCode, why: str, traceback: str = "") -> Unfit:
     """Tell the manager that this process leaves by `code`, which without that word would be the application's own."""
-    # Of UTF-16 JSON writes each unit in at most six bytes.
-    units = why.encode("utf-16-le", "surrogatepass")
-    if len(units) > 2 * limits.MAX_REASON_CHARS:
-        why = units[:2 * limits.MAX_REASON_CHARS].decode("utf-16-le", "ignore") + "..."
     units = traceback.encode("utf-16-le", "surrogatepass")
     if len(units) > 2 * limits.MAX_TRACEBACK_CHARS:  # its end says what is wrong
         traceback = "..." + units[-2 * limits.MAX_TRACEBACK_CHARS:].decode("utf-16-le", "ignore")
-    manager.send("unfit", code=int(code), text=why, traceback=traceback)
+    manager.send("unfit", code=int(code), text=fitting(why), traceback=traceback)
     return Unfit(code)

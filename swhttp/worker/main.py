@@ -8,14 +8,18 @@ the logging configuration could not be applied (all are logged); everything else
 from __future__ import annotations
 
 import gc
+import os
 import signal
 
 from swhttp import daemon, logs
 from swhttp.adapters.lifespan import LifespanFailed
 from swhttp.errors import ExitCode
+from swhttp.hookmodule import HookModule
+from swhttp.hooks import Worker
 from swhttp.messages import Channel
 from swhttp.worker import application, boot
 from swhttp.worker.context import WorkerContext
+from swhttp.worker.hookcalls import HookCalls
 
 
 def run(context: WorkerContext) -> int:
@@ -27,6 +31,12 @@ def run(context: WorkerContext) -> int:
         loaded = boot.load(context, manager)
     except boot.Unfit as why:
         return why.exit_code
+    try:
+        module = HookModule.load(context.hooks, context.app_dir or "") if context.hooks else None
+    except BaseException as error:
+        return boot.failed(error, context, manager).exit_code
+    hooks = HookCalls(
+        module, Worker(context.slot, context.generation, os.getpid(), loaded.interface, loaded.app))
 
     def ready() -> None:
         # What is there now stays: the collector need not look at it again, and forked pages stay shared.
@@ -45,11 +55,11 @@ def run(context: WorkerContext) -> int:
         if loaded.interface == "asgi":
             from swhttp.worker import asgi_loop
 
-            asgi_loop.serve(context, loaded.app, ready, stopping)
+            asgi_loop.serve(context, loaded.app, ready, stopping, hooks)
         else:
             from swhttp.worker import wsgi_loop
 
-            wsgi_loop.serve(context, loaded.app, ready, stopping)
+            wsgi_loop.serve(context, loaded.app, ready, stopping, hooks)
     except LifespanFailed as error:
         return boot.failed(error.__cause__ or application.BootFailure(str(error)), context, manager).exit_code
     return ExitCode.OK

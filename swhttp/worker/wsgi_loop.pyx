@@ -67,9 +67,11 @@ cdef object logger = logging.getLogger("swhttp.worker")
 
 
 cdef class WsgiLoop(Channel):
-    """Serves the requests of one slot. `manager`: the fd whose end means that the manager is gone."""
+    """Serves the requests of one slot. `manager`: the fd whose end means that the manager is gone; `exiting`: called
+    when the first reactor has sent EVENT_STOP."""
 
     cdef WsgiAdapter adapter
+    cdef object exiting
     cdef object epoll
     cdef int epoll_fd
     cdef int manager
@@ -79,9 +81,10 @@ cdef class WsgiLoop(Channel):
     cdef list bells              # eventfds that no thread waits for
     cdef dict watched            # (reactor, request_id) -> eventfd of a thread in the middle of that request
 
-    def __init__(self, SharedMemory memory, int slot, int manager, int threads):
+    def __init__(self, SharedMemory memory, int slot, int manager, int threads, exiting):
         self.alone = threads == 1
         self.manager = manager
+        self.exiting = exiting
         self.backlog = collections.deque()
         self.watched = {}
         # One a thread, made now: a worker that is out of fds must still be able to wait.
@@ -154,6 +157,7 @@ cdef class WsgiLoop(Channel):
                 sw_eventfd_write(fd)
         elif descriptor.type == EVENT_STOP:
             self.stop(reactor)
+            self.exiting()
         return 0
 
     cdef int _hand_over(self) except -1:
@@ -295,12 +299,15 @@ def _work_unsignalled(WsgiLoop worker):
     _work(worker, False)
 
 
-def serve(context, app, ready, stopping):
+def serve(context, app, ready, stopping, hooks):
     """Serve `app` in the slot of `context` until every reactor has sent EVENT_STOP.
 
-    ready, stopping: called when requests can come, and when this process was asked to leave.
+    ready, stopping: called when requests can come, and when this process was asked to leave; hooks: a
+    `swhttp.worker.hookcalls.HookCalls`.
     """
-    cdef WsgiLoop worker = WsgiLoop(context.memory, context.slot, context.channel.fileno(), context.threads)
+    cdef WsgiLoop worker = WsgiLoop(context.memory, context.slot, context.channel.fileno(), context.threads,
+                                    hooks.exit)
+    hooks.start()
     signal.signal(signal.SIGTERM, lambda number, frame: stopping())
     worker.adapter = WsgiAdapter(worker, app, context.binds, context.threads > 1, f"swhttp/{swhttp.__version__}",
                                  context.tmp_dir, context.response_spool_max_bytes, context.root_path)
@@ -314,3 +321,4 @@ def serve(context, app, ready, stopping):
     _work(worker, True)
     for thread in threads:
         thread.join()
+    hooks.stop()
