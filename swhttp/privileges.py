@@ -228,7 +228,10 @@ def check_modules(identity: Identity, files: Iterable[str]) -> None:
 
 
 def make_traceable() -> None:
-    """In a process that runs an app: let its user trace it, and the kernel dump it. Harmless where nothing was dropped."""
+    """In a process that runs an app: let its user trace it, and the kernel dump it.
+
+    Harmless where nothing was dropped.
+    """
     with contextlib.suppress(OSError):
         _prctl(PR_SET_DUMPABLE, 1)
 
