@@ -125,7 +125,8 @@ def _serve(what_was_given: Callable[[], Layer]) -> int:
 
 def check_files(config: Config) -> None:
     """What the start would find wrong with the files of `config`, without making one. Raises ServerError."""
-    for what, path in (("error log", config.error_log), ("access log", config.access_log), ("pid file", config.pid),
+    for what, path in (("error log", config.error_log), ("access log", config.access_log),
+                       ("slow log", config.slow_log_file), ("pid file", config.pid),
                        ("control socket", config.control)):
         directory = os.path.dirname(path)
         is_log = what.endswith("log")

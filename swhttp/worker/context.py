@@ -56,6 +56,8 @@ class WorkerContext:
     """Below which the app lives, as in "/shop"; empty: at the root."""
     first_word: FirstWord | None = None
     """Of the workers that boot with the server, one says why they cannot. None: it boots later, and says so itself."""
+    stacks_fds: tuple[int, ...] = ()
+    """For each slot, where to write what its worker is doing when the manager asks; empty: it never does."""
     lifespan: str = "auto"
     """auto: an app that raises before its first receive() has none; on: it must have one; off: it is not asked."""
     loaded: Loaded | None = None
