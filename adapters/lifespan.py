@@ -38,6 +38,11 @@ class Lifespan:
         self._asked = False
         self._answer: asyncio.Future[Message] | None = None
 
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """In which the app runs its lifespan, while it does."""
+        return self._task
+
     async def startup(self) -> None:
         """Wait until the app has started, or does not want to be asked. Raises LifespanFailed."""
         if self._mode == "off":

@@ -42,7 +42,7 @@ class Child:
         """Send it a message; `Children.before_wait` sees to what it does not take at once."""
         self.channel.send(kind, **fields)
 
-    def kill(self, number: signal.Signals) -> None:
+    def kill(self, number: int) -> None:
         """Send it a signal."""
         if self.pid and not self.reaped:
             with contextlib.suppress(ProcessLookupError):  # an orphan, which somebody else has reaped

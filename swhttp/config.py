@@ -59,7 +59,7 @@ WAYS_TO_LISTEN: Final = (("bind",), ("host", "port"), ("uds",), ("fd",))
 """Only one of these can be given."""
 MAY_BE_ZERO: Final = frozenset({
     "limit_request_body", "inline_body_bytes", "response_spool_max_bytes", "queue_size", "max_requests",
-    "max_worker_memory_mib", "boot_retries"})
+    "max_worker_memory_mib", "boot_retries", "slow_log_s", "request_timeout_s"})
 UMASK: Final = re.compile(r"(0o)?[0-7]{1,4}")
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ROOT_PATH: Final = re.compile(r"(/[^/?#\x00-\x1f\x7f]+)*")
@@ -218,6 +218,10 @@ class Config:
         code=True,
         help="A process of your own, which calls that without arguments; it is started again when it ends, and stopped "
              "with the server; repeatable.")
+    request_timeout_s: float = _option(
+        0.0, "--request-timeout", group="Processes", metavar="SECONDS", default_text="none",
+        help="How long a worker may have a request before it begins to answer; past it 504, and the worker is "
+             "replaced. Streams may take any time. 0: no limit.")
     pid: str = _option(
         "", "--pid", "-p", group="Processes", metavar="FILE", default_text="none",
         help="A file that holds the master's process id while it runs. A server whose file it is and that still runs "
@@ -299,6 +303,14 @@ class Config:
         help="File for the server's own log; -: stderr.")
     log_format: str = _option(
         "text", "--log-format", group="Logging", choices=logs.FORMATS, help="What a line of the server's own log is.")
+    slow_log_s: float = _option(
+        0.0, "--slow-log", group="Logging", metavar="SECONDS", default_text="none",
+        help="A request that a worker has for longer, and has not begun to answer, is logged with the stacks of the "
+             "worker's threads and tasks. 0: none is.")
+    slow_log_file: str = _option(
+        "", "--slow-log-file", group="Logging", metavar="PATH", default_text="the server's own log",
+        help="Where that goes, and the stacks of workers that did not keep to --request-timeout; - is stderr. SIGRTMIN "
+             "opens the file again.")
     log_config: str = _option(
         "", "--log-config", group="Logging", metavar="FILE", default_text="none", table=True,
         help="Logging configuration for the master and every worker: a dictionary (.json, .toml, .yaml), or INI.")
@@ -367,6 +379,9 @@ class Config:
             _check_seconds(OPTIONS[name].flags[0], getattr(self, name))
         if self.max_worker_lifetime_s != 0:
             _check_seconds("--max-worker-lifetime", self.max_worker_lifetime_s, limits.MOST_LIFETIME_S)
+        for name in ("slow_log_s", "request_timeout_s"):
+            if getattr(self, name) != 0:
+                _check_seconds(OPTIONS[name].flags[0], getattr(self, name))
         if self.max_workers < self.workers:
             raise _bad("--max-workers", f"{self.max_workers} is less than the {self.workers} of --workers")
         if self.max_requests_jitter is not None:
@@ -399,7 +414,9 @@ class Config:
             self._fill("error_log", os.path.abspath(self.error_log))
         if self.access_log and not accessfile.is_stream(self.access_log):
             self._fill("access_log", os.path.abspath(self.access_log))
-        if self.pid and self.pid in (self.error_log, self.access_log):
+        if self.slow_log_file not in ("", logs.STDERR):
+            self._fill("slow_log_file", os.path.abspath(self.slow_log_file))
+        if self.pid and self.pid in (self.error_log, self.access_log, self.slow_log_file):
             raise _bad("--pid", f"{self.pid!r} is where a log goes")
         if self.control:
             self._fill("control", os.path.abspath(self.control))

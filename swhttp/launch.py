@@ -156,7 +156,8 @@ def check_files(config: Config) -> None:
     anybody. Raises ServerError."""
     if (identity := config.identity) is not None:
         privileges.check(identity)
-    for what, path in (("error log", config.error_log), ("access log", config.access_log), ("pid file", config.pid),
+    for what, path in (("error log", config.error_log), ("access log", config.access_log),
+                       ("slow log", config.slow_log_file), ("pid file", config.pid),
                        ("control socket", config.control)):
         directory = os.path.dirname(path)
         is_log = what.endswith("log")

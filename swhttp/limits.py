@@ -77,6 +77,17 @@ SEND_PER_TURN_BYTES: Final = 512 * 1024  # to one client, before the others get 
 ACCEPTS_PER_TURN: Final = 16
 QUIET_RESPONSES: Final = 8  # a busy worker wakes the reactor for every Nth response
 
+# Stacks of workers, for requests that take too long.
+STACKS_EVERY_S: Final = 1.0  # of one worker: who asks sooner is only counted
+STACKS_WAIT_S: Final = 1.0  # how long a worker may take to write them
+STACKS_POLL_S: Final = 0.02  # how often it is looked whether it has
+STACKS_QUIET_S: Final = 0.05  # they are whole when nothing has been added for so long
+MAX_STACKS_BYTES: Final = 256 * 1024  # that are read of what a worker has written
+MAX_TASKS_SHOWN: Final = 25  # of an event loop
+MAX_TASK_FRAMES: Final = 50  # of one task
+STACKS_FD: Final = 1000  # their file has a number of this or above, which an application does not close and use anew
+ENTRY_PIECE_CHARS: Final = 1800  # of ASCII, in one message: as JSON, up to 2 bytes each
+
 # The access log.
 ACCESS_RING_BYTES: Final = 1024 * 1024  # lines that wait for the writer, a reactor; past it they are dropped
 ACCESS_LINE_BYTES: Final = 32 * 1024  # longest line, its newline included
@@ -109,6 +120,7 @@ BOOT_SHARE: Final = 10.0  # a worn worker is replaced no sooner than after so ma
 MOST_DEATHS: Final = 2  # a request on which so many workers have died is not tried again
 LOST_NAMED: Final = 8  # requests that a dead worker had begun: so many are named, a reactor
 KILL_GRACE_S: Final = 1.0  # from SIGTERM to SIGKILL
+OVERDUE_LOOK_S: Final = 0.1  # between two looks for requests that take too long; more often for a limit below 0.8 s
 SETTLE_TIMEOUT_S: Final = 1.0  # how long a master that has lost its workers waits for the last answers to go out
 LIFESPAN_END_S: Final = 1.0  # how long an app's lifespan may go on after its last message
 TASKS_END_S: Final = 5.0  # how long an app's tasks may take to clean up, once they are cancelled

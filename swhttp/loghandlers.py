@@ -81,12 +81,13 @@ class AppendingHandler(FdHandler):
 
     A file that was moved away or removed (logrotate) is left, and `path` is made anew: it costs a stat(2) for each
     record, and no process has to be told. Where that is impossible, in a directory of somebody else's, say, it goes
-    on in the file that it has. Raises OSError.
+    on in the file that it has. `what`: it is called when that is said. Raises OSError.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, what: str = "error log") -> None:
         super().__init__(NO_FD)
         self._path = path
+        self._what = what
         self._refused = False
         self._open()
 
@@ -110,7 +111,7 @@ class AppendingHandler(FdHandler):
         except OSError as error:
             if not self._refused:
                 self._refused = True
-                note = self._own_record(f"Cannot open the error log {self._path!r} anew: {error.strerror}")
+                note = self._own_record(f"Cannot open the {self._what} {self._path!r} anew: {error.strerror}")
                 with contextlib.suppress(OSError):
                     self._write(self._line(note))
 

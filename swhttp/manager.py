@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from socket import socket
 from typing import Final, assert_never
 
-from swhttp import affinity, daemon, hygiene, limits, privileges
+from swhttp import affinity, daemon, hygiene, limits, privileges, slowlog
 from swhttp.attendants import Attendants
 from swhttp.children import Child, Children
 from swhttp.config import Config
@@ -29,6 +29,7 @@ from swhttp.errors import ExitCode
 from swhttp.ipc.memory import SharedMemory
 from swhttp.messages import Channel, Message
 from swhttp.procinfo import rss_anon_bytes
+from swhttp.stacks import Request, Stacks, StacksFile, Subject
 from swhttp.supervision import BOOT_FAILURES, Supervisor
 from swhttp.wear import Wear
 from swhttp.worker.context import NO_SLOT, WorkerContext
@@ -50,18 +51,22 @@ class Manager:
         self._master = master
         self._supervisor = Supervisor(
             config.workers, config.graceful_timeout_s, config.boot_timeout_s, config.max_workers, config.boot_retries,
-            config.reload_mode, keeps_code=config.preloads)
+            config.reload_mode, keeps_code=config.preloads, stuck_grace_s=config.request_timeout_s)
         self._wear = Wear(config.max_requests, config.max_requests_jitter, config.max_worker_memory_mib,
                           config.max_worker_lifetime_s)
         self._wear_seed = secrets.randbits(64)
         self._wear_look_s = math.inf
         self._workers: dict[int, Child | Order] = {}
+        self._stacks = Stacks(self._write_entry)
+        self._stacks_files: tuple[StacksFile, ...] = ()  # one a slot, if anybody wants to know what workers do
+        self._subjects: dict[int, Subject] = {}
         self._first_word: FirstWord | None = None
         self._shown: list[tuple[int, int, int]] = [(0, 0, 0)] * config.slots
         self._selector = selectors.DefaultSelector()
         self._children = Children(self._selector, self._on_master)
         self._zygotes = Zygotes(self._children, self._preload, lambda: [
-            *self._first_word_fds(), *memory.manager_fds()], self._let_go_for_zygote, IGNORED, self._log)
+            *self._first_word_fds(), *self._stacks_fds(), *memory.manager_fds()],
+            self._let_go_for_zygote, IGNORED, self._log)
         self._attendants = Attendants(
             config, bind_texts, self._children, self._let_go_of_all, self._log, self._give_up, self._changed)
         self._begun = False
@@ -80,17 +85,20 @@ class Manager:
 
         self._selector.register(self._master, selectors.EVENT_READ, self._on_master)
         self._first_word = FirstWord()
+        if self._config.slow_log_s or self._config.request_timeout_s:
+            self._stacks_files = tuple(StacksFile() for _ in range(self._config.slots))
         if self._wear.matters:
             self._wear_look_s = time.monotonic()
         self._attendants.open(self._begin)
         while self._exit_code is None:
             self._children.before_wait()
-            next_s = min(self._attendants.next_tick_s(), self._wear_look_s,
+            next_s = min(self._attendants.next_tick_s(), self._wear_look_s, self._stacks.next_tick_s(),
                          self._supervisor.next_tick_s() if self._begun else math.inf)
             wait_s = next_s - time.monotonic()
             for key, _ in self._selector.select(None if wait_s == math.inf else max(0.0, wait_s)):
                 key.data()
             self._attendants.tick(time.monotonic())
+            self._stacks.tick(time.monotonic())
             if self._begun:
                 self._act(self._supervisor.tick(time.monotonic()))
             if time.monotonic() >= self._wear_look_s:
@@ -136,6 +144,8 @@ class Manager:
                         self._act(self._supervisor.scale(workers, now_s))
                     else:  # it would begin
                         self._scales.append(workers)
+                case {"kind": "slow" | "stuck", "slot": int(slot), "generation": int(generation)}:
+                    self._on_overdue(slot, generation, message, now_s)
                 case {"kind": "stop"}:
                     self._attendants.stop()
                     self._act(self._supervisor.stop(now_s))
@@ -146,6 +156,23 @@ class Manager:
                     raise ValueError(f"unknown message from the master: {message}")
         if not is_open:
             self._exit_code = ExitCode.MANAGER_DIED  # the master is dead; the workers follow us
+
+    def _on_overdue(self, slot: int, generation: int, message: Message, now_s: float) -> None:
+        """A request takes too long there: find out what the worker does, and have it replaced if it is stuck."""
+        worker = self._supervisor.slots[slot]
+        process = self._workers.get(slot)
+        child = process.child if isinstance(process, Order) else process
+        if child is None or worker.generation != generation:
+            return
+        subject = self._subjects.get(slot)
+        if subject is None:
+            subject = self._subjects[slot] = Subject(slot, child, self._stacks_files[slot], worker.interface)
+        request = Request(message["text"], message["reactor"], message["request"], message["others"])
+        if message["kind"] == "slow":
+            self._stacks.slow(subject, request, now_s)
+        else:
+            self._stacks.stuck(subject, request, now_s)  # first, while it can be asked
+            self._act(self._supervisor.stuck(slot, generation, now_s))
 
     def _on_worker(self, slot: int, generation: int, message: Message) -> None:
         now_s = time.monotonic()
@@ -167,6 +194,8 @@ class Manager:
 
     def _on_worker_end(self, slot: int, generation: int, status: int) -> None:
         del self._workers[slot]
+        if (subject := self._subjects.pop(slot, None)) is not None:
+            self._stacks.gone(subject, time.monotonic())
         for mover, _ in self._places.leave(slot):
             self._pin(mover)
         actions = self._supervisor.exited(slot, generation, status, time.monotonic())
@@ -270,7 +299,8 @@ class Manager:
                 return []
             worker = self._children.fork(
                 functools.partial(self._work, slot, generation), [*self._first_word_fds(),
-                *self._memory.worker_fds(slot)], functools.partial(self._let_go, slot), heard, ended)
+                *self._memory.worker_fds(slot), *self._stacks_fds()[slot:slot + 1]],
+                functools.partial(self._let_go, slot), heard, ended)
         except OSError as error:
             self._places.leave(slot)
             self._log(logging.ERROR, f"Cannot fork a worker into slot {slot}: {error}")
@@ -292,9 +322,16 @@ class Manager:
     def _first_word_fds(self) -> list[int]:
         return [self._first_word.fd] if self._first_word is not None else []
 
+    def _stacks_fds(self) -> tuple[int, ...]:
+        return tuple(file.fd for file in self._stacks_files)
+
     def _log(self, level: int, text: str) -> None:
         """Have the master log it: handlers of the user's may start a thread with a record, and we fork."""
         self._master.send("log", level=level, text=text[:limits.MAX_LOG_TEXT_CHARS])
+
+    def _write_entry(self, headline: str, body: str) -> None:
+        for piece, more in slowlog.pieces(headline, body):
+            self._master.send("entry", text=piece, more=int(more))
 
     def _show(self) -> None:
         """Bring the scoreboard up to date."""
@@ -341,4 +378,4 @@ class Manager:
             app_dir=config.app_dir, interface=config.interface, threads=config.threads, channel=channel,
             binds=self._bind_texts, first_word=self._first_word,
             tmp_dir=config.tmp_dir, response_spool_max_bytes=config.response_spool_max_bytes,
-            root_path=config.root_path, lifespan=config.lifespan, hooks=config.hooks)
+            root_path=config.root_path, lifespan=config.lifespan, hooks=config.hooks, stacks_fds=self._stacks_fds())

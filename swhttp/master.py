@@ -41,6 +41,7 @@ from swhttp import (
     networks,
     notify,
     privileges,
+    slowlog,
 )
 from swhttp.answers import STOPPING, Answers
 from swhttp.config import Config, check_tmp_dir, inside
@@ -168,6 +169,8 @@ class Master:
             except OSError as error:
                 raise ServerError(f"Cannot write the access log {path!r}: {error.strerror}", ExitCode.FILE) from None
 
+        self._slow_log = slowlog.SlowLog(self._config.slow_log_file, self._config.log_format)
+
     def _become(self, identity: privileges.Identity) -> None:
         """Be somebody else from here on, with what is open; hand over what is removed or opened again later."""
         before, self._config = self._config, self._config.seen_from_its_root()
@@ -264,7 +267,8 @@ class Master:
             max_field_bytes=config.limit_request_field_size, max_fields=config.limit_request_fields,
             max_body_bytes=config.limit_request_body, inline_body_bytes=config.inline_body_bytes,
             tmp_dir=config.tmp_dir, trusted=networks.parse(config.forwarded_allow_ips),
-            forwarded_headers=config.forwarded_headers, proxy_protocol=config.proxy_protocol)
+            forwarded_headers=config.forwarded_headers, proxy_protocol=config.proxy_protocol,
+            slow_after_s=config.slow_log_s, request_timeout_s=config.request_timeout_s)
         if self._access_fd >= 0:
             self._access = AccessWriter(
                 config.access_log, self._access_fd, accessformat.parse(config.access_log_format), config.reactors)
@@ -355,6 +359,8 @@ class Master:
                     log.log(level, "%s", text)
                 case {"kind": "changed", "text": str(text)}:
                     self.reload(f"{text} changed")
+                case {"kind": "entry", "text": str(text), "more": int(more)}:
+                    self._slow_log.add(text, bool(more))
                 case {"kind": "failed", "code": int(code), "text": str(text)}:
                     log.error("%s", text)
                     self._manager_status = ExitCode(code)
@@ -455,6 +461,8 @@ class Master:
                     self._answers.snapshot()
                 case ("corrupt", int(slot)):
                     self._manager.send("corrupt", slot=slot)
+                case ("slow" | "stuck" as kind, dict(overdue)):
+                    self._manager.send(kind, **overdue)
                 case ("log", int(level), str(text)):
                     log.log(level, "%s", text)
                 case _:
@@ -542,6 +550,7 @@ class Master:
     def reopen(self) -> None:
         """Go on in new log files where the old ones were moved away."""
         logs.reopen()
+        self._slow_log.reopen()
         if self._access is not None:
             self._access.reopen()
 

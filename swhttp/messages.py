@@ -17,14 +17,20 @@ checks every field.
                         scaled {workers}                           so many are to serve now
                         changed {text}                             these files: it is time to reload
                         log {level, text}                          a line for the log; level: a number of logging's
+                        entry {text, more}                         a piece of one for the slow log; more: 0, the last
     master -> manager   settled {slot}                             no reactor uses the slot's memory any more
                         lost {slot, generation, text}              a request that the slot's dead worker had begun;
                                                                    some of them, one message each, before `settled`
                         corrupt {slot}                             what its worker wrote cannot be: end it
                         reload {}                                  have the application anew
                         scale {workers}                            have so many
+                        slow {slot, generation, text,              a request there takes too long (--slow-log); text:
+                              reactor, request, others}            what it is; others: for which it speaks
+                        stuck {...}                                ... past --request-timeout, and was answered 504
                         stop {}                                    spawn nothing more, leave when all are gone
                         kill {}                                    the same, by SIGTERM and then SIGKILL
+    manager -> worker   tasks {token, reactor, request}            ASGI: write down the stacks of your tasks, that of
+                                                                   this request first
     worker -> manager   ready {interface}, stopping {}
                         unfit {code, text, traceback}              why it leaves without having been ready
     manager -> zygote   fork {slot, generation, first, end}        a worker; end: its end of a channel to the manager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 
@@ -29,3 +30,10 @@ def uptime_s(pid: int, booted_s: float) -> float | None:
     except (OSError, IndexError):
         return None
     return max(0.0, round(booted_s - ticks / os.sysconf("SC_CLK_TCK"), 3))
+
+
+def state(pid: int) -> str:
+    """The letter for what the process does (proc_pid_stat(5)): T when it is stopped; "" when there is none."""
+    with contextlib.suppress(OSError, IndexError), open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()[0].decode()
+    return ""

@@ -110,7 +110,8 @@ def _meaning(name: str) -> str:
         most = _bytes(MOST[name]) if option.metavar == "BYTES" else str(MOST[name])
         parts.append(f"From {least} to {most}.")
     if option.metavar == "SECONDS":
-        parts.append(f"More than 0, at most {limits.MAX_WAIT_S:g}.")
+        bounds = "From 0 to" if name in MAY_BE_ZERO else "More than 0, at most"
+        parts.append(f"{bounds} {limits.MAX_WAIT_S:g}.")
     return " ".join(parts)
 
 

@@ -55,6 +55,8 @@ SETTINGS: Final[Mapping[str, Setting]] = {
         "log_level", {0: "debug", 2: "info", 4: "warning", 5: "error"},
         {1: "1, trace, has no counterpart: use 0 (debug)", 3: "3, notice, has no counterpart: use 2 (info)",
          6: "6, no log at all, has no counterpart: use 'critical'"}),
+    "request_slowlog_timeout": Setting("slow_log_s"),
+    "request_slowlog_file": Setting("slow_log_file"),
     "package_max_length": Setting("limit_request_body"),
     "upload_tmp_dir": Setting("tmp_dir"),
     "daemonize": Setting("daemon", {0: False, 1: True}),
@@ -70,6 +72,7 @@ _ALWAYS = "it is always so; leave it out"
 _NOT_NOW = "not in this version"
 ADVICE: Final[Mapping[str, str]] = {
     "task_worker_num": "there are no task workers in this version",
+    "max_request_execution_time": "say request-timeout, how long an app may take to begin its answer",
     "max_conn": "the number of connections has a fixed bound",
     "max_connection": "the number of connections has a fixed bound",
     "max_concurrency": "say worker-concurrency, for each worker, and queue-size",

@@ -71,6 +71,8 @@ cdef enum:  # words of a reactor
     REACTOR_LOG_LOST       # lines that could not be written; the writer's thread counts them
     REACTOR_REPLAYED       # requests tried once more, because the worker that had begun them died
     REACTOR_QUARANTINED    # 502: a second worker died on it
+    REACTOR_SLOW_REQUESTS  # requests that took longer than --slow-log
+    REACTOR_REQUEST_TIMEOUT  # 504: the worker had not begun to answer by --request-timeout
     REACTOR_FIELDS
 
 

@@ -22,7 +22,7 @@ REACTOR_FIELD_NAMES = (
     "requests", "responses", "dispatched", "revoked", "waiting", "queue_full", "queue_timeout", "bad_requests",
     "timeouts", "worker_lost", "cut", "small_frames", "wakes", "in_flight", "blocks", "blocks_full", "bad_frames",
     "shm_frames", "file_frames", "sendfile_bytes", "arena_held", "moved_bytes", "files", "chunks", "body_files",
-    "clients_slow", "log_dropped", "log_lost", "replayed", "quarantined",
+    "clients_slow", "log_dropped", "log_lost", "replayed", "quarantined", "slow_requests", "request_timeout",
 )
 assert len(SLOT_FIELD_NAMES) == SLOT_FIELDS
 assert len(REACTOR_FIELD_NAMES) == REACTOR_FIELDS

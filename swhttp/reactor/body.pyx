@@ -206,6 +206,7 @@ cdef int body_received(State *s, Conn *c, size_t length) noexcept nogil:
     else:
         (<sw_chunk *>sw_blocks_at(&s.blocks, u.filling)).length += <uint32_t>length
         u.received += length
+        u.moved_ns = s.now_ns
     return REASON_NONE
 
 

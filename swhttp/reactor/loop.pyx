@@ -36,6 +36,7 @@ from swhttp.reactor.dispatch cimport (dispatch_could_go_on, dispatch_flush, disp
                                       dispatch_submit, dispatch_untaken, dispatch_waiting)
 from swhttp.reactor.http1 cimport Http1
 from swhttp.reactor.outbox cimport OUT_AGAIN, OUT_LOST, out_flush
+from swhttp.reactor.overdue cimport overdue_look, overdue_next_ns, overdue_setup
 from swhttp.reactor.receive cimport receive_body, receive_is_over, receive_piece, receive_some
 from swhttp.reactor.reasons cimport (REASON_BODY_TIMEOUT, REASON_HEAD_TIMEOUT, REASON_NONE, REASON_QUEUE_TIMEOUT,
                                      REASON_WORKER_LOST)
@@ -132,6 +133,7 @@ cdef class Reactor:
         s.trusted_count = self.trusted.count
         s.forwarded_headers = FORWARDED_HEADERS.index(settings.forwarded_headers)
         s.proxy_protocol = PROXY_PROTOCOLS.index(settings.proxy_protocol)
+        overdue_setup(s, <uint64_t>(settings.slow_after_s * 1e9), <uint64_t>(settings.request_timeout_s * 1e9))
         sw_blocks_init(&s.blocks, (<Segment>memory.blocks[index]).address)
         for size, count in geometry.block_classes:
             if not sw_blocks_add(&s.blocks, size, count):
@@ -308,6 +310,8 @@ cdef class Reactor:
         if tick:
             return TICK_NS
         wait_ns = _sooner(timer_next_ns(s), slow_next_ns(s))
+        if s.overdue_every_ns != 0:
+            wait_ns = _sooner(wait_ns, overdue_next_ns(s))
         if s.waiting_count > 0:
             wait_ns = _sooner(wait_ns, SECOND_NS // 10)  # the queue's own deadline
         if s.accept_paused_until_ns:
@@ -406,6 +410,8 @@ cdef class Reactor:
         dispatch_rebalance(s)
         conn_feed_starved(s)
         slow_look(s)
+        if s.overdue_every_ns != 0:
+            overdue_look(s)
         self._deadlines()  # before the flush: ending a connection may be news for its worker
         dispatch_flush(s)
         if s.access != NULL:

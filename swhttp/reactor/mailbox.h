@@ -34,6 +34,8 @@
 #define MAIL_DEAF 20        /* a: reactor, which accepts nothing more */
 #define MAIL_LOST 21        /* a: slot, b: generation, c: pid, text: a request that its worker had begun when it died */
 #define MAIL_SNAPSHOT_TAKEN 22 /* a: reactor */
+#define MAIL_SLOW 30        /* a: slot, b: generation, c: ms that a request has been there, text: sw_overdue */
+#define MAIL_STUCK 31       /* the same, past --request-timeout */
 
 typedef struct {
     int32_t kind;
@@ -43,6 +45,15 @@ typedef struct {
     char text[SW_MAIL_TEXT];
 } sw_mail;
 
+/* A request that takes too long, in the text of a mail. */
+typedef struct {
+    uint64_t request_id;
+    uint32_t reactor;
+    uint32_t others;        /* that were slow too, for which it speaks */
+    char line[SW_MAIL_TEXT - 16];
+} sw_overdue;
+
+_Static_assert(sizeof(sw_overdue) == SW_MAIL_TEXT, "it travels in the text");
 _Static_assert(sizeof(sw_address) <= SW_MAIL_TEXT, "an address travels in the text");
 
 typedef struct {

@@ -4,7 +4,7 @@ from swhttp.ipc.memory import SharedMemory
 from swhttp.reactor.accesswriter import AccessWriter
 from swhttp.reactor.settings import ReactorSettings
 
-Report = tuple[str, int] | tuple[str, int, str]
+Report = tuple[str, int] | tuple[str, int, str] | tuple[str, dict[str, int | str]]
 
 class Reactors:
     report_fd: int

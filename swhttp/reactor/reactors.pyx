@@ -20,9 +20,10 @@ from swhttp.reactor.snapshot cimport (SNAPSHOT_ABANDONED, SNAPSHOT_ANSWERING, SN
                                       SNAPSHOT_WAITING, Snapshot, SnapshotRow)
 from swhttp.reactor.state cimport (MAIL_CORRUPT, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED, MAIL_LOG, MAIL_LOST,
                                    MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STAGE, MAIL_SLOT_STOP, MAIL_SLOT_UP,
-                                   MAIL_SNAPSHOT, MAIL_SNAPSHOT_TAKEN, MAIL_STOP, MAIL_SWITCH, sw_gauge,
-                                   sw_gauge_get, sw_load, sw_load_reset, sw_mail, sw_mailbox, sw_mailbox_init,
-                                   sw_mailbox_send, sw_mailbox_take, sw_mailbox_take_dropped)
+                                   MAIL_SLOW, MAIL_SNAPSHOT, MAIL_SNAPSHOT_TAKEN, MAIL_STOP, MAIL_STUCK, MAIL_SWITCH,
+                                   sw_gauge, sw_gauge_get, sw_load, sw_load_reset, sw_mail, sw_mailbox,
+                                   sw_mailbox_init, sw_mailbox_send, sw_mailbox_take, sw_mailbox_take_dropped,
+                                   sw_overdue)
 
 from swhttp import limits
 
@@ -242,8 +243,9 @@ cdef class Reactors:
 
     def reports(self):
         """What the reactors have to say: ("settled", slot), ("deaf", -1), ("drained", -1), ("corrupt", slot),
-        ("snapshot", -1) and ("log", level, text). Before "settled", if its worker died with requests:
-        ("lost", slot, generation, pid, texts, count) with a text for the latest of the `count`."""
+        ("snapshot", -1), ("log", level, text), and ("slow" or "stuck", the fields of that message). Before "settled",
+        if its worker died with requests: ("lost", slot, generation, pid, texts, count) with a text for the latest of
+        the `count`."""
         cdef sw_mail mail
         cdef sw_mailbox *box = &self.boxes[self.count]
         cdef uint32_t dropped
@@ -257,6 +259,8 @@ cdef class Reactors:
                 found.append(("log", mail.a, mail.text[:strlen(mail.text)].decode("latin-1")))
             elif mail.kind == MAIL_CORRUPT:
                 found.append(("corrupt", mail.a))
+            elif mail.kind == MAIL_SLOW or mail.kind == MAIL_STUCK:
+                found.append(("slow" if mail.kind == MAIL_SLOW else "stuck", _overdue(&mail)))
             elif mail.kind == MAIL_DRAINED:
                 self.drained.add(mail.a)
                 if len(self.drained) == self.count and self._open() == 0:
@@ -286,6 +290,15 @@ cdef class Reactors:
         if dropped:
             found.append(("log", logging.WARNING, f"{dropped} log lines dropped: too many at once"))
         return found
+
+
+cdef dict _overdue(const sw_mail *mail):
+    """The fields of a message about a request that takes too long."""
+    cdef sw_overdue overdue
+    memcpy(&overdue, mail.text, sizeof(overdue))
+    line = overdue.line[:strlen(overdue.line)].decode("ascii")
+    return {"slot": mail.a, "generation": mail.b, "reactor": overdue.reactor, "request": overdue.request_id,
+            "others": overdue.others, "text": f"{line}, {mail.c * 0.001:.1f} s"}
 
 
 cdef void *_aligned(size_t size) except NULL:

@@ -44,6 +44,7 @@
     X(BLOCKS_FULL, 503, "Service Unavailable", "request-blocks-full")                             \
     X(FILE_LOST, 503, "Service Unavailable", "response-file-lost")                                \
     X(SPOOL_FAILED, 503, "Service Unavailable", "body-spool-failed")                              \
+    X(REQUEST_TIMEOUT, 504, "Gateway Timeout", "request-timeout")                                  \
     X(BAD_VERSION, 505, "HTTP Version Not Supported", "unsupported-version")
 
 typedef struct {

@@ -45,5 +45,6 @@ cdef extern from "swhttp/reactor/reasons.h" nogil:
         REASON_BLOCKS_FULL
         REASON_FILE_LOST
         REASON_SPOOL_FAILED
+        REASON_REQUEST_TIMEOUT
         REASON_BAD_VERSION
         REASON_COUNT

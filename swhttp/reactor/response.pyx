@@ -17,8 +17,9 @@ from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, RESPONSE_SHM, RESPONSE_SMALL,
                                SW_FRAME_LAST, SW_FRAME_TRAILERS, sw_file_ref, sw_shm_ref)
 from swhttp.ipc.request_table cimport sw_request_ack, sw_request_index, sw_request_set_full
 from swhttp.ipc.scoreboard cimport (REACTOR_BAD_REQUESTS, REACTOR_BLOCKS_FULL, REACTOR_CUT, REACTOR_FILE_FRAMES,
-                                    REACTOR_QUARANTINED, REACTOR_QUEUE_FULL, REACTOR_QUEUE_TIMEOUT, REACTOR_RESPONSES,
-                                    REACTOR_SHM_FRAMES, REACTOR_SMALL_FRAMES, REACTOR_WORKER_LOST)
+                                    REACTOR_QUARANTINED, REACTOR_QUEUE_FULL, REACTOR_QUEUE_TIMEOUT,
+                                    REACTOR_REQUEST_TIMEOUT, REACTOR_RESPONSES, REACTOR_SHM_FRAMES,
+                                    REACTOR_SMALL_FRAMES, REACTOR_WORKER_LOST)
 from swhttp.ipc.tempfile cimport sw_is_regular
 from swhttp.reactor.accesslog cimport access_answered, access_head, access_refused
 from swhttp.reactor.body cimport body_answered
@@ -28,7 +29,8 @@ from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_leave_queue, disp
 from swhttp.reactor.outbox cimport (OUT_AGAIN, OUT_LOST, out_file_drop, out_file_new, out_flush, out_put, out_put_block,
                                     out_put_file, pace_set)
 from swhttp.reactor.reasons cimport (REASON_BLOCKS_FULL, REASON_FILE_LOST, REASON_QUARANTINED, REASON_QUEUE_FULL,
-                                     REASON_QUEUE_TIMEOUT, REASON_SPOOL_FAILED, REASON_WORKER_LOST, SW_REASON_TABLE)
+                                     REASON_QUEUE_TIMEOUT, REASON_REQUEST_TIMEOUT, REASON_SPOOL_FAILED,
+                                     REASON_WORKER_LOST, SW_REASON_TABLE)
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CONN_HEAD_METHOD, CONN_HEAD_SENT,
                                    CONN_HTTP10, CONN_KEEP_ALIVE, CONN_NO_BODY, CONN_REFUSED, CONN_UNREAD,
                                    CONN_WRITABLE_WAIT, PACE_FRESH, PACE_NONE, SCRATCH_BYTES, STAGE_DISCARD,
@@ -385,7 +387,8 @@ cdef void response_drop(State *s, Conn *c, SlotLink *link, const sw_frame *frame
 
 
 cdef void response_refuse(State *s, Conn *c, int reason) noexcept nogil:
-    """Answer, or cut, a request that is on its way to a worker or with one: its body turned out to be wrong."""
+    """Answer, or cut, a request that is on its way to a worker or with one: its body turned out to be wrong, or the
+    worker does not answer in time."""
     if c.stage == STAGE_WAITING:
         dispatch_leave_queue(s, c)
     elif c.stage == STAGE_IN_FLIGHT and not dispatch_revoke(s, c):
@@ -435,6 +438,8 @@ cdef void _count(State *s, int reason) noexcept nogil:
         s.line[REACTOR_QUEUE_FULL] += 1
     elif reason == REASON_QUEUE_TIMEOUT:
         s.line[REACTOR_QUEUE_TIMEOUT] += 1
+    elif reason == REASON_REQUEST_TIMEOUT:
+        s.line[REACTOR_REQUEST_TIMEOUT] += 1
     elif reason == REASON_BLOCKS_FULL or reason == REASON_SPOOL_FAILED:
         s.line[REACTOR_BLOCKS_FULL] += 1
     else:
@@ -449,7 +454,7 @@ cdef void response_own(State *s, Conn *c, int reason) noexcept nogil:
     cdef const char *slug = SW_REASON_TABLE[reason].slug
     cdef iovec piece
     _count(s, reason)
-    if reason == REASON_QUARANTINED:
+    if reason == REASON_QUARANTINED or reason == REASON_REQUEST_TIMEOUT:
         conn_log_request(s, c, WARNING, status, slug)
     else:
         conn_log(s, c, WARNING, status, slug)

@@ -21,7 +21,8 @@ class ReactorSettings:
     """`threads`: of each WSGI worker; `keep_alive_s`: how long an idle connection stays open after a response;
     `replay`: safe or never; `max_body_bytes`: 0 for no limit; `inline_body_bytes`: what an ASGI app gets whole;
     `server_header`: empty for no Server field; `extra_fields`: whole field lines, for every response; `trusted`: the
-    networks of the proxies that are believed."""
+    networks of the proxies that are believed; `slow_after_s`: past it a request is reported, 0: none is;
+    `request_timeout_s`: past it one is answered by us, 0: none is."""
 
     dispatch: str = "least"
     threads: int = 1
@@ -45,3 +46,5 @@ class ReactorSettings:
     trusted: tuple[Network, ...] = ()
     forwarded_headers: str = "auto"
     proxy_protocol: str = "off"
+    slow_after_s: float = 0.0
+    request_timeout_s: float = 0.0

@@ -32,6 +32,8 @@ cdef void _begin(State *s, int slot, uint32_t generation, bint asgi, int state) 
     link.pid = <int>link.line[SLOT_PID]
     link.asgi = asgi
     link.posted = link.channel_full = 0
+    link.stuck = False
+    link.slow_told_ns = link.slow_untold = 0
     link.state = state
     if slot >= s.slots_used:
         s.slots_used = slot + 1

@@ -47,12 +47,19 @@ cdef extern from "swhttp/reactor/mailbox.h" nogil:
         MAIL_DEAF
         MAIL_LOST
         MAIL_SNAPSHOT_TAKEN
+        MAIL_SLOW
+        MAIL_STUCK
     ctypedef struct sw_mail:
         int kind
         int a
         int b
         int c
         char text[232]
+    ctypedef struct sw_overdue:
+        uint64_t request_id
+        uint32_t reactor
+        uint32_t others
+        char line[216]
     ctypedef struct sw_mailbox:
         pass
     void sw_mailbox_init(sw_mailbox *box, int eventfd)
@@ -181,6 +188,7 @@ cdef struct Upload:          # a body that does not fit in the request block
     uint64_t received        # body bytes so far, in the block, in chunks, or in the file
     uint64_t credit          # streamed: up to here the worker takes it
     uint64_t deadline_ns     # streamed: 0 while we wait for the worker
+    uint64_t moved_ns        # streamed: when the latest of it came
     int first                # the oldest chunk that the worker has not read
     int count
     int posted               # of those, how many it has been told of
@@ -258,6 +266,10 @@ cdef struct Conn:
     Upload *upload
     uint32_t discarded       # of a body that nobody wanted
     Conn *starved_next
+    # What `overdue` knows of the request `clock_id`; of another one it knows nothing.
+    uint64_t clock_id
+    uint64_t clock_ns        # its time counts from here
+    uint8_t overdue          # what has been said of it: OVERDUE_
     int reason               # for which we answer it ourselves in the next phase 3, or REASON_NONE
 
 
@@ -287,6 +299,9 @@ cdef struct SlotLink:
     uint32_t in_flight
     Conn *waiting_first      # requests that must go here (fixed, ip)
     Conn *waiting_last
+    bint stuck               # this generation has been reported as that
+    uint64_t slow_told_ns    # when a slow request here was told of last
+    uint32_t slow_untold     # those since that nobody has spoken for
 
 
 cdef struct State:
@@ -395,6 +410,11 @@ cdef struct State:
     uint32_t trusted_count
     int forwarded_headers    # FORWARDED_
     int proxy_protocol       # PROXY_
+    # Requests that take too long.
+    uint64_t slow_after_ns   # 0: nobody wants to know
+    uint64_t request_timeout_ns  # 0: none
+    uint64_t overdue_every_ns  # between two looks, 0: there are none
+    uint64_t overdue_at_ns   # the next one
     # Shared with the other reactors and the main thread.
     sw_load *loads           # one a slot
     sw_gauge *open_gauges    # one a reactor

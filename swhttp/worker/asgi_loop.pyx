@@ -7,9 +7,13 @@ may be busy with other things: the eventfd then waits for it.
 """
 
 import asyncio
+import functools
+import json
 import logging
 import os
 import signal
+
+from libc.stdint cimport uint64_t
 
 from swhttp.adapters.asgi cimport AsgiAdapter, AsgiExchange
 from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_BUFFER_FULL, EVENT_CLOSE, EVENT_PACKAGE, EVENT_PACKAGE_CHUNK,
@@ -17,12 +21,13 @@ from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_BUFFER_FULL, EVENT_CLOS
 from swhttp.ipc.ring cimport SW_ASLEEP, sw_eventfd_drain, sw_sleep_begin, sw_sleep_end
 from swhttp.ipc.scoreboard cimport SLOT_SLEEPS
 from swhttp.worker.channel cimport Channel
-from swhttp.worker.runner cimport Runners
+from swhttp.worker.runner cimport Runner, Runners
 
 import uvloop
 
 from swhttp import limits
 from swhttp.adapters.lifespan import Lifespan
+from swhttp.worker import stacks
 
 cdef object logger = logging.getLogger("swhttp.worker")
 
@@ -119,6 +124,20 @@ cdef class AsgiLoop(Runners):
             self.loop.call_soon(self.drain)
         return 0
 
+    def app_tasks(self):
+        """Tasks that are not ours: of requests, and of what the app has started."""
+        return [task for task in asyncio.all_tasks(self.loop)
+                if not isinstance(task.get_coro(), Runner) or (<Runner>task.get_coro()).exchange is not None]
+
+    def task_of(self, int reactor, uint64_t request_id):
+        """The task that runs a request, or None."""
+        cdef Runner runner
+        for runner in self.suspended:
+            if (runner.exchange is not None and runner.exchange.reactor == reactor
+                    and runner.exchange.request_id == request_id):
+                return runner.task
+        return None
+
     cdef int freed(self) except -1:
         return self._drain_soon() if self.channel.stops == self.channel.reactors else 0
 
@@ -141,7 +160,8 @@ async def _serve_app(context, app, loop, ready, stopping, hooks):
     adapter = AsgiAdapter(channel, app, loop, lifespan.state, context.binds, channel.reactors, context.root_path)
     worker = AsgiLoop(channel, adapter, loop, hooks.exit_in_loop)
     loop.add_signal_handler(signal.SIGTERM, stopping)
-    loop.add_reader(context.channel.fileno(), _manager_is_gone, context.channel)
+    ours = {asyncio.current_task(), lifespan.task}
+    loop.add_reader(context.channel.fileno(), functools.partial(_on_manager, context, worker, ours))
     loop.add_reader(channel.eventfd, worker.on_event)
     loop.call_soon(worker.drain)
     ready()
@@ -151,10 +171,15 @@ async def _serve_app(context, app, loop, ready, stopping, hooks):
     await lifespan.shutdown()
 
 
-def _manager_is_gone(channel):
-    """The manager has nothing to say to us: what is readable is its end. Nobody would take our answers."""
+def _on_manager(context, worker, ours):
+    """The manager wants to know what our tasks do, or is gone: nobody would take our answers."""
     try:
-        if channel.recv(4096):
+        packet = context.channel.recv(limits.MAX_MESSAGE_BYTES)
+        if packet:
+            question = json.loads(packet)
+            stacks.write_tasks(context.stacks_fds[context.slot], question["token"], stacks.describe(
+                [task for task in worker.app_tasks() if task not in ours],
+                worker.task_of(question["reactor"], question["request"])))
             return
     except BlockingIOError:
         return

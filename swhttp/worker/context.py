@@ -58,6 +58,8 @@ class WorkerContext:
     """Of the workers that boot with the server, one says why they cannot. None: it boots later, and says so itself."""
     hooks: Any = ""
     """The module of --hooks, or its name; empty: there are none."""
+    stacks_fds: tuple[int, ...] = ()
+    """For each slot, where to write what its worker is doing when the manager asks; empty: it never does."""
     lifespan: str = "auto"
     """auto: an app that raises before its first receive() has none; on: it must have one; off: it is not asked."""
     loaded: Loaded | None = None

@@ -17,7 +17,7 @@ from swhttp.errors import ExitCode
 from swhttp.hookmodule import HookModule
 from swhttp.hooks import Worker
 from swhttp.messages import Channel
-from swhttp.worker import application, boot
+from swhttp.worker import application, boot, stacks
 from swhttp.worker.context import WorkerContext
 from swhttp.worker.hookcalls import HookCalls
 
@@ -27,6 +27,8 @@ def run(context: WorkerContext) -> int:
     for number in (signal.SIGINT, signal.SIGQUIT):  # the terminal sends them to the whole group
         signal.signal(number, signal.SIG_IGN)
     manager = Channel(context.channel)
+    if context.stacks_fds:
+        stacks.register(context.stacks_fds[context.slot])
     try:
         loaded = boot.load(context, manager)
     except boot.Unfit as why:

@@ -140,7 +140,8 @@ class _Zygote:
             try:
                 pid = hygiene.fork(
                     functools.partial(main.run, context),
-                    [end.fileno(), *first_word, *context.memory.worker_fds(slot)],
+                    [end.fileno(), *first_word, *context.memory.worker_fds(slot),
+                     *context.stacks_fds[slot:slot + 1]],
                     functools.partial(self._let_go, slot))
                 worker = _Worker(pid, os.pidfd_open(pid))
             except OSError as error:
