@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """That of `--dist loadscope`, with the groups of this suite; None: whatever else was asked for."""
-    if config.getvalue("dist") != "loadscope":
+    if config.getoption("dist") != "loadscope":
         return None
     from xdist.scheduler import LoadScopeScheduling  # it is there when it calls this
 

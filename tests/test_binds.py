@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.fleet import Start
 from tests.support.gate import Gate
+from tests.support.processes import wait_until
 from tests.support.server import EXIT_CANNOT_BIND, free_listening_socket
 
 OPTIONS = ("--workers", "1", "--reactors", "1")
@@ -115,4 +116,6 @@ def test_connections_made_while_workers_boot_wait_and_are_answered(server: Start
             assert "Listening at" not in site.log.text()
             importing.release()
             assert early.response().json()["target"] == "/early"
+        # What there is when it is ready is what must be left at the end.
+        wait_until(lambda: not any(reactor["open"] for reactor in site.counters().reactors), "the early one's end")
         site.wait_ready()

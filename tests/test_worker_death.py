@@ -132,7 +132,7 @@ def test_a_worker_that_is_sent_term_drains_and_is_replaced(server: Start, interf
         answer = busy.response()
         assert (answer.status, answer.json()["pid"]) == (200, visitor.pid)
         site.wait_for_workers(1, other_than=before)
-    assert visitor.pid not in site.workers()
+    wait_until(lambda: visitor.pid not in site.workers(), "the old worker to end")
     assert "signal 9" not in site.log.text()
 
 
