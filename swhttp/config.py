@@ -2,7 +2,7 @@
 
 Each field carries its option (flags, help, group), so that an option and what it means cannot drift apart; the command
 line, the variables, the keys of files and the reference are made from it. Nothing here touches sockets, processes or
-the application, or knows where a value came from.
+the application, or knows where a value came from. It is long because every option has its place here, and only here.
 """
 
 from __future__ import annotations
@@ -453,7 +453,8 @@ class Config:
             if identity is None or identity.user == privileges.ROOT:
                 raise _bad("--chroot", "root can leave it: say --user, with another user")
             for flag, path in (("--app-dir", self.app_dir), ("--tmp-dir", self.tmp_dir),
-                               ("--error-log", self.error_log), ("--access-log", self.access_log)):
+                               ("--error-log", self.error_log), ("--access-log", self.access_log),
+                               ("--slow-log-file", self.slow_log_file)):
                 if path and not accessfile.is_stream(path) and not inside(self.chroot, path):
                     raise _bad(flag, f"{path!r} is not in {self.chroot!r}, which becomes the root")
             if self.preload and not os.path.exists(f"{self.chroot}/proc/self/fd"):
@@ -518,7 +519,7 @@ class Config:
     def seen_from_its_root(self) -> Config:
         """The same, with paths as they are once --chroot is the root."""
         moved = copy.copy(self)
-        for name in ("app_dir", "tmp_dir", "error_log", "access_log"):
+        for name in ("app_dir", "tmp_dir", "error_log", "access_log", "slow_log_file"):
             if self.chroot and (path := inside(self.chroot, getattr(self, name))):
                 moved._fill(name, path)
         return moved

@@ -16,7 +16,6 @@ touch these. It never imports the application, never forks once threads run, and
 
 from __future__ import annotations
 
-import codecs
 import enum
 import math
 import os
@@ -30,21 +29,19 @@ from typing import TYPE_CHECKING, Final
 
 from swhttp import (
     about,
-    accessfile,
     accessformat,
     daemon,
     fields,
     hygiene,
     limits,
-    listeners,
     logs,
     networks,
     notify,
     privileges,
-    slowlog,
 )
 from swhttp.answers import STOPPING, Answers
-from swhttp.config import Config, check_tmp_dir, inside
+from swhttp.belongings import Belongings
+from swhttp.config import Config
 from swhttp.control import Control
 from swhttp.errors import ExitCode, ServerError
 from swhttp.ipc.geometry import Geometry
@@ -53,7 +50,6 @@ from swhttp.ipc.scoreboard import Scoreboard
 from swhttp.logs import log
 from swhttp.manager import IGNORED, Manager
 from swhttp.messages import Channel
-from swhttp.pidfile import PidFile
 from swhttp.reactor.accesswriter import AccessWriter
 from swhttp.reactor.reactors import Reactors
 from swhttp.reactor.settings import ReactorSettings
@@ -88,8 +84,7 @@ class Master:
     def __init__(self, config: Config, started_by: StartedBy, predecessor: Predecessor | None = None) -> None:
         self._config = config
         self.started_by = started_by
-        self._predecessor = predecessor
-        self._pid_file = PidFile(config.pid) if config.pid else None
+        self._has = Belongings(config, predecessor)
         self._phase = Phase.SERVING
         self._deadline_s = math.inf
         self._stopping_since_s = -math.inf
@@ -100,13 +95,10 @@ class Master:
         self._staged: set[int] = set()  # of these: those that wait for the switch
         self._told_to_stop: set[int] = set()
         self._unsettled: set[int] = set()
-        self._deaf = False
         self._drained = False
         self._killed = False
-        self._access_fd = -1  # until the writer has it
         self._access: AccessWriter | None = None
         self._uid = os.geteuid()
-        self._control_listener: listeners.Listener | None = None
         self._control: Control | None = None
         self._answers = Answers(self)
         self._scales: deque[Callable[[int | None], None] | None] = deque()  # whom each `scaled` to come answers
@@ -120,83 +112,21 @@ class Master:
         raise_fd_limit()
         blocked_before = hygiene.block_signals()  # one that comes before there is a handler waits for it
         notify.connect(os.environ, os.getpid())
-        config = self._config
-        if (identity := config.identity) is not None:
+        if (identity := self._config.identity) is not None:
             privileges.check(identity)
-        taken = self._predecessor.listeners if self._predecessor is not None else {}
-        self._listeners = self._own_listeners = listeners.open_all(
-            config.bind, config.backlog, config.reuse_port, taken)
         try:
-            for bind in taken.keys() - set(config.bind):
-                taken[bind].socket.close()
-            if self._predecessor is not None:  # what it has of files it has until we serve
-                self._listeners = [listener.lent() for listener in self._own_listeners]
-            self._open_logs()
-            if self._predecessor is None:
-                self._claim_files()
+            self._has.open()
             if identity is not None:
-                self._become(identity)
+                self._config = self._has.become(identity)
             self._start()
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before - set(SIGNALS))
             self._loop()
             self._end()
             return self._exit_code
         finally:
-            for listener in self._listeners:
-                listener.close()
-            if self._access_fd >= 0:
-                os.close(self._access_fd)
-            if self._control_listener is not None:
-                self._control_listener.close()
-            if self._pid_file is not None:
-                self._pid_file.release()
+            self._has.close()
 
     # Start
-
-    def _claim_files(self) -> None:
-        """Whose server this is, and where it hears commands. Raises ServerError."""
-        if self._pid_file is not None:
-            self._pid_file.claim()
-        if self._config.control:
-            self._control_listener = listeners.open_control(self._config.control)
-
-    def _open_logs(self) -> None:
-        """Before anything is forked: what cannot be opened is the only thing that is said."""
-        path = self._config.access_log
-        if path:
-            try:
-                self._access_fd = accessfile.open_log(path)
-            except OSError as error:
-                raise ServerError(f"Cannot write the access log {path!r}: {error.strerror}", ExitCode.FILE) from None
-
-        self._slow_log = slowlog.SlowLog(self._config.slow_log_file, self._config.log_format)
-
-    def _become(self, identity: privileges.Identity) -> None:
-        """Be somebody else from here on, with what is open; hand over what is removed or opened again later."""
-        before, self._config = self._config, self._config.seen_from_its_root()
-
-        def path_of(path: str) -> str:
-            return inside(before.chroot, path) if before.chroot else path
-
-        logs.becomes(identity, self._config.error_log)
-        if self._access_fd >= 0:
-            privileges.give(self._access_fd, before.access_log, identity)
-        control = [self._control_listener] if self._control_listener is not None else []
-        for listener in (*self._own_listeners, *control):
-            try:
-                listener.becomes(identity, path_of)
-            except OSError as error:
-                raise ServerError(
-                    f"Cannot give {listener.text} to its user: {error.strerror}", ExitCode.PRIVILEGES) from None
-        if self._pid_file is not None:
-            self._pid_file.moved(path_of(before.pid))
-        if before.chroot:
-            load_before_chroot()
-        privileges.become(identity)
-        if not before.chroot:
-            privileges.check_modules(identity, (os.__file__, about.__file__))
-        check_tmp_dir(self._config.tmp_dir)
-        log.info("Running as %s", identity.described)
 
     def _start(self) -> None:
         config = self._config
@@ -211,39 +141,24 @@ class Master:
         self._signals = SignalInbox(SIGNALS)
 
     def _hear_commands(self, selector: selectors.BaseSelector) -> None:
-        if self._control_listener is not None:
+        if self._has.control is not None:
             self._control = Control(
-                self._control_listener, self._answers.ask, frozenset({self._uid}), time.monotonic)
+                self._has.control, self._answers.ask, frozenset({self._uid}), time.monotonic)
             selector.register(self._control, selectors.EVENT_READ, self._control.on_events)
 
     def _take_over(self) -> None:
-        """All workers are READY: the old server may go."""
-        predecessor, self._predecessor = self._predecessor, None
-        if predecessor is None:
-            return
-        if not predecessor.release():
-            log.warning("The old server does not say that it goes: pid %d", predecessor.pid)
-        predecessor.let_go()
-        self._listeners = self._own_listeners
-        try:
-            self._claim_files()
-        except ServerError as error:  # we serve nevertheless
-            log.error("%s", error)
-        self._hear_commands(self._selector)
-        log.info("Took over from pid %d", predecessor.pid)
+        """All workers are READY: if there is an old server, it may go."""
+        if pid := self._has.take_over():
+            self._hear_commands(self._selector)
+            log.info("Took over from pid %d", pid)
 
     def _fork_manager(self) -> tuple[int, Channel]:
         ours, theirs = Channel.pair()
-        texts = tuple(listener.text for listener in self._listeners)
+        texts = tuple(listener.text for listener in self._has.listeners)
 
         def let_go() -> None:
             ours.close()
-            for listener in self._listeners:
-                listener.socket.close()  # and no more: the file is the master's
-            if self._control_listener is not None:
-                self._control_listener.socket.close()
-            if self._predecessor is not None:
-                self._predecessor.let_go()
+            self._has.let_go()
             self._memory.keep_for_manager()
 
         def manage() -> int:
@@ -269,13 +184,12 @@ class Master:
             tmp_dir=config.tmp_dir, trusted=networks.parse(config.forwarded_allow_ips),
             forwarded_headers=config.forwarded_headers, proxy_protocol=config.proxy_protocol,
             slow_after_s=config.slow_log_s, request_timeout_s=config.request_timeout_s)
-        if self._access_fd >= 0:
+        if self._has.access_fd >= 0:
             self._access = AccessWriter(
-                config.access_log, self._access_fd, accessformat.parse(config.access_log_format), config.reactors)
-            self._access_fd = -1
-        reactors = Reactors(
-            self._memory, settings,
-            [(listener.socket.fileno(), listener.kind, listener.text) for listener in self._listeners], self._access)
+                config.access_log, self._has.access_fd, accessformat.parse(config.access_log_format), config.reactors)
+            self._has.access_fd = -1
+        ears = [(listener.socket.fileno(), listener.kind, listener.text) for listener in self._has.listeners]
+        reactors = Reactors(self._memory, settings, ears, self._access)
         if self._access is not None:
             self._access.start()
         reactors.start()
@@ -360,7 +274,8 @@ class Master:
                 case {"kind": "changed", "text": str(text)}:
                     self.reload(f"{text} changed")
                 case {"kind": "entry", "text": str(text), "more": int(more)}:
-                    self._slow_log.add(text, bool(more))
+                    if self._has.slow_log is not None:
+                        self._has.slow_log.add(text, bool(more))
                 case {"kind": "failed", "code": int(code), "text": str(text)}:
                     log.error("%s", text)
                     self._manager_status = ExitCode(code)
@@ -387,7 +302,7 @@ class Master:
             return
         self._listening = True
         log.info("%s", about.what_runs(self._config, self.interface))
-        for listener in self._listeners:
+        for listener in self._has.listeners:
             log.info("Listening at: %s (%d)", listener.url, os.getpid())
         logs.booted()
         daemon.booted()
@@ -397,7 +312,7 @@ class Master:
 
     def _notify_ready(self, what_is_wrong: str = "") -> None:
         notify.ready()
-        notify.status(what_is_wrong or f"Listening at {', '.join(listener.url for listener in self._listeners)}")
+        notify.status(what_is_wrong or f"Listening at {', '.join(listener.url for listener in self._has.listeners)}")
 
     def _on_staged(self, slot: int, generation: int, pid: int, interface: str) -> None:
         self.interface = interface
@@ -449,10 +364,8 @@ class Master:
                     self._manager.send("settled", slot=slot)
                 case ("lost", int(slot), int(generation), int(pid), texts, int(count)):
                     self._on_lost(slot, generation, pid, texts, count)
-                case ("deaf", _):  # the backlog is empty: whom the kernel takes from now on it must refuse
-                    self._deaf = True
-                    for listener in self._listeners:
-                        listener.stop_listening()
+                case ("deaf", _):
+                    self._has.stop_listening()
                 case ("drained", _):
                     self._drained = True
                     if self._phase == Phase.DRAINING:
@@ -519,7 +432,7 @@ class Master:
     @property
     def urls(self) -> list[str]:
         """Where it listens."""
-        return [listener.url for listener in self._listeners]
+        return [listener.url for listener in self._has.listeners]
 
     @property
     def stopping(self) -> bool:
@@ -550,7 +463,8 @@ class Master:
     def reopen(self) -> None:
         """Go on in new log files where the old ones were moved away."""
         logs.reopen()
-        self._slow_log.reopen()
+        if self._has.slow_log is not None:
+            self._has.slow_log.reopen()
         if self._access is not None:
             self._access.reopen()
 
@@ -581,31 +495,19 @@ class Master:
         self._manager.send("scale", workers=workers)
 
     def lend_listeners(self) -> tuple[list[dict[str, object]], list[int]] | None:
-        """Another server is to have the listening sockets too: what they are, and their fds; None: not now. Until that
-        is decided they are neither shut down nor removed here."""
-        if self.stopping or not self._listening or self._predecessor is not None:
-            return None
-        self._listeners = [listener.lent() for listener in self._own_listeners]
-        own = self._own_listeners
-        return ([listener.described(bind) for bind, listener in zip(self._config.bind, own, strict=True)],
-                [listener.socket.fileno() for listener in own])
+        """Another server is to have the listening sockets too: what they are, and their fds; None: not now."""
+        return None if self.stopping or not self._listening else self._has.lend()
 
     def keep_listeners(self) -> None:
-        """The other server is not to be: they are ours alone."""
+        """The other server is not to be."""
         log.warning("The takeover has failed: going on")
-        self._listeners = self._own_listeners
-        if self._deaf:
-            for listener in self._listeners:
-                listener.stop_listening()
+        self._has.take_back()
 
     def hand_over(self) -> None:
-        """The other server serves: it has the files too, from now on, and this one drains."""
-        if self._pid_file is not None:
-            self._pid_file.release()
-        if self._control_listener is not None and self._control is not None:
+        """The other server serves: this one drains."""
+        if self._control is not None:
             self._control.stop_listening()
-            self._control_listener.close()
-            self._control_listener = None  # what is at its path soon may look the same
+        self._has.hand_over()
         self.ask_to_stop("Taken over", quick=False)
 
     # Decisions
@@ -667,18 +569,6 @@ class Master:
         if self._listening:  # else the last line says why it never did
             log.info("Stopped after %.1f s", time.monotonic() - self.started_s)
         notify.close()
-
-
-def load_before_chroot() -> None:
-    """Load what this server needs in any of its processes, and cannot read any more once it has another root."""
-    import swhttp.worker.asgi_loop
-    import swhttp.worker.main
-    import swhttp.worker.wsgi_loop
-    import swhttp.worker.zygote  # noqa: F401
-
-    for encoding in ("ascii", "latin-1", "utf-8", "utf-16-le", "idna"):
-        codecs.lookup(encoding)
-    time.tzset()
 
 
 def raise_fd_limit() -> None:

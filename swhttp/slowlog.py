@@ -13,6 +13,7 @@ from swhttp.errors import ExitCode, ServerError
 from swhttp.logforms import JsonForm, TextForm
 from swhttp.loghandlers import AppendingHandler, FdHandler, StderrHandler
 from swhttp.logs import STDERR, log
+from swhttp.privileges import Identity
 
 
 def pieces(headline: str, body: str) -> Iterator[tuple[str, bool]]:
@@ -52,6 +53,11 @@ class SlowLog:
             self._handler.handle(record)
         elif log.isEnabledFor(logging.WARNING):
             log.handle(record)
+
+    def becomes(self, identity: Identity, path: str) -> None:
+        """This process will be `identity`, and find the file at `path`."""
+        if isinstance(self._handler, AppendingHandler):
+            self._handler.becomes(identity, path)
 
     def reopen(self) -> None:
         """Go on in a new file if this one has been moved away."""

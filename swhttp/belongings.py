@@ -1,0 +1,183 @@
+"""What the master has in the world: listening sockets, log files, the pid file, the control socket.
+
+It owns them from their opening to their removal, and who has them: this process, with another user's rights from some
+point on, and with another server for a while, when one takes the place of the other (`swhttp.takeover`).
+
+    heir         uses the old one's listening sockets, and has none of its files until all its workers are READY
+    predecessor  lends its sockets, and shuts none down meanwhile; gives up its files when it hands over; or has all
+                 back, if the heir leaves before
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import time
+from typing import TYPE_CHECKING
+
+from swhttp import about, accessfile, listeners, logs, privileges, slowlog
+from swhttp.config import Config, check_tmp_dir, inside
+from swhttp.errors import ExitCode, ServerError
+from swhttp.listeners import Listener
+from swhttp.logs import log
+from swhttp.pidfile import PidFile
+
+if TYPE_CHECKING:
+    from swhttp.takeover import Predecessor
+
+
+class Belongings:
+    """Those of one master. `predecessor`: a server whose place is taken. Nothing is open before `open`."""
+
+    def __init__(self, config: Config, predecessor: Predecessor | None) -> None:
+        self._config = config
+        self._predecessor = predecessor
+        self._own: list[Listener] = []
+        self._pid_file = PidFile(config.pid) if config.pid else None
+        self._deaf = False
+        self.listeners: list[Listener] = []
+        self.access_fd = -1
+        """Of the access log, until somebody has taken it."""
+        self.slow_log: slowlog.SlowLog | None = None
+        self.control: Listener | None = None
+
+    # Start
+
+    def open(self) -> None:
+        """Open all, before anything is forked: what cannot be opened is the only thing that is said. What was opened
+        is `close`d by the caller even then. Raises ServerError."""
+        config = self._config
+        taken = self._predecessor.listeners if self._predecessor is not None else {}
+        self.listeners = self._own = listeners.open_all(config.bind, config.backlog, config.reuse_port, taken)
+        for bind in taken.keys() - set(config.bind):
+            taken[bind].socket.close()
+        if config.access_log:
+            try:
+                self.access_fd = accessfile.open_log(config.access_log)
+            except OSError as error:
+                raise ServerError(
+                    f"Cannot write the access log {config.access_log!r}: {error.strerror}", ExitCode.FILE) from None
+        self.slow_log = slowlog.SlowLog(config.slow_log_file, config.log_format)
+        if self._predecessor is None:
+            self._claim()
+        else:
+            self.listeners = [listener.lent() for listener in self._own]
+
+    def _claim(self) -> None:
+        """Whose server this is, and where it hears commands. Raises ServerError."""
+        if self._pid_file is not None:
+            self._pid_file.claim()
+        if self._config.control:
+            self.control = listeners.open_control(self._config.control)
+
+    def become(self, identity: privileges.Identity) -> Config:
+        """Be somebody else from here on, with what is open; hand over what is removed or opened again later.
+
+        Returns the configuration as it is seen then, from the new root. Raises ServerError.
+        """
+        before, self._config = self._config, self._config.seen_from_its_root()
+
+        def path_of(path: str) -> str:
+            return inside(before.chroot, path) if before.chroot else path
+
+        logs.becomes(identity, self._config.error_log)
+        if self.access_fd >= 0:
+            privileges.give(self.access_fd, before.access_log, identity)
+        if self.slow_log is not None:
+            self.slow_log.becomes(identity, self._config.slow_log_file)
+        for listener in (*self._own, *([self.control] if self.control is not None else [])):
+            try:
+                listener.becomes(identity, path_of)
+            except OSError as error:
+                raise ServerError(
+                    f"Cannot give {listener.text} to its user: {error.strerror}", ExitCode.PRIVILEGES) from None
+        if self._predecessor is not None:
+            self.listeners = [listener.lent() for listener in self._own]
+        if self._pid_file is not None:
+            self._pid_file.moved(path_of(before.pid))
+        if before.chroot:
+            load_before_chroot()
+        privileges.become(identity)
+        if not before.chroot:
+            privileges.check_modules(identity, (os.__file__, about.__file__))
+        check_tmp_dir(self._config.tmp_dir)
+        log.info("Running as %s", identity.described)
+        return self._config
+
+    def let_go(self) -> None:
+        """In a child: close what is the master's, and no more."""
+        for listener in (*self.listeners, *([self.control] if self.control is not None else [])):
+            listener.socket.close()
+        if self._predecessor is not None:
+            self._predecessor.let_go()
+
+    # From one server to another
+
+    def take_over(self) -> int:
+        """All workers are READY: the old server may go, and its files are ours. Returns its pid, 0: there is none."""
+        predecessor, self._predecessor = self._predecessor, None
+        if predecessor is None:
+            return 0
+        if not predecessor.release():
+            log.warning("The old server does not say that it goes: pid %d", predecessor.pid)
+        predecessor.let_go()
+        self.listeners = self._own
+        try:
+            self._claim()
+        except ServerError as error:  # we serve nevertheless
+            log.error("%s", error)
+        return predecessor.pid
+
+    def lend(self) -> tuple[list[dict[str, object]], list[int]] | None:
+        """Another server is to have the listening sockets too: what they are, and their fds; None: they are not ours
+        yet."""
+        if self._predecessor is not None:
+            return None
+        self.listeners = [listener.lent() for listener in self._own]
+        return ([listener.described(bind) for bind, listener in zip(self._config.bind, self._own, strict=True)],
+                [listener.socket.fileno() for listener in self._own])
+
+    def take_back(self) -> None:
+        """The other server is not to be: they are ours alone."""
+        self.listeners = self._own
+        if self._deaf:
+            self.stop_listening()
+
+    def hand_over(self) -> None:
+        """The other server serves, and has the files from now on."""
+        if self._pid_file is not None:
+            self._pid_file.release()
+        if self.control is not None:
+            self.control.close()
+            self.control = None  # what is at its path soon may look the same
+
+    # End
+
+    def stop_listening(self) -> None:
+        """The backlog is empty: whom the kernel takes from now on it must refuse."""
+        self._deaf = True
+        for listener in self.listeners:
+            listener.stop_listening()
+
+    def close(self) -> None:
+        """Close and remove all."""
+        for listener in self.listeners:
+            listener.close()
+        if self.access_fd >= 0:
+            os.close(self.access_fd)
+        if self.control is not None:
+            self.control.close()
+        if self._pid_file is not None:
+            self._pid_file.release()
+
+
+def load_before_chroot() -> None:
+    """Load what this server needs in any of its processes, and cannot read any more once it has another root."""
+    import swhttp.worker.asgi_loop
+    import swhttp.worker.main
+    import swhttp.worker.wsgi_loop
+    import swhttp.worker.zygote  # noqa: F401
+
+    for encoding in ("ascii", "latin-1", "utf-8", "utf-16-le", "idna"):
+        codecs.lookup(encoding)
+    time.tzset()
