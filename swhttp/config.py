@@ -59,7 +59,9 @@ WAYS_TO_LISTEN: Final = (("bind",), ("host", "port"), ("uds",), ("fd",))
 """Only one of these can be given."""
 MAY_BE_ZERO: Final = frozenset({
     "limit_request_body", "inline_body_bytes", "response_spool_max_bytes", "queue_size", "max_requests",
-    "max_worker_memory_mib", "boot_retries", "slow_log_s", "request_timeout_s"})
+    "max_worker_memory_mib", "max_worker_lifetime_s", "boot_retries", "slow_log_s", "request_timeout_s"})
+MOST_S: Final = {"max_worker_lifetime_s": limits.MOST_LIFETIME_S}
+"""The highest value of options in seconds that is not limits.MAX_WAIT_S."""
 UMASK: Final = re.compile(r"(0o)?[0-7]{1,4}")
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ROOT_PATH: Final = re.compile(r"(/[^/?#\x00-\x1f\x7f]+)*")
@@ -373,15 +375,9 @@ class Config:
         for name, most in MOST.items():
             least = 0 if name in MAY_BE_ZERO else 1
             _check_count(OPTIONS[name].flags[0], getattr(self, name), most, least)
-        for name in ("keep_alive_s", "head_timeout_s", "body_timeout_s", "write_timeout_s", "queue_timeout_s"):
-            _check_seconds(OPTIONS[name].flags[0], getattr(self, name))
-        for name in ("graceful_timeout_s", "boot_timeout_s"):
-            _check_seconds(OPTIONS[name].flags[0], getattr(self, name))
-        if self.max_worker_lifetime_s != 0:
-            _check_seconds("--max-worker-lifetime", self.max_worker_lifetime_s, limits.MOST_LIFETIME_S)
-        for name in ("slow_log_s", "request_timeout_s"):
-            if getattr(self, name) != 0:
-                _check_seconds(OPTIONS[name].flags[0], getattr(self, name))
+        for name in OPTIONS:
+            if name.endswith("_s") and not (name in MAY_BE_ZERO and getattr(self, name) == 0):
+                _check_seconds(OPTIONS[name].main, getattr(self, name), MOST_S.get(name, limits.MAX_WAIT_S))
         if self.max_workers < self.workers:
             raise _bad("--max-workers", f"{self.max_workers} is less than the {self.workers} of --workers")
         if self.max_requests_jitter is not None:
@@ -610,7 +606,7 @@ def _check_count(flag: str, count: int, most: int, least: int = 1) -> None:
         raise _bad(flag, f"a number from {least} to {most} is needed, not {count}")
 
 
-def _check_seconds(flag: str, seconds: float, most_s: float = limits.MAX_WAIT_S) -> None:
+def _check_seconds(flag: str, seconds: float, most_s: float) -> None:
     if not 0 < seconds <= most_s:  # nan is refused too
         raise _bad(flag, f"seconds, more than 0 and at most {most_s:g}, are needed, not {seconds:g}")
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from swhttp import foreign, limits, swoole
 from swhttp.cli import default_text, off_flag
-from swhttp.config import MAY_BE_ZERO, MOST, OPTIONS
+from swhttp.config import MAY_BE_ZERO, MOST, MOST_S, OPTIONS
 from swhttp.launch import shown
 from swhttp.options import Option
 from swhttp.sources import KINDS, RANKS
@@ -111,7 +111,7 @@ def _meaning(name: str) -> str:
         parts.append(f"From {least} to {most}.")
     if option.metavar == "SECONDS":
         bounds = "From 0 to" if name in MAY_BE_ZERO else "More than 0, at most"
-        parts.append(f"{bounds} {limits.MAX_WAIT_S:g}.")
+        parts.append(f"{bounds} {MOST_S.get(name, limits.MAX_WAIT_S):.0f}.")
     return " ".join(parts)
 
 
