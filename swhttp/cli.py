@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from swhttp import __version__, foreign, launch, takeover, verbs
+from swhttp import __version__, foreign, launch, verbs
 from swhttp.config import OPTIONS, Config
 from swhttp.errors import ExitCode, ServerError
 from swhttp.options import Option, closest
@@ -101,6 +101,8 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
 
 def _take_over(arguments: list[str]) -> NoReturn:
     """Serve in the place of the server whose control socket --control names, with its command line or another."""
+    from swhttp import takeover  # which another system may not even be able to import
+
     given = _given(command().make_context(f"swhttp {TAKEOVER}", list(arguments)).params)
     path = given.get("control") or os.environ.get(OPTIONS["control"].variable, "")
     predecessor = takeover.find(os.path.abspath(verbs.needed(path)))

@@ -350,10 +350,11 @@ def test_a_program_may_give_a_dictionary(tmp_path: Path) -> None:
         "from swhttp import logs\n"
         "from swhttp.config import Config\n"
         "from swhttp.master import Master\n"
+        "from swhttp.startedby import StartedBy\n"
         f"config = Config('broken_import:app', bind=('127.0.0.1:0',), workers=1, app_dir={str(APPS)!r},\n"
         f"                log_config={said!r})\n"
         "logs.configure(config.log_settings)\n"
-        "raise SystemExit(Master(config).run())\n")
+        "raise SystemExit(Master(config, StartedBy()).run())\n")
     finished = subprocess.run(
         [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": str(ROOT)}, text=True, capture_output=True,
         timeout=60, check=False)
