@@ -104,10 +104,11 @@ class Manager:
             if time.monotonic() >= self._wear_look_s:
                 self._look_for_worn()
         self._zygotes.end()
-        self._selector.modify(self._master, selectors.EVENT_WRITE, self._on_master)
-        while self._master.wants_write:
-            self._selector.select()
-            self._master.flush()
+        with selectors.DefaultSelector() as last:
+            last.register(self._master, selectors.EVENT_WRITE)
+            while self._master.wants_write:
+                last.select()
+                self._master.flush()
         return self._exit_code
 
     def _begin(self) -> None:
@@ -223,8 +224,7 @@ class Manager:
 
     def _begin_reload(self) -> None:
         reloads, self._reloads = self._reloads, 0
-        for _ in range(reloads):  # the supervisor counts who has asked
-            self._act(self._supervisor.reload(time.monotonic()))
+        self._act(self._supervisor.reload(time.monotonic(), reloads))
 
     def _changed(self, files: str) -> None:
         """Files have changed that are watched. The master knows of every reload, and begins this one too."""

@@ -298,7 +298,8 @@ class Master:
 
     def _look_whether_listening(self) -> None:
         """The first time that all workers serve it is said."""
-        if self._listening or self._phase >= Phase.STOPPING or len(self._up - self._staged) < self.workers:
+        if self._listening or self._phase >= Phase.STOPPING or (
+                len(self._up - self._staged - self._told_to_stop) < self.workers):
             return
         self._listening = True
         log.info("%s", about.what_runs(self._config, self.interface))

@@ -26,13 +26,14 @@ _BOOTED: Final = (WorkerState.STAGED, WorkerState.READY)
 @dataclass
 class Reload:
     """One reload on its way. `epoch`: that of the new workers; `before`: the one before it; `asked`: how many times
-    somebody had asked for a reload when it began; `begun_s`: when."""
+    somebody had asked for a reload when it began; `begun_s`: when; `lost`: how many have died that were STAGED."""
 
     mode: str
     epoch: int
     before: int
     asked: int
     begun_s: float
+    lost: int = 0
 
     def is_old(self, worker: Worker) -> bool:
         """Whether the worker is of an earlier epoch."""

@@ -87,6 +87,8 @@ class Supervisor:
     _exit_code: ExitCode = field(default=ExitCode.OK, init=False)
     _ever_ready: bool = field(default=False, init=False)
     _failures: int = field(default=0, init=False)
+    _terminated: int = field(default=0, init=False)
+    """Boots in a row that somebody has ended by SIGTERM."""
     _failed_s: float = field(default=-math.inf, init=False)
     _backoff_until_s: float = field(default=-math.inf, init=False)
     _pace_until_s: float = field(default=-math.inf, init=False)
@@ -121,9 +123,10 @@ class Supervisor:
         if worker.generation != generation or worker.interface:
             return self._done(now_s)  # once is enough
         worker.interface = interface
-        self.interface = self.interface or interface
+        if worker.state is WorkerState.STARTING:
+            self.interface = self.interface or interface
         # Requests that wait were received for what the workers were until now.
-        if worker.state is WorkerState.STARTING and interface != self.interface:
+        if worker.state in (WorkerState.STARTING, WorkerState.STOPPING) and interface != self.interface:
             worker.reason = f"the application is {interface} now, and was {self.interface}: that takes a restart"
             worker.unfit = ExitCode.APP
             self._do(Step.KILL, worker, now_s)
@@ -180,9 +183,9 @@ class Supervisor:
         """A reactor has read from the slot's memory what no worker of ours writes."""
         return self._input(slot, self.slots[slot].generation, Event.CORRUPT, now_s)
 
-    def reload(self, now_s: float) -> list[Action]:
-        """Have the application anew. During a reload: once more, when that has ended."""
-        self._asked += 1
+    def reload(self, now_s: float, times: int = 1) -> list[Action]:
+        """Have the application anew. During a reload: once more, when that has ended. `times`: so many have asked."""
+        self._asked += times
         return self._done(now_s)
 
     def scale(self, workers: int, now_s: float) -> list[Action]:
@@ -257,7 +260,7 @@ class Supervisor:
         match step:
             case Step.SUCCEED:
                 self._ever_ready = True
-                self._failures = 0
+                self._failures = self._terminated = 0
                 self._backoff_until_s = -math.inf
                 if self._leaving is not None:
                     self._renew_from_s = now_s + (now_s - worker.spawned_s) * (limits.BOOT_SHARE - 1)
@@ -272,9 +275,12 @@ class Supervisor:
             case Step.FAIL:
                 self._fail(worker, now_s)
             case Step.LOSE:
-                # One that somebody has killed is made again. What dies by itself would do so again, in service.
-                if self._reload is not None and not worker.left_as_told and worker.status not in (-SIGKILL, -SIGTERM):
-                    self._reload_failed(worker, now_s)
+                # One that somebody has killed is made again, a few times: it may be for want of memory for all of them.
+                # What dies by itself would do so again, in service.
+                if self._reload is not None and not self._reload.is_old(worker):
+                    self._reload.lost += 1
+                    if worker.status not in (-SIGKILL, -SIGTERM) or self._reload.lost > max(3, self.workers):
+                        self._reload_failed(worker, now_s)
             case Step.REPORT_DEATH:
                 self._report_death(worker)
             case Step.REPORT_EXIT:
@@ -294,7 +300,9 @@ class Supervisor:
             case Step.DRAIN:
                 worker.deadline_s = now_s + self.graceful_timeout_s
             case Step.HURRY:
-                worker.deadline_s = now_s + min(self.stuck_grace_s, self.graceful_timeout_s)
+                if worker.next_signal is SIGTERM:  # else it has been told to hurry already
+                    soon_s = now_s + min(self.stuck_grace_s, self.graceful_timeout_s)
+                    worker.deadline_s = min(worker.deadline_s, soon_s)
             case Step.SIGNAL:
                 self._signal(worker, now_s)
             case Step.REPORT_CORRUPT:
@@ -322,9 +330,11 @@ class Supervisor:
     def _fail(self, worker: Worker, now_s: float) -> None:
         if worker.status == -SIGTERM and worker.next_signal is SIGTERM:
             # Not we have sent it: a service manager that signals the whole group, and then the master will hear of it
-            # too, or somebody who wants another worker. It says nothing about the application.
-            self._do(Step.PACE, worker, now_s)
-            return
+            # too, or somebody who wants another worker. It says nothing about the application, unless it goes on.
+            self._terminated += 1
+            if self._terminated <= 2 * self.max_workers:
+                self._do(Step.PACE, worker, now_s)
+                return
         if self._reload is not None and not self._reload.is_old(worker):
             self._reload_failed(worker, now_s)
             if self.epoch != worker.epoch:  # the old ones serve on: nothing is missing
@@ -401,7 +411,7 @@ class Supervisor:
         if reload is None:
             wanted = self.workers + (self._leaving is not None)
             return self.epoch if starting + len(self._in(WorkerState.READY)) < wanted else None
-        if reload.mode == "atomic" and self.keeps_code:
+        if reload.mode == "atomic" and self.keeps_code and not self._failures:
             old = [worker for worker in self.slots if reload.is_old(worker)
                    and worker.state in (WorkerState.STARTING, WorkerState.READY)]
             if len(old) < self.workers:

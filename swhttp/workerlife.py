@@ -122,6 +122,7 @@ TABLE: Final[Mapping[tuple[WorkerState, Event], Row]] = {
     (_S.STOPPING, Event.STAGED): Row(_S.STOPPING, (Step.TELL_STAGED, Step.TELL_STOPPING)),
     (_S.STOPPING, Event.EXIT): Row(_S.DEAD, (Step.TELL_GONE, Step.REPORT_EXIT)),
     (_S.STOPPING, Event.EXPIRED): Row(_S.STOPPING, (Step.REPORT_LATE, Step.SIGNAL)),
+    (_S.STOPPING, Event.STUCK): Row(_S.STOPPING, (Step.REPORT_STUCK, Step.HURRY)),
     (_S.STOPPING, Event.CORRUPT): Row(_S.STOPPING, (Step.REPORT_CORRUPT, Step.KILL)),
     (_S.STOPPING, Event.KILL): Row(_S.STOPPING, (Step.SIGNAL,)),
     (_S.DEAD, Event.SETTLED): Row(_S.EMPTY),

@@ -219,6 +219,18 @@ def test_what_a_stopped_worker_has_not_taken_is_saved(server: Start) -> None:
     site.wait_for_log(rf"Worker died: slot \d+, pid {victim}, signal 9")
 
 
+def test_a_worker_that_stops_in_the_middle_of_a_stream_is_stuck_for_the_others(server: Start) -> None:
+    site = server("sluggish:asgi", *ONE, *STUCK)
+    [victim] = site.workers()
+    with latch(site) as go:
+        stream = ask(site, f"/events?{go.file}")
+        assert stream.head().status == 200
+        site.kill(signal.SIGSTOP, victim)
+        client = ask(site, "/pid", "POST", b"x")
+        assert int(client.response().body) in site.wait_for_workers(1, other_than={victim})
+    site.wait_for_log(rf"Worker died: slot \d+, pid {victim}, signal 9")
+
+
 def test_a_worker_whose_client_has_left_is_stuck_all_the_same(server: Start) -> None:
     site = server("sluggish:wsgi", *ONE, *STUCK)
     with latch(site) as go:

@@ -312,6 +312,106 @@ def test_stop_with_nobody_there_finishes_at_once() -> None:
     assert machine.stop(0.0)[-1] == Finish(ExitCode.OK)
 
 
+# Reloads, and what can go wrong in them
+
+
+def booted(machine: Supervisor, actions: list[Action], now_s: float) -> list[Action]:
+    """Let every process that is spawned say that it is ready, until none is spawned; all actions."""
+    every = list(actions)
+    while fresh := spawned(actions):
+        actions = [action for slot, generation in fresh for action in machine.ready(slot, generation, "asgi", now_s)]
+        every += actions
+    return every
+
+
+def outcomes(actions: list[Action]) -> list[tuple[int, int]]:
+    """(asked, ok) of each reload that has ended."""
+    return [(int(action.fields["asked"]), int(action.fields["ok"]))
+            for action in actions if isinstance(action, Tell) and action.kind == "reloaded"]
+
+
+def test_an_atomic_reload_boots_one_by_one_and_switches_once() -> None:
+    machine = serving(2)
+    actions = machine.reload(1.0)
+    assert len(spawned(actions)) == 1
+    every = booted(machine, actions, 1.5)
+    assert [kind for kind in told(every) if kind != "reloading"] == ["staged", "staged", "switch", "reloaded"]
+    assert states(machine) == [WorkerState.STOPPING] * 2 + [WorkerState.READY] * 2
+
+
+def test_those_who_ask_before_a_reload_begins_have_one() -> None:
+    machine = serving(1)
+    assert outcomes(booted(machine, machine.reload(1.0, times=3), 1.5)) == [(3, 1)]
+
+
+def test_a_reload_gets_its_turn_while_the_old_code_cannot_boot() -> None:
+    machine = Supervisor(2, graceful_timeout_s=GRACEFUL_S, boot_timeout_s=BOOT_S, keeps_code=True)
+    booted(machine, machine.start(0.0), 0.0)
+    [(slot, generation)] = spawned(machine.exited(0, 1, -9, 10.0))
+    machine.exited(slot, generation, 3, 11.0)
+    actions = machine.reload(11.01)
+    for slot in (0, 2):
+        actions += machine.settled(slot, 11.02)
+    actions += machine.tick(machine.next_tick_s())
+    assert (1, 1) in outcomes(booted(machine, actions, 20.0))
+
+
+@pytest.mark.parametrize(("status", "most"), [(0, 1), (7, 1), (-11, 1), (-9, 4), (-15, 4)])
+def test_a_worker_that_dies_before_the_switch_fails_the_reload_at_once_or_after_a_few_times(
+    status: int, most: int
+) -> None:
+    machine = serving(2)
+    actions, deaths, now_s = machine.reload(1.0), 0, 1.0
+    while not outcomes(actions):
+        for slot, generation in spawned(actions):
+            actions = machine.ready(slot, generation, "asgi", now_s)
+            actions += machine.exited(slot, generation, status, now_s)
+            deaths += 1
+            if not outcomes(actions):
+                actions += machine.settled(slot, now_s)
+            if not outcomes(actions) and not spawned(actions):
+                now_s = machine.next_tick_s()
+                actions += machine.tick(now_s)
+        assert deaths <= most
+    assert outcomes(actions) == [(1, 0)]
+    assert deaths == most
+    assert states(machine).count(WorkerState.READY) == 2
+
+
+def test_a_worker_that_is_stuck_while_it_drains_is_hurried() -> None:
+    machine = Supervisor(1, graceful_timeout_s=300.0, boot_timeout_s=BOOT_S, stuck_grace_s=5.0)
+    booted(machine, machine.start(0.0), 0.0)
+    booted(machine, machine.reload(1.0), 1.0)
+    assert killed(machine.stuck(0, 1, 10.0)) == []
+    assert killed(machine.tick(15.0)) == [(0, SIGTERM)]
+    machine.stuck(0, 1, 15.5)
+    assert killed(machine.tick(15.0 + limits.KILL_GRACE_S)) == [(0, SIGKILL)], "a second one gives it no more time"
+
+
+def test_boots_that_somebody_always_ends_with_sigterm_end_the_server() -> None:
+    machine, ends, now_s = supervisor(1), 0, 0.0
+    actions = machine.start(now_s)
+    while not machine.ending:
+        [(slot, generation)] = spawned(actions)
+        actions = machine.exited(slot, generation, -15, now_s)
+        ends += 1
+        assert ends < 10
+        if not machine.ending:
+            machine.settled(slot, now_s)
+            now_s = machine.next_tick_s()
+            actions = machine.tick(now_s)
+    assert "failed" in told(actions)
+
+
+def test_no_worker_can_change_what_all_are() -> None:
+    machine = serving(1)
+    machine.exited(0, 1, -9, 1.0)
+    machine.stopping(1, 1, 1.1)
+    actions = machine.ready(1, 1, "wsgi", 1.2)
+    assert told(actions) == []
+    assert killed(actions) == [(1, SIGKILL)]
+
+
 # The table as a whole
 
 

@@ -282,8 +282,8 @@ cdef void dispatch_waiting(State *s) noexcept nogil:
     if s.waiting_count == 0 or s.up == 0:
         return
     if _keyed(s):
-        while s.waiting_first != NULL:  # came while no worker was up
-            dispatch_requeue(s, s.waiting_first)
+        while s.waiting_last != NULL:  # came while no worker was up; the oldest comes to stand first
+            dispatch_requeue(s, s.waiting_last)
         for slot in range(s.slots_used):
             link = &s.links[slot]
             while (link.waiting_first != NULL and link.state == SLOT_UP

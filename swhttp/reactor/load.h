@@ -56,12 +56,6 @@ static inline void sw_gauge_add(sw_gauge *gauge, int64_t by)
     atomic_fetch_add_explicit(&gauge->value, by, memory_order_relaxed);
 }
 
-/* What several threads count together: who makes it full sees what the others did before, and they what it did. */
-static inline int64_t sw_gauge_add_fenced(sw_gauge *gauge, int64_t by)
-{
-    return atomic_fetch_add_explicit(&gauge->value, by, memory_order_seq_cst) + by;
-}
-
 static inline int64_t sw_gauge_get(sw_gauge *gauge)
 {
     return atomic_load_explicit(&gauge->value, memory_order_relaxed);
@@ -74,7 +68,8 @@ static inline int64_t sw_gauge_get_fenced(sw_gauge *gauge)
     return atomic_load_explicit(&gauge->value, memory_order_relaxed);
 }
 
-/* Whoever starts to wait: the gauge must be visible before capacity is looked at once more. */
+/* Whoever starts to wait: the gauge must be visible before capacity is looked at once more. Whoever has let go of a
+ * generation: before it looks whether all have. */
 static inline void sw_gauge_set_fenced(sw_gauge *gauge, int64_t value)
 {
     atomic_store_explicit(&gauge->value, value, memory_order_relaxed);

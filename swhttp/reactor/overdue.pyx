@@ -82,13 +82,15 @@ cdef void _look_at(State *s, int slot) noexcept nogil:
     cdef SlotLink *link = &s.links[slot]
     cdef uint64_t least_ns = _least_ns(s)
     cdef Conn *following
+    cdef Conn *oldest = NULL
     cdef Conn *c = link.last  # taken in order, so those not taken stand at the end
     while c != NULL and _untaken(s, c):
         _put_forward(s, c)
+        oldest = c
         c = c.previous
     c = link.first
-    if c != NULL and _untaken(s, c):
-        _takes_nothing(s, slot, c)
+    if oldest != NULL:
+        _takes_nothing(s, slot, oldest)
     while c != NULL and s.now_ns - c.since_ns >= least_ns:
         following = c.next
         if not _untaken(s, c):
@@ -109,11 +111,12 @@ cdef void _put_forward(State *s, Conn *c) noexcept nogil:
 
 
 cdef void _takes_nothing(State *s, int slot, Conn *c) noexcept nogil:
-    """The oldest request here is not taken. If its worker has nothing else to do either, that is stuck: stopped, say.
-    Its own word for that may be trusted: it can do itself no good with it."""
+    """`c` is the oldest request here that is not taken. An event loop takes at once what it gets, whatever else it
+    serves: if it does not, it is stuck, in the middle of a stream, say. A worker with threads is that if it has nothing
+    else to do either; its own word for that may be trusted: it can do itself no good with it."""
     cdef SlotLink *link = &s.links[slot]
     if (s.request_timeout_ns != 0 and not link.stuck and s.now_ns - c.since_ns >= s.request_timeout_ns
-            and link.line[SLOT_TAKEN] == link.line[SLOT_DONE]):
+            and (link.asgi or link.line[SLOT_TAKEN] == link.line[SLOT_DONE])):
         link.stuck = _tell(s, slot, c, MAIL_STUCK, s.now_ns - c.since_ns)
 
 

@@ -72,7 +72,7 @@ cdef class Reactors:
         self.slots = memory.geometry.slots
         self.report_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.loads = <sw_load *>_aligned(self.slots * sizeof(sw_load))
-        self.gauges = <sw_gauge *>_aligned((2 * self.count + 1) * sizeof(sw_gauge))
+        self.gauges = <sw_gauge *>_aligned(3 * self.count * sizeof(sw_gauge))
         self.boxes = <sw_mailbox *>_aligned((self.count + 1) * sizeof(sw_mailbox))
         self.eventfds = <int *>_aligned(self.count * sizeof(int))
         self.snapshots = <Snapshot *>_aligned(self.count * sizeof(Snapshot))
@@ -91,7 +91,7 @@ cdef class Reactors:
             reactor.state.loads = self.loads
             reactor.state.open_gauges = self.gauges
             reactor.state.waiting_gauges = self.gauges + self.count
-            reactor.state.switch_gauge = self.gauges + 2 * self.count
+            reactor.state.switch_gauges = self.gauges + 2 * self.count
             reactor.state.inboxes = self.boxes
             reactor.state.reports = &self.boxes[self.count]
             reactor.state.peer_eventfds = self.eventfds

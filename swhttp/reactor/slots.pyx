@@ -10,18 +10,17 @@ GIL.
 
 A switch is atomic: no reactor gives a request to a new worker before every reactor has ceased to give any to the old,
 so whoever has seen an answer of the new code never sees one of the old to a later request. For that each reactor stops
-its old ones, counts itself in, and goes on with the new ones when all are counted. Requests wait meanwhile: that takes
-as long as the slowest reactor's turn.
+its old ones, says so, and goes on with the new ones when all have said so. Requests wait meanwhile: that takes as long
+as the slowest reactor's turn. Switches are numbered, and whoever is staged waits for the next one that his reactor has
+not heard of: a reactor that is late may hear of two at once, and of workers for a third.
 """
-
-from libc.stdint cimport int64_t
 
 from swhttp.ipc.frame cimport EVENT_STOP, sw_descriptor
 from swhttp.ipc.ring cimport sw_eventfd_write, sw_ring_publish, sw_ring_reserve, sw_ring_want_space
 from swhttp.ipc.scoreboard cimport SLOT_PID
 from swhttp.reactor.dispatch cimport dispatch_requeue, dispatch_revoke, dispatch_submit, dispatch_waiting
 from swhttp.reactor.state cimport (SLOT_DOWN, SLOT_STAGED, SLOT_STOPPING, SLOT_UP, STAGE_IN_FLIGHT, Conn, SlotLink,
-                                   sw_gauge_add_fenced, sw_gauge_get)
+                                   sw_gauge_get, sw_gauge_set_fenced)
 
 
 cdef void _begin(State *s, int slot, uint32_t generation, bint asgi, int state) noexcept nogil:
@@ -40,14 +39,19 @@ cdef void _begin(State *s, int slot, uint32_t generation, bint asgi, int state) 
 
 
 cdef void slot_up(State *s, int slot, uint32_t generation, bint asgi) noexcept nogil:
-    """A worker is ready in `slot`, whose rings are new."""
-    _begin(s, slot, generation, asgi, SLOT_UP)
-    s.up += 1
+    """A worker is ready in `slot`, whose rings are new. During a switch it is one of the new ones."""
+    if s.switching:
+        _begin(s, slot, generation, asgi, SLOT_STAGED)
+        s.links[slot].switch_nth = s.switch_nth
+    else:
+        _begin(s, slot, generation, asgi, SLOT_UP)
+        s.up += 1
 
 
 cdef void slot_stage(State *s, int slot, uint32_t generation, bint asgi) noexcept nogil:
     """The same, but it gets nothing before the next switch."""
     _begin(s, slot, generation, asgi, SLOT_STAGED)
+    s.links[slot].switch_nth = s.switch_nth + 1
 
 
 cdef void _rehome(State *s, int slot) noexcept nogil:
@@ -111,16 +115,25 @@ cdef void slot_down(State *s, int slot) noexcept nogil:
 
 # ---- from one generation to the next ----
 
+cdef bint _all_have_stopped(State *s) noexcept nogil:
+    cdef int reactor
+    for reactor in range(s.reactors):
+        if sw_gauge_get(&s.switch_gauges[reactor]) < s.switch_nth:
+            return False
+    return True
+
+
 cdef void slots_switch(State *s, int nth) noexcept nogil:
     """Those that are staged take the place of those that are up. `nth`: how many switches there have been."""
     cdef int slot
-    cdef int64_t all_in = <int64_t>nth * s.reactors
     for slot in range(s.slots_used):
-        if s.links[slot].state == SLOT_UP:
+        # Those that wait for an earlier switch have never been up here, and never will be.
+        if s.links[slot].state == SLOT_UP or (s.links[slot].state == SLOT_STAGED and s.links[slot].switch_nth < nth):
             slot_stop(s, slot)
     s.switching = True
-    s.switch_goal = all_in
-    if sw_gauge_add_fenced(s.switch_gauge, 1) == all_in:
+    s.switch_nth = nth
+    sw_gauge_set_fenced(&s.switch_gauges[s.index], nth)
+    if _all_have_stopped(s):
         for slot in range(s.reactors):
             if slot != s.index:
                 sw_eventfd_write(s.peer_eventfds[slot])
@@ -134,10 +147,10 @@ cdef void slots_look(State *s) noexcept nogil:
     for slot in range(s.slots_used):
         if s.links[slot].stop_owed:
             _say_stop(s, slot)
-    if s.switching and sw_gauge_get(s.switch_gauge) >= s.switch_goal:
+    if s.switching and _all_have_stopped(s):
         s.switching = False
         for slot in range(s.slots_used):
-            if s.links[slot].state == SLOT_STAGED:
+            if s.links[slot].state == SLOT_STAGED and s.links[slot].switch_nth <= s.switch_nth:
                 s.links[slot].state = SLOT_UP
                 s.up += 1
         dispatch_waiting(s)  # now: what comes next must not find a queue that is about to be empty

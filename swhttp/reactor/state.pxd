@@ -23,7 +23,6 @@ cdef extern from "swhttp/reactor/load.h" nogil:
     bint sw_load_reserve(sw_load *load, uint32_t generation, uint32_t capacity)
     void sw_load_release(sw_load *load, uint32_t generation)
     void sw_gauge_add(sw_gauge *gauge, int64_t by)
-    int64_t sw_gauge_add_fenced(sw_gauge *gauge, int64_t by)
     int64_t sw_gauge_get(sw_gauge *gauge)
     int64_t sw_gauge_get_fenced(sw_gauge *gauge)
     void sw_gauge_set_fenced(sw_gauge *gauge, int64_t value)
@@ -289,6 +288,7 @@ cdef struct SlotLink:
     uint8_t asgi
     uint8_t posted           # descriptors since the last wake-up
     uint8_t stop_owed        # EVENT_STOP found no room yet
+    int switch_nth           # SLOT_STAGED: the switch that it waits for
     uint8_t channel_full     # a file for it found none; until it is through with a request
     int pid
     int channel              # files come and go here
@@ -400,7 +400,7 @@ cdef struct State:
     uint64_t spin_ns         # how long to look for a lone response before sleeping, 0: never
     bint more_published      # a ring was left with frames in it
     bint switching           # the old generation is stopped here, and not yet everywhere
-    int64_t switch_goal      # what `switch_gauge` is when it is
+    int switch_nth           # how many switches this reactor has heard of
     bint draining
     bint orphaned            # no worker will ever come again
     bint drained
@@ -419,7 +419,7 @@ cdef struct State:
     sw_load *loads           # one a slot
     sw_gauge *open_gauges    # one a reactor
     sw_gauge *waiting_gauges
-    sw_gauge *switch_gauge   # one for all: how many times one of them has stopped a generation
+    sw_gauge *switch_gauges  # one a reactor: the last switch for which it has stopped the old generation
     sw_mailbox *inboxes      # one a reactor
     int *peer_eventfds       # one a reactor
     sw_mailbox *reports

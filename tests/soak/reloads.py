@@ -34,6 +34,7 @@ from tests.support.server import Server
 
 CONNECTIONS = 64
 WORKERS = 4
+REACTORS = 2  # so that the switch is one of several threads
 CAREFUL = 2
 GROWN_BYTES = 16 * MEBIBYTE
 RELOAD_WAIT_S = 60.0
@@ -150,7 +151,7 @@ def _accepted(site: Server) -> int:
 @contextlib.contextmanager
 def _served(start: Start, directory: str, nginx: bool) -> Iterator[tuple[Server, tuple[str, int]]]:
     """The server, and where it is to be asked."""
-    options = ("--app-dir", directory, "--workers", str(WORKERS), "--reactors", "1")
+    options = ("--app-dir", directory, "--workers", str(WORKERS), "--reactors", str(REACTORS))
     if not nginx:
         site = start("released:app", *options)
         yield site, site.tcp_addresses()[0]
