@@ -346,10 +346,13 @@ class Supervisor:
             self._failures += 1
         self._failed_s = now_s
         delay_s = limits.BOOT_BACKOFF_MIN_S * 2.0 ** min(self._failures - 1, 16)
-        self._backoff_until_s = now_s + min(delay_s, limits.BOOT_BACKOFF_MAX_S)
+        delay_s = min(delay_s, limits.BOOT_BACKOFF_MAX_S)
+        self._backoff_until_s = now_s + delay_s
         if self.boot_retries and self._failures >= self.boot_retries and not self._in(WorkerState.READY):
             self._log(logging.ERROR, f"No worker boots, {self._failures} times in a row: giving up")
             self._give_up(worker, now_s)
+        else:
+            self._log(logging.WARNING, f"The next boot is tried in {delay_s:g} s: {self._failures} failed in a row")
 
     def _give_up(self, worker: Worker, now_s: float) -> None:
         if not self.ending:

@@ -97,4 +97,5 @@ def test_code_that_does_not_boot_any_more_ends_the_server_after_so_many_tries(se
         site.finish(expect=EXIT_BOOT_FAILED)
         text = site.log.text()
         assert len(re.findall("Worker died: .* exit code 3", text)) == 3
+        assert re.findall("The next boot is tried in (.*) s", text) == ["0.1", "0.2"]
         assert "No worker boots, 3 times in a row: giving up" in text

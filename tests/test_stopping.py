@@ -7,6 +7,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -221,6 +222,21 @@ def test_a_killed_master_leaves_no_orphan(server: Start, interface: str) -> None
         site.kill(signal.SIGKILL)
         visitor.left()
     site.finish(expect=-signal.SIGKILL, killed=True)
+
+
+def test_after_a_kill_a_server_starts_in_the_same_place_without_cleaning_up(server: Start, tmp_path: Path) -> None:
+    # Not in the servers' own directories, which are gone with them.
+    options = ("--workers", "2", "--pid", str(tmp_path / "pid"), "--control", str(tmp_path / "control"))
+    for _ in range(2):
+        site = server("reference:wsgi", *options, binds=(f"unix:{tmp_path}/http.sock",))
+        assert site.get("/")["target"] == "/"
+        site.kill(signal.SIGKILL)
+        site.finish(expect=-signal.SIGKILL, killed=True)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["control", "http.sock", "pid"]
+    site = server("reference:wsgi", *options, binds=(f"unix:{tmp_path}/http.sock",))
+    assert site.get("/")["target"] == "/"
+    site.stop()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("interface", INTERFACES)

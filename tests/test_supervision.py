@@ -105,8 +105,9 @@ def test_why_a_later_worker_cannot_boot_is_logged_with_its_death() -> None:
     machine = serving(1)
     machine.exited(0, 1, -9, 1.0)
     machine.unfit(1, 1, 7, "there is no module 'x'")
-    [line] = logged(machine.exited(1, 1, 7, 1.1))
+    line, pace = logged(machine.exited(1, 1, 7, 1.1))
     assert line.endswith("exit code 7: there is no module 'x'")
+    assert pace == "The next boot is tried in 0.1 s: 1 failed in a row"
 
 
 def test_a_ready_worker_cannot_say_that_it_is_unfit() -> None:

@@ -35,6 +35,8 @@ STOP_TIMEOUT_S = 15.0
 # How long an orphan may outlive a master or manager that was killed: the kernel signals it at once, but it
 # must be run.
 ORPHAN_TIMEOUT_S = 5.0
+# The longest that anything of a server may outlive its killed master or manager: promised, not measured.
+SURVIVAL_S = 2.0
 # Exit statuses, as the command line documents them; written out, because scripts of users rely on the
 # numbers.
 EXIT_BOOT_FAILED = 3
@@ -285,7 +287,7 @@ class Server:
         """
         try:
             status = self.wait_exit()
-            self._check_no_process(ORPHAN_TIMEOUT_S if killed else 0.0)
+            self._check_no_process(SURVIVAL_S if killed else 0.0)
             assert status == expect, f"exit status {status} instead of {expect}; the log:\n{self.log.text()}"
             assert self.log.join(ORPHAN_TIMEOUT_S), "somebody still holds the server's stderr"
             self._check_log()
