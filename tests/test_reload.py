@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from tests.support.server import Server
 
 INTERFACES = ["wsgi", "asgi"]
 OPTIONS = ("--workers", "2", "--reactors", "2")
+EXIT_REFUSED = 12
 
 
 @pytest.fixture(params=INTERFACES)
@@ -122,15 +125,21 @@ def test_a_release_that_does_not_boot_changes_nothing(
     server: Start, interface: str, broken: str, trace: str
 ) -> None:
     with Release(interface) as release:
-        site = server(*release.options, *OPTIONS, "--boot-timeout", "1")
+        site = server(*release.options, *OPTIONS, "--boot-timeout", "1", "--control", "{dir}/control")
         site.expect_log("")
         before = set(site.workers())
         with site.connect() as client:
             release.deploy("2", broken)
             mark = site.log.mark()
-            site.kill(signal.SIGUSR1)
-            while "The reload failed" not in site.log.text(mark):
+            asked = subprocess.Popen(
+                [sys.executable, "-m", "swhttp", "reload", "--wait", "--control", f"{site.directory}/control"],
+                stderr=subprocess.PIPE, text=True)
+            while asked.poll() is None:
                 assert said(client)[0] == "1"
+            _, why = asked.communicate()
+            assert asked.returncode == EXIT_REFUSED
+            assert trace in why
+            site.wait_for_log("The reload failed", since=mark)
             assert trace in site.log.text(mark)
             wait_until(lambda: set(site.workers()) == before, "the new workers to go")
             release.deploy("3")
