@@ -289,7 +289,7 @@ class Supervisor:
                 else:
                     self._report_death(worker)
             case Step.REPORT_LATE:
-                if worker.state is WorkerState.STARTING:
+                if worker.state is WorkerState.STARTING and worker.unfit is None:
                     worker.reason = f"not ready within {self.boot_timeout_s:g} s"
                 late = "not ready" if worker.state is WorkerState.STARTING else "not finished"
                 self._log(logging.WARNING, f"Worker {late} in time: {worker.name}")

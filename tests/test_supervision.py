@@ -110,6 +110,15 @@ def test_why_a_later_worker_cannot_boot_is_logged_with_its_death() -> None:
     assert pace == "The next boot is tried in 0.1 s: 1 failed in a row"
 
 
+def test_why_a_worker_cannot_boot_counts_more_than_that_it_is_late_then() -> None:
+    machine = serving(1)
+    machine.exited(0, 1, -9, 1.0)
+    machine.unfit(1, 1, 7, "there is no module 'x'")
+    machine.tick(1000.0)
+    [line] = logged(machine.exited(1, 1, -15, 1000.1))
+    assert line.endswith("signal 15: there is no module 'x'")
+
+
 def test_a_ready_worker_cannot_say_that_it_is_unfit() -> None:
     machine = serving(1)
     machine.unfit(0, 1, 7, "nonsense")

@@ -17,7 +17,7 @@ from swhttp.worker.context import Loaded, WorkerContext
 
 
 class Unfit(Exception):
-    """There is no application. It has been said why. `exit_code`: with which the process is to leave."""
+    """There is no application. It has been said why. `exit_code`: with which the process is to leave, soon."""
 
     def __init__(self, exit_code: ExitCode) -> None:
         super().__init__(exit_code.name)
@@ -68,4 +68,8 @@ def unfit(manager: Channel, code: ExitCode, why: str, traceback: str = "") -> Un
     if len(units) > 2 * limits.MAX_TRACEBACK_CHARS:  # its end says what is wrong
         traceback = "..." + units[-2 * limits.MAX_TRACEBACK_CHARS:].decode("utf-16-le", "ignore")
     manager.send("unfit", code=int(code), text=fitting(why), traceback=traceback)
+    # The application's exit functions, and its threads that do not end, get no longer than this.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+    signal.setitimer(signal.ITIMER_REAL, limits.KILL_GRACE_S)
     return Unfit(code)
