@@ -4,8 +4,9 @@ It owns, of every process that the manager has forked, or has had forked by a zy
 their places in the manager's selector. It decides nothing: what a child says and how it ends goes to the callbacks that
 it was forked with. A child inherits none of this: `let_go` closes it there, by its owner.
 
-A child of a zygote's is expected, born, and ended by what that says of it (`expect`, `born`, `end`); only when the
-zygote is gone are its own fds asked (`orphan`).
+A child of a zygote's is expected, born, and ended by what that says of it (`expect`, `born`, `end`), for only its
+parent can know how it has ended. That it has, is seen here too. When the zygote is gone that is all there is to know
+(`orphan`).
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Child:
     channel: Channel
     heard: Callable[[Message], None]
     ended: Callable[[int], None]
+    dead: Callable[[], None] = field(default=lambda: None, init=False)
+    """Of a zygote's: called when its process has ended, and is not reaped here."""
     reaped: bool = field(default=False, init=False)
 
     def send(self, kind: str, **fields: int | str) -> None:
@@ -116,24 +119,27 @@ class Children:
         self._all.add(child)
         return child, theirs
 
-    def born(self, child: Child, pid: int, is_unreaped: Callable[[], bool]) -> bool:
-        """It has this pid: watch it. Returns whether it could be found.
+    def born(self, child: Child, pid: int, is_unreaped: Callable[[], bool], dead: Callable[[], None]) -> bool:
+        """It has this pid: watch it. Returns whether it could be found. Raises OSError if it cannot be watched.
 
-        `is_unreaped`: asked when the pid has been looked up: can it not be another process's yet?
+        `is_unreaped`: asked when the pid has been looked up: can it not be another process's yet? `dead`: called when
+        it has ended, unless that has been told before.
         """
         try:
             pidfd = os.pidfd_open(pid)
-        except OSError:
+        except ProcessLookupError:
             return False
         if not is_unreaped():
             os.close(pidfd)
             return False
         child.pid, child.pidfd = pid, pidfd
+        child.dead = dead
+        self._selector.register(pidfd, selectors.EVENT_READ, functools.partial(self._on_dead, child))
         self._selector.register(child.channel, selectors.EVENT_READ, functools.partial(self._on_messages, child))
         return True
 
     def end(self, child: Child, status: int) -> None:
-        """It has ended, its zygote says."""
+        """It has ended, its zygote says, or will not say."""
         if not child.reaped:
             self._hear_last(child)
             self._bury(child, status)
@@ -142,10 +148,16 @@ class Children:
         """Its zygote is gone, so the kernel kills it: wait for its own end. One whose birth nobody has told of has
         none but that of its channel."""
         if child.pid:
-            self._selector.register(
-                child.pidfd, selectors.EVENT_READ, lambda: self.end(child, -signal.SIGKILL))
+            child.dead = lambda: self.end(child, -signal.SIGKILL)
+            if child.pidfd not in self._selector.get_map():  # it was seen to be dead before
+                self._selector.register(child.pidfd, selectors.EVENT_READ, functools.partial(self._on_dead, child))
         else:
             self._selector.register(child.channel, selectors.EVENT_READ, functools.partial(self._on_unborn, child))
+
+    def _on_dead(self, child: Child) -> None:
+        if not child.reaped:  # by an event of the same turn
+            self._unwatch(child.pidfd)
+            child.dead()
 
     def _on_unborn(self, child: Child) -> None:
         _, is_open = child.channel.receive()

@@ -93,12 +93,14 @@ class Manager:
         while self._exit_code is None:
             self._children.before_wait()
             next_s = min(self._attendants.next_tick_s(), self._wear_look_s, self._stacks.next_tick_s(),
+                         self._zygotes.next_tick_s(),
                          self._supervisor.next_tick_s() if self._begun else math.inf)
             wait_s = next_s - time.monotonic()
             for key, _ in self._selector.select(None if wait_s == math.inf else max(0.0, wait_s)):
                 key.data()
             self._attendants.tick(time.monotonic())
             self._stacks.tick(time.monotonic())
+            self._zygotes.tick(time.monotonic())
             if self._begun:
                 self._act(self._supervisor.tick(time.monotonic()))
             if time.monotonic() >= self._wear_look_s:

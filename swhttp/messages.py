@@ -34,6 +34,7 @@ checks every field.
     worker -> manager   ready {interface}, stopping {}
                         unfit {code, text, traceback}              why it leaves without having been ready
     manager -> zygote   fork {slot, generation, first, end}        a worker; end: its end of a channel to the manager
+                        kill {slot, generation}                    it cannot be watched
                         reap {slot, generation}                    its end is known: it need not stay a zombie
                         end {}                                     no worker of yours is left, or wanted
     zygote -> manager   loaded {}                                  it can fork

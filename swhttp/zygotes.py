@@ -11,12 +11,17 @@ workers along, for the kernel kills them; their own ends are waited for, as thei
 they have ended is then not known, and told as SIGKILL. What has been ordered of it only ends by its status, and with
 its reasons: an import that fails is told as by a worker. The next order makes a new zygote, which imports what is there
 by then.
+
+A zygote need not run: somebody has stopped it, or a thread of the import keeps it from running. A worker whose end it
+does not tell is told as ended KILL_GRACE_S after that was seen here. The others serve on: only who does not get a
+worker from it in time, or wants it to leave, kills it.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
+import math
 import os
 import select
 import signal
@@ -46,6 +51,12 @@ class Zygote:
     unfit: Message | None = None
     killed_as: signal.Signals | None = None
     """The signal that was meant for a worker when it was killed in its place."""
+    killed_for: int | None = None
+    """The slot for which it did not fork a worker, when it was killed for that."""
+    kill_s: float = math.inf
+    """When it is killed, as it was told to end."""
+    untold: set[tuple[int, int]] = field(default_factory=set)
+    """Workers that are gone, and of whose end it has not told: slot, generation."""
 
     def has_ended(self, wait_s: float = 0.0) -> bool:
         """Whether it has ended, or does within `wait_s`."""
@@ -73,6 +84,8 @@ class Order:
     ended: Callable[[int], None]
     child: Child | None = None
     """From ASKED on."""
+    untold_s: float = math.inf
+    """When its end need not be told any more."""
     _pending: signal.Signals | None = None
 
     @property
@@ -85,6 +98,10 @@ class Order:
         self.forked(pid)
         if self._pending is not None:
             self.kill(self._pending)
+
+    def dead(self) -> None:
+        """Its process has ended; its zygote has still to say how."""
+        self.untold_s = time.monotonic() + limits.KILL_GRACE_S
 
     def kill(self, number: signal.Signals) -> None:
         """Send it a signal. What has no process yet ends with its zygote, if that does not fork it soon."""
@@ -99,6 +116,7 @@ class Order:
         elif zygote.child.reaped:
             self.child.channel.hang_up()
         else:
+            zygote.killed_for = self.slot
             zygote.child.kill(signal.SIGKILL)
 
 
@@ -163,6 +181,29 @@ class Zygotes:
             os.waitpid(zygote.child.pid, 0)
             zygote.child.reaped = True
 
+    # Time
+
+    def next_tick_s(self) -> float:
+        """When `tick` has something to do next; infinity: only after something else."""
+        return min((time_s for zygote in self._all for time_s in (
+            zygote.kill_s, *(order.untold_s for order in zygote.orders.values()))), default=math.inf)
+
+    def tick(self, now_s: float) -> None:
+        """Time has passed: do without zygotes that do not do what they have to."""
+        for zygote in list(self._all):
+            if zygote.kill_s <= now_s:
+                zygote.kill_s = math.inf
+                self._log(logging.WARNING, f"Zygote does not leave, and is killed: pid {zygote.child.pid}")
+                zygote.child.kill(signal.SIGKILL)
+            for order in list(zygote.orders.values()):
+                if order.untold_s <= now_s and order.child is not None:
+                    self._log(logging.WARNING, f"Zygote does not tell how a worker has ended: pid {zygote.child.pid}, "
+                                               f"slot {order.slot}")
+                    zygote.untold.add((order.slot, order.generation))
+                    self._children.end(order.child, -signal.SIGKILL)
+
+    # Making
+
     def _make(self, epoch: int) -> Zygote:
         zygote = Zygote(epoch)
         zygote.child = self._children.fork(
@@ -181,6 +222,7 @@ class Zygotes:
     def _tell_to_end(self, zygote: Zygote) -> None:
         zygote.told_to_end = True
         if zygote.loaded:
+            zygote.kill_s = time.monotonic() + 2 * limits.KILL_GRACE_S  # it has the first half for the app's exit
             zygote.child.send("end")
         else:
             zygote.child.kill(signal.SIGKILL)  # it is in the app's code, and nothing depends on it
@@ -203,13 +245,20 @@ class Zygotes:
             case {"kind": "unfit", "code": int(), "text": str(), "traceback": str()}:
                 zygote.unfit = message
             case {"kind": "forked", "pid": int(pid)} if order and child and not child.pid and pid > 0:
-                if self._children.born(child, pid, zygote.is_parent_still):
-                    order.born(pid)
+                try:
+                    if self._children.born(child, pid, zygote.is_parent_still, order.dead):
+                        order.born(pid)
+                except OSError as error:  # it must not go on; what its zygote says of its end is as good
+                    self._log(logging.ERROR, f"Cannot watch the worker in slot {order.slot}: {error}")
+                    zygote.child.send("kill", slot=order.slot, generation=order.generation)
             case {"kind": "refused", "text": str(text)} if order and child and not child.pid:
                 self._on_refused(order, text)
             case {"kind": "ended", "status": int(status)} if order and child:
                 self._children.end(child, status)
                 zygote.child.send("reap", slot=order.slot, generation=order.generation)
+            case {"kind": "ended"} if place in zygote.untold:
+                zygote.untold.remove(place)
+                zygote.child.send("reap", slot=place[0], generation=place[1])
             case _:
                 self._log(logging.WARNING, f"Zygote said what is not understood: pid {zygote.child.pid}")
 
@@ -230,6 +279,9 @@ class Zygotes:
             del self._by_epoch[zygote.epoch]
         if zygote.told_to_end:
             self._log(logging.INFO, f"Zygote left: pid {zygote.child.pid}")
+        elif zygote.killed_for is not None:
+            self._log(logging.WARNING, "Zygote was killed, and its workers with it, for it did not fork one into slot "
+                                       f"{zygote.killed_for}: pid {zygote.child.pid}")
         elif zygote.unfit is None and zygote.killed_as is None:
             self._log(logging.WARNING, f"Zygote died, and its workers with it: pid {zygote.child.pid}, "
                                        f"{describe(status)}")

@@ -88,6 +88,26 @@ def test_what_a_zygote_has_not_answered_when_it_dies_is_asked_of_the_next(server
     assert imports(site) == [zygote, *site.zygotes()]
 
 
+def test_a_worker_that_dies_is_missed_though_its_zygote_does_not_run(server: Start) -> None:
+    site = server("preloaded:wsgi", *OPTIONS)
+    [zygote] = site.zygotes()
+    before = set(site.workers())
+    with site.gate() as gate:
+        busy = site.connect()
+        busy.send_request("POST", gate.target)
+        visitor = gate.entered()
+        site.kill(signal.SIGSTOP, zygote)
+        site.kill(signal.SIGKILL, visitor.pid)
+        visitor.left()
+        assert busy.response().status == 502
+        busy.close()
+    assert site.get()["pid"] in before - {visitor.pid}
+    site.kill(signal.SIGCONT, zygote)
+    site.wait_for_workers(1, other_than=before)
+    assert imports(site) == [zygote]
+    processes.wait_until(lambda: processes.read_process(visitor.pid) is None, "the zombie to be reaped")
+
+
 def test_a_quick_stop_does_not_depend_on_the_zygote(server: Start) -> None:
     site = server("preloaded:wsgi", *OPTIONS)
     site.kill(signal.SIGSTOP, site.zygotes()[0])
@@ -242,10 +262,29 @@ def test_an_import_that_hangs_ends_the_first_start(server: Start, tmp_path: Path
     site.finish(expect=EXIT_BOOT_FAILED)
 
 
+@pytest.mark.parametrize("options", [OPTIONS, OPTIONS[1:]])
+def test_an_import_that_fails_waits_for_none_of_its_threads(
+    server: Start, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    deploy(tmp_path, "1", "import threading\nthreading.Thread(target=threading.Event().wait).start()\n1 / 0\n")
+    site = server("released:app", *options, "--app-dir", str(tmp_path), "--boot-timeout", "600", ready=False)
+    site.expect_log("")
+    site.finish(expect=EXIT_BOOT_FAILED)
+    assert "The application did not boot" in site.log.lines[-1]
+
+
+def test_timers_of_the_import_do_not_end_the_zygote(server: Start) -> None:
+    site = server("preloaded:wsgi", *OPTIONS, env={"IMPORT_TIMERS": "1"})
+    assert imports(site) == site.zygotes()
+    assert site.get()["parent"] in site.zygotes()
+
+
 def test_threads_of_the_import_are_reported(server: Start) -> None:
     site = server("preloaded:wsgi", *OPTIONS, env={"IMPORT_THREAD": "1"})
     [line] = site.wait_for_log("threads, which no worker will have")
     assert line.string.endswith(": of-the-import")
+    [line] = site.wait_for_log("threads outside of Python's threading")
+    assert line.string.endswith(": 1")
     assert site.get()["importer"] == site.zygotes()[0]
 
 

@@ -6,10 +6,13 @@ The processes are real but do nothing: what a zygote says, the tests say in its 
 from __future__ import annotations
 
 import contextlib
+import errno
+import math
 import os
 import selectors
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -194,7 +197,8 @@ def test_who_cannot_be_waited_for_is_killed_with_the_zygote(rig: Rig) -> None:
     while not rig.lines:
         rig.selector.select(10)
         rig.turn()
-    assert rig.lines == [f"Zygote died, and its workers with it: pid {zygote.pid}, signal 9"]
+    assert rig.lines == [
+        f"Zygote was killed, and its workers with it, for it did not fork one into slot 0: pid {zygote.pid}"]
     assert rig.said == [], "the worker may be there"
     zygote.close()
     rig.hears((0, -KILL))
@@ -226,6 +230,82 @@ def test_the_workers_of_a_zygote_that_dies_are_gone_when_they_are_and_not_before
         rig.turn()
     assert rig.said == []
     os.kill(rig.workers[0], KILL)
+    rig.hears((0, -KILL))
+
+
+def test_a_worker_whose_end_is_not_told_is_gone_after_a_while(rig: Rig) -> None:
+    rig.order(0)
+    rig.order(1)
+    zygote = loaded(rig)
+    for slot in (0, 1):
+        zygote.channel.send("forked", slot=slot, generation=1, pid=rig.worker())
+    rig.hears((0, "forked"), (1, "forked"))
+    zygote.gets()
+    assert rig.zygotes.next_tick_s() == math.inf
+    os.kill(rig.workers[0], KILL)
+    while rig.zygotes.next_tick_s() == math.inf:
+        rig.selector.select(10)
+        rig.turn()
+    assert rig.selector.select(0) == [], "its end keeps the manager busy"
+    rig.zygotes.tick(time.monotonic())
+    assert rig.said == [], "it has not had its time"
+    rig.zygotes.tick(rig.zygotes.next_tick_s())
+    rig.hears((0, -KILL))
+    assert rig.lines == [f"Zygote does not tell how a worker has ended: pid {zygote.pid}, slot 0"]
+    assert rig.zygotes.next_tick_s() == math.inf
+    assert zygote.gets() == []
+    zygote.channel.send("ended", slot=0, generation=1, status=7)  # after all
+    rig.hears()
+    assert zygote.gets() == [("reap", 0, 1)]
+    assert len(rig.lines) == 1
+
+
+def test_a_zygote_that_does_not_leave_is_killed(rig: Rig) -> None:
+    rig.order(0)
+    zygote = loaded(rig)
+    zygote.channel.send("refused", slot=0, generation=1, text="no memory")
+    rig.hears((0, 6))
+    rig.zygotes.end_all_but(())
+    until_s = rig.zygotes.next_tick_s()
+    assert until_s < math.inf
+    rig.zygotes.tick(until_s - 0.001)
+    assert len(rig.lines) == 1
+    rig.zygotes.tick(until_s)
+    while len(rig.lines) < 3:
+        assert rig.selector.select(10)
+        rig.turn()
+    assert rig.lines[1:] == [
+        f"Zygote does not leave, and is killed: pid {zygote.pid}", f"Zygote left: pid {zygote.pid}"]
+    assert rig.zygotes.next_tick_s() == math.inf
+
+
+def test_a_worker_that_cannot_be_watched_is_killed_by_its_zygote(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(pid: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    rig.order(0)
+    zygote = loaded(rig)
+    zygote.gets()
+    zygote.channel.send("forked", slot=0, generation=1, pid=rig.worker())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pidfd_open", none_left)
+        rig.hears()
+    assert zygote.gets() == [("kill", 0, 1)]
+    assert rig.lines == ["Cannot watch the worker in slot 0: [Errno 24] Too many open files"]
+    zygote.channel.send("ended", slot=0, generation=1, status=-KILL)
+    rig.hears((0, -KILL))
+    assert zygote.gets() == [("reap", 0, 1)]
+
+
+@pytest.mark.parametrize("first", ["zygote", "worker"])
+def test_a_zygote_and_a_worker_that_are_gone_at_once_are_both_missed(rig: Rig, first: str) -> None:
+    rig.order(0)
+    zygote = loaded(rig)
+    zygote.channel.send("forked", slot=0, generation=1, pid=rig.worker())
+    rig.hears((0, "forked"))
+    for pid in (zygote.pid, rig.workers[0]) if first == "zygote" else (rig.workers[0], zygote.pid):
+        os.kill(pid, KILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     rig.hears((0, -KILL))
 
 

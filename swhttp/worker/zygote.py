@@ -5,10 +5,12 @@ is nobody else's while the manager may signal it. It has one thread of ours, nev
 ignores what is sent to whole groups, as the manager does. When it dies the kernel kills its workers.
 
     boots     loaded, or unfit and the end
-    then      fork -> forked or refused;  a worker ends -> ended;  reap -> it is reaped;  end -> the end
+    then      fork -> forked or refused;  kill -> it is killed;  a worker ends -> ended;  reap -> it is reaped;
+              end -> the end
 
 What the import has left behind is a worker's as if it had been imported there: open files, signal handlers. Its
-threads are not, for a fork has only the thread that forks; that is logged. It is frozen for the garbage collector,
+threads are not, for a fork has only the thread that forks; that is logged. Nor are its timers, which are stopped: a
+signal of theirs would end the zygote. It is frozen for the garbage collector,
 which would write into the pages of all it looks at, and so end their sharing.
 """
 
@@ -48,6 +50,7 @@ def run(context: WorkerContext) -> int:
         return why.exit_code
     importlib.import_module(f"swhttp.worker.{loaded.interface}_loop")  # each worker would
     hygiene.keep_what_is_open(but=ours)
+    _stop_timers()  # while there are the handlers of what they send
     loaded = dataclasses.replace(loaded, handlers=_take_back(handlers))
     _report_threads()
     logs.booted()
@@ -73,12 +76,25 @@ def _take_back(before: dict[int, Any]) -> dict[int, Any]:
     return {number: handler for number, handler in changed.items() if handler is not None}
 
 
+def _stop_timers() -> None:
+    for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+        signal.setitimer(timer, 0)
+
+
 def _report_threads() -> None:
-    others = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    known = threading.enumerate()
+    others = [thread.name for thread in known if thread is not threading.main_thread()]
     if others:
         worker_log.warning(
             "The import of the application has started threads, which no worker will have (--preload): %s",
             ", ".join(others))
+    with contextlib.suppress(OSError):  # the root of a chroot has no /proc
+        foreign = {int(name) for name in os.listdir("/proc/self/task")}.difference(
+            [os.getpid(), *(thread.native_id for thread in known)])
+        if foreign:  # some libraries make them anew after a fork
+            worker_log.info(
+                "The import of the application has started threads outside of Python's threading, which no worker will "
+                "have (--preload), unless their library makes them anew: %d", len(foreign))
 
 
 @dataclass
@@ -107,6 +123,10 @@ class _Zygote:
             self._selector.modify(self._manager, events, self._on_manager)
             for key, _ in self._selector.select():
                 key.data()
+        # All have ended. Who is not reaped here is left to PID 1, which in a container may be our master.
+        for worker in self._workers.values():
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(worker.pid, os.WNOHANG)
         # The application's exit functions, and threads that do not end, get no longer than this.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, limits.KILL_GRACE_S)
@@ -120,6 +140,9 @@ class _Zygote:
                 case {"kind": "fork", "slot": int(slot), "generation": int(generation), "first": int(first),
                       "end": socket.socket() as end}:
                     self._fork(slot, generation, bool(first), end)
+                case {"kind": "kill", "slot": int(slot), "generation": int(generation)}:
+                    with contextlib.suppress(ProcessLookupError):  # foreign code has reaped it
+                        signal.pidfd_send_signal(self._workers[slot, generation].pidfd, signal.SIGKILL)
                 case {"kind": "reap", "slot": int(slot), "generation": int(generation)}:
                     self._reap(slot, generation)
                 case {"kind": "end"}:
@@ -137,6 +160,7 @@ class _Zygote:
             self._context, slot=slot, generation=generation, channel=end, loaded=self._loaded)
         first_word = [context.first_word.fd] if context.first_word is not None else []
         with end:
+            pid = 0
             try:
                 pid = hygiene.fork(
                     functools.partial(main.run, context),
@@ -145,6 +169,9 @@ class _Zygote:
                     functools.partial(self._let_go, slot))
                 worker = _Worker(pid, os.pidfd_open(pid))
             except OSError as error:
+                if pid:  # a worker that cannot be watched is worse than none
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
                 self._manager.send("refused", slot=slot, generation=generation, text=str(error))
                 return
         self._workers[slot, generation] = worker

@@ -1,8 +1,10 @@
 """Notes each of its imports in a file, and answers with what a worker has of the import; /hold is the reference app's.
 
-IMPORT_GATE: a test's gate at which the import waits. IMPORT_THREAD: it starts a thread that does not end by itself.
+IMPORT_GATE: a test's gate at which the import waits. IMPORT_THREAD: it starts threads that do not end by themselves.
+IMPORT_TIMERS: it has timers that go off all the time.
 """
 
+import _thread
 import json
 import os
 import random
@@ -28,6 +30,12 @@ signal.signal(signal.SIGUSR2, on_usr2)
 signal.signal(signal.SIGTERM, on_usr2)  # a server sees to that itself
 if "IMPORT_THREAD" in os.environ:
     threading.Thread(target=threading.Event().wait, name="of-the-import", daemon=True).start()
+    _thread.start_new_thread(threading.Event().wait, ())  # of which threading does not know
+if "IMPORT_TIMERS" in os.environ:
+    for alarm, timer in ((signal.SIGALRM, signal.ITIMER_REAL), (signal.SIGVTALRM, signal.ITIMER_VIRTUAL),
+                         (signal.SIGPROF, signal.ITIMER_PROF)):
+        signal.signal(alarm, on_usr2)
+        signal.setitimer(timer, 0.001, 0.001)
 if "IMPORT_GATE" in os.environ:
     reference.wait_at_gate(os.environ["IMPORT_GATE"])
 
