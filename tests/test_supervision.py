@@ -115,7 +115,7 @@ def test_why_a_worker_cannot_boot_counts_more_than_that_it_is_late_then() -> Non
     machine.exited(0, 1, -9, 1.0)
     machine.unfit(1, 1, 7, "there is no module 'x'")
     machine.tick(1000.0)
-    [line] = logged(machine.exited(1, 1, -15, 1000.1))
+    line, *_ = logged(machine.exited(1, 1, -15, 1000.1))
     assert line.endswith("signal 15: there is no module 'x'")
 
 
