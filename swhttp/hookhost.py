@@ -22,13 +22,12 @@ from swhttp.userprocess import unfit
 
 NOTHING_TO_US = hygiene.GROUP_SIGNALS | {signal.SIGTERM}
 """Signals that may come to all processes of a service: the last hooks are called after everybody else is gone.
-Ignored from the fork on, and by a handler from the start on: what a hook runs must not inherit that."""
+Programs that a hook starts see them."""
 
 
 def run(module: str | ModuleType, app_dir: str, server: hooks.Server, end: socket.socket) -> int:
     """Be the process. `module`: that of --hooks; `end`: of the channel to the manager. Returns its exit status."""
-    for number in NOTHING_TO_US:
-        signal.signal(number, lambda *_: None)
+    hygiene.do_nothing_at(NOTHING_TO_US)
     privileges.make_traceable()
     manager = Channel(end)
     try:

@@ -45,8 +45,8 @@ def fork(
 
     `run`: the child's work; what it returns is its exit status. `keep_fds`: the fds that the child keeps besides
     stdin, stdout, stderr and the log's. `enter`: called in the child first, to let go of the parent's objects: an
-    object that still believed to own an fd would later close somebody else's. `ignore`: the signals that it never
-    sees. Raises OSError when the kernel refuses.
+    object that still believed to own an fd would later close somebody else's. `ignore`: the signals that it does not
+    see from the start; what runs foreign code calls `do_nothing_at` with them. Raises OSError when the kernel refuses.
     """
     parent = os.getpid()
     logs.flush()
@@ -152,6 +152,18 @@ def reset_signals(ignore: Collection[signal.Signals]) -> None:
                 signal.signal(number, wanted)
         except OSError:
             continue  # 32 and 33 belong to the C library
+
+
+def do_nothing_at(numbers: Collection[signal.Signals]) -> None:
+    """Go on ignoring these signals, but not in programs that this process starts: they inherit what is ignored, and not
+    a handler. Nor do system calls fail with EINTR for it where the kernel can take them up again."""
+    for number in numbers:
+        signal.signal(number, _do_nothing)
+        signal.siginterrupt(number, False)
+
+
+def _do_nothing(number: int, frame: object) -> None:
+    pass
 
 
 def die_with(parent: int) -> None:

@@ -1,7 +1,8 @@
 """A user process, from the fork to its exit status: import what is to run, say so, run it.
 
-It owns the order of these steps; `swhttp.attendants` keeps it running. It has the default signals, so SIGTERM ends it
-unless it installs a handler, nothing of the server's memory, and no way to the server.
+It owns the order of these steps; `swhttp.attendants` keeps it running. SIGTERM ends it unless it installs a handler;
+what is sent to whole groups does nothing to it, unless it installs handlers, nor keeps that from programs that it
+starts. It has nothing of the server's memory, and no way to the server.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from swhttp import daemon, logs, privileges
+from swhttp import daemon, hygiene, logs, privileges
 from swhttp.errors import ExitCode, ServerError
 from swhttp.messages import Channel, fitting
 from swhttp.worker import application
@@ -21,6 +22,7 @@ from swhttp.worker import application
 
 def run(name: str, target: str | Callable[[], Any], app_dir: str, end: socket.socket) -> int:
     """Be the process `name`. `target`: `module:callable`, or the callable. Returns its exit status."""
+    hygiene.do_nothing_at(hygiene.GROUP_SIGNALS)
     privileges.make_traceable()
     manager = Channel(end)
     try:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 
-from swhttp import daemon, logs
+from swhttp import daemon, hygiene, logs
 from swhttp.adapters.lifespan import LifespanFailed
 from swhttp.errors import ExitCode
 from swhttp.hookmodule import HookModule
@@ -24,8 +23,7 @@ from swhttp.worker.hookcalls import HookCalls
 
 def run(context: WorkerContext) -> int:
     """Be the worker that `context` describes. Returns its exit status."""
-    for number in (signal.SIGINT, signal.SIGQUIT):  # the terminal sends them to the whole group
-        signal.signal(number, signal.SIG_IGN)
+    hygiene.do_nothing_at(hygiene.GROUP_SIGNALS)  # before the import: the app's own handlers count more
     manager = Channel(context.channel)
     if context.stacks_fds:
         stacks.register(context.stacks_fds[context.slot])

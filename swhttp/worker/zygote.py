@@ -41,6 +41,7 @@ from swhttp.worker.context import Loaded, WorkerContext
 def run(context: WorkerContext) -> int:
     """Be a zygote. `context`: as for the workers, but without a slot. Returns its exit status: 0, or why there is no
     application."""
+    hygiene.do_nothing_at(hygiene.GROUP_SIGNALS | {signal.SIGTERM})  # programs that the import starts see them
     ours = hygiene.open_fds()
     handlers = _handlers()
     manager = Channel(context.channel, takes_ends=True)
