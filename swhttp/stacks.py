@@ -9,8 +9,10 @@ that is stopped, or hangs in the kernel, writes nothing, and after STACKS_WAIT_S
     reads the file every STACKS_POLL_S
 
 A worker is only signalled when it still has the file: it runs foreign code, which may close any fd and use the number
-for something else. Before it has registered for the signal, and after it has taken that back, it ignores it. What it
-writes is not trusted: so much is read and no more, and what is no printable ASCII is escaped.
+for something else. It is asked only once it can serve, and so has registered for the signal; when it has taken that
+back, it ignores it. While it has not answered it is asked nothing more: signals would queue up in one that is stopped,
+and messages in front of a loop that is blocked. What it writes is not trusted: so much is read and no more, and what is
+no printable ASCII is escaped.
 """
 
 from __future__ import annotations
@@ -58,9 +60,20 @@ class StacksFile:
         """How much has been written."""
         return os.fstat(self.fd).st_size
 
-    def read(self) -> str:
-        """What has been written, as far as anybody may want it."""
-        return os.pread(self.fd, limits.MAX_STACKS_BYTES, 0).decode("latin-1")
+    def read(self, token: int) -> tuple[str, bool]:
+        """What has been written, and whether that is cut: then it is the beginning, and what answers the question of
+        this token if it is near the end."""
+        size_bytes = self.size_bytes()
+        text = self._read(0)
+        if size_bytes <= limits.MAX_STACKS_BYTES:
+            return text, False
+        end = self._read(max(limits.MAX_STACKS_BYTES, size_bytes - limits.MAX_STACKS_BYTES))
+        begun = MARK * (text.count(MARK) % 2)  # what the cut goes through ends here
+        _, mark, answer = end.rpartition(f"{MARK}{token}\n")
+        return text + begun + mark + (answer.partition(MARK)[0] + MARK if mark else ""), True
+
+    def _read(self, offset: int) -> str:
+        return os.pread(self.fd, limits.MAX_STACKS_BYTES, offset).decode("latin-1")
 
     def is_open_in(self, pid: int) -> bool:
         """Whether the process has it, and under the same number. One that we may not look into is believed to."""
@@ -94,6 +107,16 @@ class Subject:
     asked_s: float = field(default=float("-inf"), init=False)
     unasked: int = field(default=0, init=False)
     """Slow requests since then for which no question was asked."""
+    owes_threads: bool = field(default=False, init=False)
+    """It was sent SIGNAL, and has not written anything since."""
+    owes_tasks: int = field(default=0, init=False)
+    """The token for which its event loop was asked and has not answered; 0: none."""
+
+    def look(self) -> None:
+        """Read what it owes no more."""
+        self.owes_threads = self.owes_threads and not self.file.size_bytes()
+        if self.owes_tasks and parse(self.file.read(self.owes_tasks)[0], self.owes_tasks)[1] is not None:
+            self.owes_tasks = 0
 
     @property
     def name(self) -> str:
@@ -109,6 +132,7 @@ class _Question:
     token: int
     asked_s: float
     refused: str = ""
+    tasks_asked: bool = False
     size_bytes: int = 0
     grown_s: float = 0.0
 
@@ -154,6 +178,7 @@ class Stacks:
             size_bytes = question.subject.file.size_bytes()
             if size_bytes != question.size_bytes:
                 question.size_bytes, question.grown_s = size_bytes, now_s
+                self._ask_tasks(question)  # if the loop has answered an earlier question only now
             if question.refused or now_s - question.asked_s >= limits.STACKS_WAIT_S or (
                     size_bytes and now_s - question.grown_s >= limits.STACKS_QUIET_S and _is_whole(question)):
                 self._answer(question, now_s)
@@ -173,16 +198,30 @@ class Stacks:
         self._open = [*self._open, question]
         self._plan(now_s)
         try:
+            subject.look()
             subject.file.clear()
             if not subject.file.is_open_in(subject.child.pid):
                 question.refused = "No stacks: the application has closed their file"
                 return
-            subject.child.kill(SIGNAL)
+            if not subject.owes_threads:
+                subject.child.kill(SIGNAL)
+                subject.owes_threads = True
         except OSError as error:
             question.refused = f"No stacks: {error.strerror}"
             return
-        if subject.interface == "asgi":
-            subject.child.send("tasks", token=self._token, reactor=request.reactor, request=request.request)
+        self._ask_tasks(question)
+
+    @staticmethod
+    def _ask_tasks(question: _Question) -> None:
+        subject, request = question.subject, question.request
+        if subject.interface != "asgi" or question.tasks_asked or question.refused:
+            return
+        subject.look()
+        if not subject.owes_tasks:
+            question.tasks_asked = True
+            subject.owes_tasks = question.token
+            subject.child.send(
+                "tasks", token=question.token, reactor=request.reactor, request=request.request)
 
     def _answer(self, question: _Question, now_s: float) -> None:
         self._open = [other for other in self._open if other is not question]
@@ -193,16 +232,17 @@ class Stacks:
         headline = f"{question.what}: {request.text}{more}; worker {subject.name}"
         body = question.refused
         if not body:
-            threads, tasks = parse(subject.file.read(), question.token)
+            text, is_cut = subject.file.read(question.token)
+            threads, tasks = parse(text, question.token)
             body = told(threads, tasks, subject.interface == "asgi", now_s - question.asked_s,
-                        procinfo.state(subject.child.pid))
+                        procinfo.state(subject.child.pid), is_cut)
         self._write(one_line(headline), printable(body))
 
 
 def _is_whole(question: _Question) -> bool:
     if question.subject.interface != "asgi":
         return True
-    return parse(question.subject.file.read(), question.token)[1] is not None
+    return parse(question.subject.file.read(question.token)[0], question.token)[1] is not None
 
 
 def parse(text: str, token: int) -> tuple[str, str | None]:
@@ -221,15 +261,18 @@ def printable(text: str) -> str:
     return escaped_lines(text.encode("ascii", "backslashreplace").decode())
 
 
-def told(threads: str, tasks: str | None, is_asgi: bool, waited_s: float, state: str) -> str:
-    """What is said of a worker. `tasks`: None when the loop has not answered; `state`: of its process, for /proc."""
+def told(threads: str, tasks: str | None, is_asgi: bool, waited_s: float, state: str, is_cut: bool = False) -> str:
+    """What is said of a worker. `tasks`: None when the loop has not answered; `state`: of its process, for /proc;
+    `is_cut`: it has written more than is read."""
     parts = [_without_ours(threads)]
+    if is_cut:
+        parts.append(f"... cut at {limits.MAX_STACKS_BYTES // 1024} KiB")
     if not threads:
         why = f": {_STATES[state]}" if state in _STATES else ""
         parts = [f"No stacks: the worker has written nothing in {waited_s:.1f} s{why}"]
     elif tasks is not None:
         parts.append(tasks)
-    elif is_asgi:
+    elif is_asgi and not is_cut:  # else they may be there
         parts.append(f"No stacks of tasks: the event loop has not gone round in {waited_s:.1f} s: it is blocked")
     return "\n".join(part.strip("\n") for part in parts)
 

@@ -127,7 +127,8 @@ cdef class AsgiLoop(Runners):
     def app_tasks(self):
         """Tasks that are not ours: of requests, and of what the app has started."""
         return [task for task in asyncio.all_tasks(self.loop)
-                if not isinstance(task.get_coro(), Runner) or (<Runner>task.get_coro()).exchange is not None]
+                if type(coroutine := stacks.coroutine_of(task)) is not Runner
+                or (<Runner>coroutine).exchange is not None]
 
     def task_of(self, int reactor, uint64_t request_id):
         """The task that runs a request, or None."""
@@ -177,9 +178,12 @@ def _on_manager(context, worker, ours):
         packet = context.channel.recv(limits.MAX_MESSAGE_BYTES)
         if packet:
             question = json.loads(packet)
-            stacks.write_tasks(context.stacks_fds[context.slot], question["token"], stacks.describe(
-                [task for task in worker.app_tasks() if task not in ours],
-                worker.task_of(question["reactor"], question["request"])))
+            try:
+                text = stacks.describe([task for task in worker.app_tasks() if not any(task is one for one in ours)],
+                                       worker.task_of(question["reactor"], question["request"]))
+            except Exception as error:  # tasks and awaitables may be of the app's own making
+                text = f"The stacks of tasks could not be told: {type(error).__name__}"
+            stacks.write_tasks(context.stacks_fds[context.slot], question["token"], text)
             return
     except BlockingIOError:
         return

@@ -36,7 +36,7 @@ cdef class Runner:
     cdef bint fresh
     cdef Gate gate
     cdef AsgiExchange exchange
-    cdef object coroutine        # the app's
+    cdef readonly object coroutine  # the app's
     cdef object steps            # what is sent to: the coroutine, or the iterator of another awaitable
     cdef object context
     cdef bint was_suspended

@@ -8,3 +8,6 @@ class Runners:
     context: Context
     made: int
     def __init__(self, adapter: AsgiAdapter, loop: AbstractEventLoop) -> None: ...
+
+class Runner:
+    coroutine: object
