@@ -453,10 +453,9 @@ class Config:
                                ("--slow-log-file", self.slow_log_file)):
                 if path and not accessfile.is_stream(path) and not inside(self.chroot, path):
                     raise _bad(flag, f"{path!r} is not in {self.chroot!r}, which becomes the root")
-            if self.preload and not os.path.exists(f"{self.chroot}/proc/self/fd"):
-                raise _bad("--preload", f"it needs /proc, which is not in {self.chroot!r}")
-            if self.max_worker_memory_mib and not os.path.exists(f"{self.chroot}/proc/self/status"):
-                raise _bad("--max-worker-memory", f"it is read in /proc, which is not in {self.chroot!r}")
+            for name in ("preload", "max_worker_memory_mib", "slow_log_s", "request_timeout_s"):
+                if getattr(self, name) and not os.path.exists(f"{self.chroot}/proc/self/fd"):
+                    raise _bad(OPTIONS[name].main, f"it needs /proc, which is not in {self.chroot!r}")
         if self.daemon and accessfile.is_stream(self.access_log):
             raise _bad("--access-log", f"{self.access_log} leads nowhere from the background: name a file")
 

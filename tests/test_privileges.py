@@ -290,6 +290,11 @@ def test_who_is_not_root_cannot_become_another_and_is_told_so() -> None:
         ({"chroot": "/usr", "user": "root"}, "--chroot: root can leave it: say --user, with another user"),
         ({"chroot": "/usr", "user": "nobody", "app_dir": "/usr/lib"},
          "--tmp-dir: '/tmp' is not in '/usr', which becomes the root"),
+        *(({"chroot": "/usr", "user": "nobody", "app_dir": "/usr/lib", "tmp_dir": "/usr/lib", name: value},
+           f"{flag}: it needs /proc, which is not in '/usr'")
+          for name, value, flag in (
+              ("preload", True, "--preload"), ("max_worker_memory_mib", 100, "--max-worker-memory"),
+              ("slow_log_s", 1.0, "--slow-log"), ("request_timeout_s", 1.0, "--request-timeout"))),
         ({"cpu_affinity": "some"}, "--cpu-affinity: off, auto or a list of CPUs as in 0-3,8 is needed, not 'some'"),
         ({"daemon": True, "access_log": "-"}, "--access-log: - leads nowhere from the background: name a file"),
     ],
