@@ -2,7 +2,7 @@
 
 It owns when each is called and where: in the main thread, on the event loop if there is one. A WSGI worker that drains
 has no thread to spare, so on_worker_exit runs in one of its own, beside the requests that end. Each is called once;
-on_worker_stop is called after on_worker_start whatever came between, unless the process is killed.
+on_worker_stop is called after on_worker_start whatever came between, unless the process is killed or ends at once.
 """
 
 from __future__ import annotations

@@ -308,6 +308,13 @@ def serve(context, app, ready, stopping, hooks):
     cdef WsgiLoop worker = WsgiLoop(context.memory, context.slot, context.channel.fileno(), context.threads,
                                     hooks.exit)
     hooks.start()
+    try:
+        _serve(worker, context, app, ready, stopping)
+    finally:
+        hooks.stop()
+
+
+def _serve(WsgiLoop worker, context, app, ready, stopping):
     signal.signal(signal.SIGTERM, lambda number, frame: stopping())
     worker.adapter = WsgiAdapter(worker, app, context.binds, context.threads > 1, f"swhttp/{swhttp.__version__}",
                                  context.tmp_dir, context.response_spool_max_bytes, context.root_path)
@@ -321,4 +328,3 @@ def serve(context, app, ready, stopping, hooks):
     _work(worker, True)
     for thread in threads:
         thread.join()
-    hooks.stop()
