@@ -1,7 +1,7 @@
 """A process beside the workers that the manager keeps running: the hands of `swhttp.restarts`.
 
 It owns the process and its state. It decides nothing but when to say what in the log. A child begins by saying
-`started` or `unfit`; the latter ends the server if no process of this attendant has ever started: its operator is
+`started` or `unfit`; the latter ends the server if this attendant's first process says it: the server's operator is
 watching. What else it says is its owner's.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection
 from swhttp import hygiene
 from swhttp.children import Child, Children
 from swhttp.errors import ExitCode
-from swhttp.messages import Message
+from swhttp.messages import Message, fitting
 from swhttp.restarts import Restarts, State, Step
 from swhttp.workerlife import describe
 
@@ -67,6 +67,8 @@ class Attendant:
         self._child: Child | None = None
         self._started = False  # this process has said so
         self._ever_started = False
+        self._is_first = True  # no other process has ended before this one
+        self._babbles = False  # it has said what is not understood
         self._survives_reload = False
         self._reason = ""
 
@@ -132,6 +134,7 @@ class Attendant:
     def _fork(self, now_s: float) -> None:
         self._started = False
         self._reason = ""
+        self._babbles = False
         try:
             self._child = self._children.fork(
                 self._run, (), self._let_go, self._on_message, self._on_end, self._ignore)
@@ -143,22 +146,24 @@ class Attendant:
 
     def _on_message(self, message: Message) -> None:
         match message:
-            case {"kind": "started", "survives_reload": 0 | 1 as survives}:
+            case {"kind": "started", "survives_reload": 0 | 1 as survives} if not self._started:
                 self._started = self._ever_started = True
                 self._survives_reload = bool(survives)
                 if self._child is not None:
                     self._log(logging.INFO, f"{self.what}: started, pid {self._child.pid}")
                 self._changed()
             case {"kind": "unfit", "code": int(code), "text": str(text)} if code in UNFIT and not self._started:
-                self._reason = text
-                if not self._ever_started:
+                self._reason = text = fitting(text)
+                if self._is_first:
                     self._give_up(ExitCode(code), f"{self.what}: cannot start" + (f": {text}" if text else ""))
-            case _ if not self._heard(message):
+            case _ if not self._heard(message) and not self._babbles:
+                self._babbles = True
                 self._log(logging.WARNING, f"{self.what}: said what is not understood")
 
     def _on_end(self, status: int) -> None:
         assert self._child is not None
         pid, self._child = self._child.pid, None
+        self._is_first = False
         now_s = time.monotonic()
         was_asked = self._restarts.state is State.LEAVING
         steps = self._restarts.exited(now_s)

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import selectors
 import signal
 import socket
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from swhttp import hygiene
+from swhttp import hygiene, limits
 from swhttp.messages import Channel, Message
 
 
@@ -40,6 +42,8 @@ class Child:
     dead: Callable[[], None] = field(default=lambda: None, init=False)
     """Of a zygote's: called when its process has ended, and is not reaped here."""
     reaped: bool = field(default=False, init=False)
+    unheard: bool = field(default=False, init=False)
+    """It has said what makes no sense: what else it may say is left in its channel. Its pidfd tells its end."""
 
     def send(self, kind: str, **fields: int | str) -> None:
         """Send it a message; `Children.before_wait` sees to what it does not take at once."""
@@ -68,6 +72,7 @@ class Children:
         self._selector = selector
         self._before_end = before_end
         self._all: set[Child] = set()
+        self._any_stalled = False
 
     def fork(
         self,
@@ -127,7 +132,7 @@ class Children:
         """
         try:
             pidfd = os.pidfd_open(pid)
-        except ProcessLookupError:
+        except (ProcessLookupError, OverflowError):  # a zygote has run foreign code, and may tell any number
             return False
         if not is_unreaped():
             os.close(pidfd)
@@ -168,11 +173,19 @@ class Children:
 
     def before_wait(self) -> None:
         """Have the selector tell when a peer, the master too, can be sent what waits for it."""
+        self._any_stalled = False
         for key in list(self._selector.get_map().values()):
             if isinstance(key.fileobj, Channel):
+                if key.fileobj.is_stalled:
+                    key.fileobj.flush()
+                self._any_stalled = self._any_stalled or key.fileobj.is_stalled
                 wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if key.fileobj.wants_write else 0)
                 if key.events != wanted:
                     self._selector.modify(key.fileobj, wanted, key.data)
+
+    def next_tick_s(self) -> float:
+        """When `before_wait` has something to try again."""
+        return time.monotonic() + limits.STALL_S if self._any_stalled else math.inf
 
     def let_go(self) -> None:
         """In a child: close what it has inherited of the others."""
@@ -185,9 +198,14 @@ class Children:
         if child.reaped:
             return  # by an event of the same turn
         child.channel.flush()
+        if child.unheard:
+            return
         messages, is_open = child.channel.receive()
         for message in messages:
             child.heard(message)
+            if child.unheard:
+                self._unwatch(child.channel)
+                return
         if not is_open:
             # Foreign code may close any fd. The process lives on, unheard; its pidfd tells its end.
             self._unwatch(child.channel)

@@ -21,13 +21,14 @@ from collections.abc import Iterable
 from socket import socket
 from typing import Final, assert_never
 
-from swhttp import affinity, daemon, hygiene, limits, privileges, slowlog
+from swhttp import affinity, daemon, hygiene, limits, privileges
 from swhttp.attendants import Attendants
 from swhttp.children import Child, Children
 from swhttp.config import Config
 from swhttp.errors import ExitCode
 from swhttp.ipc.memory import SharedMemory
-from swhttp.messages import Channel, Message
+from swhttp.masterlog import MasterLog
+from swhttp.messages import Channel, Message, end_of, fitting
 from swhttp.procinfo import rss_anon_bytes
 from swhttp.stacks import Request, Stacks, StacksFile, Subject
 from swhttp.supervision import BOOT_FAILURES, Supervisor
@@ -39,6 +40,8 @@ from swhttp.zygotes import Order, Zygotes
 
 # What the terminal, service managers and administrators may send to a whole group. The manager ignores them all.
 IGNORED: Final = hygiene.GROUP_SIGNALS | {signal.SIGTERM}
+_IN_SERVICE: Final = (WorkerState.STARTING, WorkerState.STAGED, WorkerState.READY)
+"""A worker that ends in one of these was not told to."""
 
 
 class Manager:
@@ -49,6 +52,7 @@ class Manager:
         self._memory = memory
         self._bind_texts = bind_texts
         self._master = master
+        self._master_log = MasterLog(master)
         self._supervisor = Supervisor(
             config.workers, config.graceful_timeout_s, config.boot_timeout_s, config.max_workers, config.boot_retries,
             config.reload_mode, keeps_code=config.preloads, stuck_grace_s=config.request_timeout_s)
@@ -57,7 +61,7 @@ class Manager:
         self._wear_seed = secrets.randbits(64)
         self._wear_look_s = math.inf
         self._workers: dict[int, Child | Order] = {}
-        self._stacks = Stacks(self._write_entry)
+        self._stacks = Stacks(self._master_log.entry)
         self._stacks_files: tuple[StacksFile, ...] = ()  # one a slot, if anybody wants to know what workers do
         self._subjects: dict[int, Subject] = {}
         self._first_word: FirstWord | None = None
@@ -93,7 +97,7 @@ class Manager:
         while self._exit_code is None:
             self._children.before_wait()
             next_s = min(self._attendants.next_tick_s(), self._wear_look_s, self._stacks.next_tick_s(),
-                         self._zygotes.next_tick_s(),
+                         self._zygotes.next_tick_s(), self._children.next_tick_s(),
                          self._supervisor.next_tick_s() if self._begun else math.inf)
             wait_s = next_s - time.monotonic()
             for key, _ in self._selector.select(None if wait_s == math.inf else max(0.0, wait_s)):
@@ -163,8 +167,7 @@ class Manager:
     def _on_overdue(self, slot: int, generation: int, message: Message, now_s: float) -> None:
         """A request takes too long there: find out what the worker does, and have it replaced if it is stuck."""
         worker = self._supervisor.slots[slot]
-        process = self._workers.get(slot)
-        child = process.child if isinstance(process, Order) else process
+        child = self._child(slot)
         if child is None or worker.generation != generation:
             return
         subject = self._subjects.get(slot)
@@ -188,12 +191,14 @@ class Manager:
                 self._act(self._supervisor.ready(slot, generation, interface, now_s))
             case {"kind": "unfit", "code": int(code), "text": str(text), "traceback": str(traceback)} if (
                     code in BOOT_FAILURES):
-                self._supervisor.unfit(slot, generation, code, text, traceback)
+                self._supervisor.unfit(slot, generation, code, fitting(text), end_of(traceback))
             case {"kind": "stopping"}:
                 self._act(self._supervisor.stopping(slot, generation, now_s))
             case _:
-                self._log(logging.WARNING, "Worker said what is not understood: "
+                self._log(logging.WARNING, "Worker said what is not understood, and is not heard any more: "
                                            f"slot {slot}, pid {self._supervisor.slots[slot].pid}")
+                if (child := self._child(slot)) is not None:  # else it is gone, and its zygote has said this
+                    child.unheard = True
 
     def _on_worker_end(self, slot: int, generation: int, status: int) -> None:
         del self._workers[slot]
@@ -201,9 +206,10 @@ class Manager:
             self._stacks.gone(subject, time.monotonic())
         for mover, _ in self._places.leave(slot):
             self._pin(mover)
+        unasked = self._supervisor.slots[slot].state in _IN_SERVICE
         actions = self._supervisor.exited(slot, generation, status, time.monotonic())
         worker = self._supervisor.slots[slot]
-        if worker.generation == generation and not worker.left_as_told:
+        if worker.generation == generation and (unasked or not worker.left_as_told):
             self._errors[slot, generation] = worker.pid, status
         self._act(actions)
 
@@ -252,6 +258,11 @@ class Manager:
         self._supervisor.forked(slot, pid)
         self._pin(slot)
         self._show()
+
+    def _child(self, slot: int) -> Child | None:
+        """The worker's process, once there is one."""
+        process = self._workers.get(slot)
+        return process.child if isinstance(process, Order) else process
 
     # Actions
 
@@ -329,11 +340,7 @@ class Manager:
 
     def _log(self, level: int, text: str) -> None:
         """Have the master log it: handlers of the user's may start a thread with a record, and we fork."""
-        self._master.send("log", level=level, text=text[:limits.MAX_LOG_TEXT_CHARS])
-
-    def _write_entry(self, headline: str, body: str) -> None:
-        for piece, more in slowlog.pieces(headline, body):
-            self._master.send("entry", text=piece, more=int(more))
+        self._master_log.line(level, text)
 
     def _show(self) -> None:
         """Bring the scoreboard up to date."""

@@ -67,6 +67,8 @@ from swhttp import limits
 Message = dict[str, Any]
 """`kind` and the fields of that kind."""
 _FD_BYTES: Final = array("i").itemsize
+_GONE: Final = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF, errno.ENOTSOCK)
+"""The peer is, or we have no socket any more."""
 
 
 def fitting(text: str) -> str:
@@ -75,6 +77,14 @@ def fitting(text: str) -> str:
     if len(units) <= 2 * limits.MAX_REASON_CHARS:
         return text
     return units[:2 * limits.MAX_REASON_CHARS].decode("utf-16-le", "ignore") + "..."
+
+
+def end_of(traceback: str) -> str:
+    """`traceback`, or so much of its end, which says what is wrong, that a message with it has room for more."""
+    units = traceback.encode("utf-16-le", "surrogatepass")
+    if len(units) <= 2 * limits.MAX_TRACEBACK_CHARS:
+        return traceback
+    return "..." + units[-2 * limits.MAX_TRACEBACK_CHARS:].decode("utf-16-le", "ignore")
 
 
 class Channel:
@@ -88,6 +98,7 @@ class Channel:
         self._socket = end
         self._takes_ends = takes_ends
         self._unsent: deque[tuple[bytes, socket.socket | None]] = deque()
+        self._is_stalled = False
 
     @staticmethod
     def pair() -> tuple[socket.socket, socket.socket]:
@@ -100,8 +111,18 @@ class Channel:
 
     @property
     def wants_write(self) -> bool:
-        """Whether messages wait for `flush`."""
-        return bool(self._unsent)
+        """Whether messages wait for `flush`, and the selector tells when it is time for that."""
+        return bool(self._unsent) and not self._is_stalled
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether messages wait for what no selector tells of: call `flush` now and then."""
+        return self._is_stalled
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait."""
+        return len(self._unsent)
 
     def send(self, kind: str, **fields: int | str) -> None:
         """Send a message, or keep it for `flush`. A peer that is gone is found out by `receive`."""
@@ -114,7 +135,8 @@ class Channel:
         self.flush()
 
     def flush(self) -> None:
-        """Send what waits, as far as the kernel takes it."""
+        """Send what waits, as far as the kernel takes it. What it refuses for good is dropped."""
+        self._is_stalled = False
         while True:
             try:
                 # First, and without a look before: a signal handler may come in anywhere here, and send something too.
@@ -130,11 +152,14 @@ class Channel:
                 self._unsent.appendleft((packet, end))
                 return
             except OSError as error:
-                self._unsent.appendleft((packet, end))
-                if error.errno == errno.ETOOMANYREFS:  # of the user's fds too many are on their way: it has to read
+                if error.errno == errno.ETOOMANYREFS:  # of the user's fds too many are on their way, to whomever
+                    self._unsent.appendleft((packet, end))
+                    self._is_stalled = True
                     return
-                self._drop_unsent()
-                return
+                if error.errno in _GONE:
+                    self._unsent.appendleft((packet, end))
+                    self._drop_unsent()
+                    return
             if end is not None:
                 end.close()
 
@@ -148,7 +173,7 @@ class Channel:
         """Messages that have come, and whether the peer still has its end open.
 
         At most MESSAGES_A_TURN of them, so that a peer that never stops cannot keep us from everything else. What is
-        not a JSON object with a `kind`, or is larger than MAX_MESSAGE_BYTES, is left out.
+        not a JSON object with a `kind`, or is larger than MAX_MESSAGE_BYTES, is of a kind that nobody understands.
         """
         messages: list[Message] = []
         for _ in range(limits.MESSAGES_A_TURN):
@@ -166,7 +191,9 @@ class Channel:
                 message = None
             if isinstance(message, dict) and isinstance(message.get("kind"), str):
                 messages.append(message | {"end": end} if end is not None else message)
-            elif end is not None:
+                continue
+            messages.append({"kind": ""})
+            if end is not None:
                 end.close()
         return messages, True
 
@@ -195,4 +222,15 @@ class Channel:
 
 
 def _packet(kind: str, fields: dict[str, int | str]) -> bytes:
-    return json.dumps({"kind": kind, **fields}).encode()
+    """A message as it is sent. One that is too large, which would not be understood, keeps the end of its longest text:
+    in a traceback that says what is wrong."""
+    message = {"kind": kind, **fields}
+    while len(packet := json.dumps(message).encode()) > limits.MAX_MESSAGE_BYTES:
+        sizes = {name: len(json.dumps(value)) for name, value in fields.items() if isinstance(value, str)}
+        name = max(sizes, key=sizes.__getitem__, default="")
+        if sizes.get(name, 0) < 16:  # there is nothing to cut
+            break
+        text = str(message[name]).removeprefix("...")
+        kept = int(len(text) * 0.9 * limits.MAX_MESSAGE_BYTES / len(packet))
+        message[name] = fields[name] = "..." + text[len(text) - kept:]
+    return packet

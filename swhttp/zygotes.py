@@ -49,6 +49,8 @@ class Zygote:
     loaded: bool = False
     told_to_end: bool = False
     unfit: Message | None = None
+    babbles: bool = False
+    """It has said what is not understood, and that was logged."""
     killed_as: signal.Signals | None = None
     """The signal that was meant for a worker when it was killed in its place."""
     killed_for: int | None = None
@@ -253,13 +255,14 @@ class Zygotes:
                     zygote.child.send("kill", slot=order.slot, generation=order.generation)
             case {"kind": "refused", "text": str(text)} if order and child and not child.pid:
                 self._on_refused(order, text)
-            case {"kind": "ended", "status": int(status)} if order and child:
+            case {"kind": "ended", "status": int(status)} if order and child and -signal.NSIG < status < 256:
                 self._children.end(child, status)
                 zygote.child.send("reap", slot=order.slot, generation=order.generation)
             case {"kind": "ended"} if place in zygote.untold:
                 zygote.untold.remove(place)
                 zygote.child.send("reap", slot=place[0], generation=place[1])
-            case _:
+            case _ if not zygote.babbles:  # once is enough; what makes sense counts, for workers depend on it
+                zygote.babbles = True
                 self._log(logging.WARNING, f"Zygote said what is not understood: pid {zygote.child.pid}")
 
     def _on_refused(self, order: Order, why: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support import processes
 from tests.support.fleet import Start
-from tests.support.server import APPS, Server
+from tests.support.server import APPS, EXIT_BOOT_FAILED, Server
 
 OPTIONS = ("--workers", "1", "--reactors", "1")
 NOTING = (*OPTIONS, "--hooks", "noting_hooks")
@@ -86,6 +86,40 @@ def test_on_worker_error_is_told_which_worker_ended_how_and_on_what(server: Star
     site.wait_for_log("Worker booted", count=2)
     site.stop()
     assert [name for name, _, _ in calls(site)].count("on_worker_error") == 1, "who was told to leave has not failed"
+
+
+def test_on_worker_error_is_called_whatever_the_status_of_one_that_was_not_told_to_leave(server: Start) -> None:
+    site = server("endings:exits", *NOTING)
+    worker = called(site, "on_worker_start")
+    with site.connect() as client:
+        client.send_request(target="/exit?0")
+        assert client.response().status == 502
+    error = called(site, "on_worker_error")
+    assert (error["pid"], error["exit_code"], error["signal"]) == (worker["pid"], 0, None)
+    site.wait_for_log("Worker booted", count=2)
+
+
+REFUSING = """
+import os, threading
+
+def refuse(thread):
+    raise RuntimeError("no more threads")
+
+def on_worker_start(told):
+    threading.Thread.start = refuse
+
+def on_worker_stop(told):
+    os.write(2, b"stopped all the same\\n")
+"""
+
+
+def test_on_worker_stop_is_called_when_the_worker_cannot_begin(server: Start, tmp_path: Path) -> None:
+    (tmp_path / "refusing_hooks.py").write_text(REFUSING)
+    site = server("reference:wsgi", *OPTIONS, "--threads", "2", "--hooks", "refusing_hooks",
+                  "--app-dir", str(tmp_path), env={"PYTHONPATH": f"{APPS.parent.parent}:{APPS}"}, ready=False)
+    site.expect_log(r"Internal error|Traceback|The application did not boot")
+    site.wait_for_log("^stopped all the same$")
+    site.finish(expect=EXIT_BOOT_FAILED)
 
 
 def test_hooks_that_raise_are_logged_and_the_server_serves(server: Start) -> None:

@@ -246,3 +246,17 @@ def test_a_response_whose_file_did_not_come_through_is_503(site: Server, then: l
     gauge(site, "in_flight")
     assert set(site.workers()) == set(before)
     put_an_end(site, before)
+
+
+@pytest.mark.parametrize("options", [(), ("--preload",)], ids=["fork", "preload"])
+def test_one_that_talks_nonsense_to_the_manager_is_heard_no_more(server: Start, options: tuple[str, ...]) -> None:
+    site = server("babbler:wsgi", "--workers", "1", "--reactors", "1", *options)
+    with site.connect() as client:
+        assert client.get("/babble").status == 200
+        site.wait_for_log(r"\[WARNING\] Worker said what is not understood, and is not heard any more: slot 0, pid")
+        for _ in range(3):
+            pid = int(client.get("/babble").body)
+        site.kill(signal.SIGKILL, pid)
+    site.wait_for_log(rf"Worker died: slot 0, pid {pid}, signal 9")
+    site.wait_for_workers(1, other_than={pid})
+    assert site.log.text().count("not understood") == 1

@@ -79,6 +79,20 @@ def test_one_whose_import_fails_ends_the_start_with_its_traceback(server: Start)
     assert site.log.text().count("Traceback") == 1
 
 
+def test_an_import_that_fails_ends_only_the_start(server: Start, tmp_path: Path) -> None:
+    """Here the first one has died by itself: the server serves by then."""
+    (tmp_path / "site_jobs.py").write_text(
+        "import os\nif not os.path.exists('been'):\n    open('been', 'w').close()\n    os.kill(os.getpid(), 9)\n"
+        "raise ValueError('not any more')\n")
+    site = server("reference:wsgi", *OPTIONS, "--process", "jobs=site_jobs:jobs", "--app-dir", str(tmp_path),
+                  env={"PYTHONPATH": f"{APPS.parent.parent}:{APPS}"})
+    site.expect_log(r"Process jobs: cannot be started|Traceback")
+    site.wait_for_log(r"Process jobs: ended, pid \d+, signal 9; again in 0\.1 s$")
+    site.wait_for_log(r"Process jobs: ended, pid \d+, exit code 3; again in 0\.2 s$")
+    assert site.get("/")
+    site.stop()
+
+
 def test_a_function_of_the_calling_program_is_run(tmp_path: Path) -> None:
     call = ('import os, time\ndef jobs():\n    os.write(2, b"jobs of the program\\n")\n    threading.Event().wait()\n'
             'swhttp.run(app, bind="127.0.0.1:0", workers=1, process={"jobs": jobs, "more": "site_script:jobs"}) '

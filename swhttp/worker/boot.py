@@ -11,7 +11,7 @@ import signal
 
 from swhttp import limits, logs
 from swhttp.errors import ExitCode, ServerError
-from swhttp.messages import Channel, fitting
+from swhttp.messages import Channel, end_of, fitting
 from swhttp.worker import application
 from swhttp.worker.context import Loaded, WorkerContext
 
@@ -64,10 +64,7 @@ def failed(error: BaseException, context: WorkerContext, manager: Channel) -> Un
 
 def unfit(manager: Channel, code: ExitCode, why: str, traceback: str = "") -> Unfit:
     """Tell the manager that this process leaves by `code`, which without that word would be the application's own."""
-    units = traceback.encode("utf-16-le", "surrogatepass")
-    if len(units) > 2 * limits.MAX_TRACEBACK_CHARS:  # its end says what is wrong
-        traceback = "..." + units[-2 * limits.MAX_TRACEBACK_CHARS:].decode("utf-16-le", "ignore")
-    manager.send("unfit", code=int(code), text=fitting(why), traceback=traceback)
+    manager.send("unfit", code=int(code), text=fitting(why), traceback=end_of(traceback))
     # The application's exit functions, and its threads that do not end, get no longer than this.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])

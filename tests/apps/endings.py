@@ -23,8 +23,8 @@ async def dies_after_answering(
 
 
 def exits(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """WSGI: /exit ends the process from inside a request, as a crash in a C library would."""
+    """WSGI: /exit ends the process from inside a request, as a crash in a C library would; /exit?0 by that status."""
     if environ["PATH_INFO"] == "/exit":
-        os._exit(7)
+        os._exit(int(environ["QUERY_STRING"] or 7))
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
