@@ -16,7 +16,8 @@ OPTIONS = ("--workers", "1", "--reactors", "1")
 ALL = "".join(f"{one}\n" for one in starter.SIGNALS).encode()
 
 
-@pytest.mark.parametrize("options", [("wsgi",), ("asgi",), ("asgi", "--preload")], ids=" ".join)
+@pytest.mark.parametrize(
+    "options", [("wsgi",), ("wsgi", "--threads", "3"), ("asgi",), ("asgi", "--preload")], ids=" ".join)
 def test_programs_of_an_app_get_them_and_its_worker_serves_on(server: Start, options: tuple[str, ...]) -> None:
     site = server(f"starter:{options[0]}", *OPTIONS, *options[1:])
     [worker] = site.workers()

@@ -13,7 +13,9 @@ the reactor can still have them back. When somebody else does, it waits for a ki
 watcher that leaves while nobody else watches kicks one who waits. So with any number of threads the rings are
 watched whenever anyone waits for something in them.
 
-Signals: only the main thread has them unblocked. EINTR runs their Python handlers and waits on.
+Signals: no thread blocks any, for programs that the app starts inherit that, and could not be terminated. Python runs
+handlers in the main thread, and the kernel gives a process's signals to that thread as long as it can take them: EINTR
+runs them there, and waits on everywhere.
 """
 
 import collections
@@ -294,11 +296,6 @@ def _work(WsgiLoop worker, bint is_main):
         os._exit(ExitCode.INTERNAL)
 
 
-def _work_unsignalled(WsgiLoop worker):
-    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    _work(worker, False)
-
-
 def serve(context, app, ready, stopping, hooks):
     """Serve `app` in the slot of `context` until every reactor has sent EVENT_STOP.
 
@@ -318,12 +315,10 @@ def _serve(WsgiLoop worker, context, app, ready, stopping):
     signal.signal(signal.SIGTERM, lambda number, frame: stopping())
     worker.adapter = WsgiAdapter(worker, app, context.binds, context.threads > 1, f"swhttp/{swhttp.__version__}",
                                  context.tmp_dir, context.response_spool_max_bytes, context.root_path)
-    threads = [threading.Thread(target=_work_unsignalled, args=(worker,), name=f"swhttp-{number}")
+    threads = [threading.Thread(target=_work, args=(worker, False), name=f"swhttp-{number}")
                for number in range(1, context.threads)]
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     for thread in threads:
         thread.start()
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     ready()
     _work(worker, True)
     for thread in threads:
