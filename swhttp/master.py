@@ -214,7 +214,7 @@ class Master:
                     selector.unregister(self._manager)
                 now_s = time.monotonic()
                 control_s = self._control.next_tick_s() if self._control else math.inf
-                wait_s = min(self._deadline_s, control_s, notify.watchdog(now_s)) - now_s
+                wait_s = min(self._deadline_s, control_s, notify.tick(now_s)) - now_s
                 for key, _ in selector.select(None if wait_s == math.inf else max(0.0, wait_s)):
                     key.data()
                 if self._control is not None:
