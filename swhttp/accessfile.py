@@ -11,6 +11,9 @@ import os
 import stat
 from typing import Final
 
+from swhttp.ownership import open_file
+from swhttp.privileges import Identity
+
 STREAMS: Final = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
 """Names of what is open already: opening these anew fails where they are sockets, as under systemd."""
 MODE: Final = 0o644  # and the umask
@@ -21,15 +24,16 @@ def is_stream(path: str) -> bool:
     return path in STREAMS
 
 
-def open_log(path: str) -> int:
-    """Open `path` for appending; returns the fd, which no child inherits. Raises OSError."""
+def open_log(path: str, identity: Identity | None = None) -> int:
+    """Open `path` for appending; returns the fd, which no child inherits. `identity`: whom this process will be, if
+    that is another. Raises OSError."""
     if path in STREAMS:
         import fcntl  # which another system does not have, and is told that it cannot be served
 
         return fcntl.fcntl(STREAMS[path], fcntl.F_DUPFD_CLOEXEC, 3)
     flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
     both = _is_fifo(path)
-    return os.open(path, flags | (os.O_RDWR if both else os.O_WRONLY), MODE)
+    return open_file(path, flags | (os.O_RDWR if both else os.O_WRONLY), MODE, identity)
 
 
 def must_be_asked(fd: int) -> bool:

@@ -27,6 +27,7 @@ from swhttp.workerlife import WorkerState
 
 ROWS_WITH_THE_GIL: Final = 16  # some 0.1 ms
 _ENVELOPE_BYTES: Final = 256  # of an answer, around its rows
+_ANSWERED_LATER: Final = ("scale", "requests")
 _WHO: Final = "Control socket"
 STOPPING: Final = "the server is stopping"
 
@@ -83,6 +84,8 @@ class Answers:
         verb = self._verbs.get(question.verb)
         if verb is None:
             question.refuse(f"there is no such verb; there are {', '.join(self._verbs)}")
+        elif question.crowded and (question.fields.get("wait") or question.verb in _ANSWERED_LATER):
+            question.refuse("too many wait for an answer already")
         else:
             verb(question)
 

@@ -15,7 +15,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from swhttp import about, accessfile, listeners, logs, privileges, slowlog
+from swhttp import about, accessfile, listeners, logs, ownership, privileges, slowlog
 from swhttp.config import Config, check_tmp_dir, inside
 from swhttp.errors import ExitCode, ServerError
 from swhttp.listeners import Listener
@@ -43,9 +43,10 @@ class Belongings:
 
     # Start
 
-    def open(self) -> None:
+    def open(self, identity: privileges.Identity | None = None) -> None:
         """Open all, before anything is forked: what cannot be opened is the only thing that is said. What was opened
-        is `close`d by the caller even then. Raises ServerError."""
+        is `close`d by the caller even then. `identity`: whom this process will be, if that is another. Raises
+        ServerError."""
         config = self._config
         taken = self._predecessor.listeners if self._predecessor is not None else {}
         self.listeners = self._own = listeners.open_all(config.bind, config.backlog, config.reuse_port, taken)
@@ -53,11 +54,11 @@ class Belongings:
             taken[bind].socket.close()
         if config.access_log:
             try:
-                self.access_fd = accessfile.open_log(config.access_log)
+                self.access_fd = accessfile.open_log(config.access_log, identity)
             except OSError as error:
                 raise ServerError(
                     f"Cannot write the access log {config.access_log!r}: {error.strerror}", ExitCode.FILE) from None
-        self.slow_log = slowlog.SlowLog(config.slow_log_file, config.log_format)
+        self.slow_log = slowlog.SlowLog(config.slow_log_file, config.log_format, identity)
         if self._predecessor is None:
             self._claim()
         else:
@@ -82,10 +83,12 @@ class Belongings:
 
         logs.becomes(identity, self._config.error_log)
         if self.access_fd >= 0:
-            privileges.give(self.access_fd, before.access_log, identity)
+            ownership.give(self.access_fd, before.access_log, identity)
         if self.slow_log is not None:
             self.slow_log.becomes(identity, self._config.slow_log_file)
-        for listener in (*self._own, *([self.control] if self.control is not None else [])):
+        if self.control is not None:  # root's: a worker, which may be in somebody's hands, does not command the server
+            self.control.moved(path_of)
+        for listener in self._own:
             try:
                 listener.becomes(identity, path_of)
             except OSError as error:
@@ -101,6 +104,7 @@ class Belongings:
         if not before.chroot:
             privileges.check_modules(identity, (os.__file__, about.__file__))
         check_tmp_dir(self._config.tmp_dir)
+        logs.became(self._config.app_dir)
         log.info("Running as %s", identity.described)
         return self._config
 

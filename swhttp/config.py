@@ -231,7 +231,7 @@ class Config:
     control: str = _option(
         "", "--control", group="Processes", metavar="PATH", default_text="none",
         help="A unix socket by which swhttp status, reload, stop and the other verbs reach the running server; only "
-             "its own user and root may use it.")
+             "root and the user that started the server may use it.")
     daemon: bool = _option(
         False, "--daemon", "-D", group="Processes",
         help="Go to the background: the command ends when the server listens, or with its exit code when it fails.")
@@ -524,7 +524,7 @@ class Config:
         """What the server's own log is like."""
         return logs.LogSettings(
             level=self.log_level, path=self.error_log, form=self.log_format, config=self.log_config,
-            app_dir=self.app_dir)
+            app_dir=self.app_dir, identity=self.identity)
 
     @property
     def preloads(self) -> bool:

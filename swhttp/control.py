@@ -15,8 +15,8 @@ backlog. A connection is in one of these states:
 
 Whoever has been handed fds (a takeover) has all the time for his next request: he boots a server meanwhile.
 
-Only root and the server's own user may speak, by the kernel's word (SO_PEERCRED): the user that it was started as, and
-the one that it is now.
+Only root and the user that the server was started as may speak, by the kernel's word (SO_PEERCRED). The one that it has
+become may not: the app runs as that.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from __future__ import annotations
 import contextlib
 import enum
 import math
-import os
 import select
 import socket
 import struct
@@ -56,13 +55,15 @@ _EVENTS: Final = {
 
 
 class Question:
-    """A request, to be answered once. `verb`: what is asked; `fields`: the request, of which nothing is checked."""
+    """A request, to be answered once. `verb`: what is asked; `fields`: the request, of which nothing is checked;
+    `crowded`: so many wait already that it should be refused what is not answered at once."""
 
-    def __init__(self, connection: Connection, fields: Message) -> None:
+    def __init__(self, connection: Connection, fields: Message, crowded: bool) -> None:
         self._connection = connection
         verb = fields.get("verb")
         self.verb = verb if isinstance(verb, str) else ""
         self.fields = fields
+        self.crowded = crowded
         self.kept = False
 
     def answer(self, **fields: object) -> None:
@@ -127,13 +128,13 @@ class Connection:
             self._decoder.feed(data)
         return True
 
-    def question(self) -> Question | None:
-        """The request, if it is whole. Raises BadMessage."""
+    def question(self, crowded: bool) -> Question | None:
+        """The request, if it is whole. `crowded`: as for a question. Raises BadMessage."""
         message = self._decoder.next()
         if message is None:
             return None
         self.state, self.deadline_s = State.ASKED, math.inf
-        return Question(self, message)
+        return Question(self, message, crowded)
 
     def answered(self, message: bytes, kept: bool = False, last: bool = False) -> None:
         """Send `message`. `kept`, `last`: what follows, instead of another request: silence, or the end."""
@@ -171,7 +172,7 @@ class Connection:
 
 class Control:
     """The control socket. `listener`: that of `listeners.open_control`, which stays the caller's; `ask`: who answers;
-    `uids`: who may speak, besides root and whoever this process is at that moment; `clock`: as time.monotonic."""
+    `uids`: who may speak, besides root; `clock`: as time.monotonic."""
 
     def __init__(
         self, listener: Listener, ask: Callable[[Question], None], uids: frozenset[int], clock: Callable[[], float]
@@ -248,11 +249,12 @@ class Control:
             connection = Connection(end, now_s, self._changed.append)
             self._connections[end.fileno()] = connection
             self._epoll.register(end, _EVENTS[State.READING])
-            if uid not in self._uids | {0, os.geteuid()}:
+            if uid != 0 and uid not in self._uids:
                 if now_s >= self._log_from_s:
                     self._log_from_s = now_s + limits.CONTROL_LOG_EVERY_S
                     log.warning("Control socket: refused a process of user %d", uid)
-                connection.answered(encode({"ok": False, "error": "this is for the server's own user"}), last=True)
+                error = "this is for root, and for the user that has started the server"
+                connection.answered(encode({"ok": False, "error": error}), last=True)
         self._listen(False)
 
     def _listen(self, wanted: bool) -> None:
@@ -274,11 +276,16 @@ class Control:
         try:
             if not connection.receive():
                 self._close(connection)
-            elif (question := connection.question()) is not None:
+            elif (question := connection.question(self._is_crowded())) is not None:
                 self._epoll.modify(connection.socket, _EVENTS[connection.state])
                 self._ask(question)
         except BadMessage as error:
             connection.answered(encode({"ok": False, "error": f"the request cannot be understood: {error}"}), last=True)
+
+    def _is_crowded(self) -> bool:
+        """Whether the connections that are left are for those who do not wait."""
+        waiting = sum(one.state in (State.ASKED, State.KEPT) for one in self._connections.values())
+        return waiting >= limits.CONTROL_WAITING
 
     def _go_on(self, now_s: float) -> None:
         """Send what was answered, as far as that can be done without waiting."""

@@ -18,7 +18,7 @@ import struct
 import sys
 from typing import Final, NoReturn
 
-from swhttp.errors import ExitCode
+from swhttp.errors import ExitCode, ServerError
 
 STANDARD_FDS: Final = (0, 1, 2)
 _PID: Final = struct.Struct("=i")
@@ -30,35 +30,47 @@ _has_terminal = False
 def start() -> None:
     """Go on in the background. Returns there; the process that calls it never returns.
 
-    It must have one thread, and nothing open that only one process may have.
+    It must have one thread, and nothing open that only one process may have. Raises ServerError, in any of the three;
+    `reports` must follow then.
     """
     global _report_fd, _has_terminal
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()  # or it is written twice
-    heard, _report_fd = os.pipe2(os.O_CLOEXEC)
-    leader = os.fork()
-    if leader:
-        os.close(_report_fd)
-        _wait(leader, heard)
-    os.close(heard)
-    os.setsid()
-    if os.fork():
-        os._exit(0)
-    os.write(_report_fd, _PID.pack(os.getpid()))
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
+    # Until a Ctrl-C has somebody to stop. The leader never sees one: it would end without a word.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        heard, _report_fd = os.pipe2(os.O_CLOEXEC)
+        leader = os.fork()
+        if leader:
+            os.close(_report_fd)
+            _wait(leader, heard, mask)
+        os.close(heard)
+        try:
+            os.setsid()
+            if os.fork():
+                os._exit(0)
+        except OSError:
+            os.write(_report_fd, _PID.pack(0))  # `reports` says the rest
+            raise
+        os.write(_report_fd, _PID.pack(os.getpid()))
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+    except OSError as error:
+        raise ServerError(f"Cannot go into the background: {error.strerror}", ExitCode.INTERNAL) from None
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     _has_terminal = True
 
 
-def _wait(leader: int, heard: int) -> NoReturn:
-    """End as the server's start ends."""
+def _wait(leader: int, heard: int, mask: set[signal.Signals | int]) -> NoReturn:
+    """End as the server's start ends. `mask`: the signals that are blocked once the server can be stopped."""
     status: int = ExitCode.INTERNAL
     pid = 0
     try:
         os.waitpid(leader, 0)
         pid = _PID.unpack(os.read(heard, _PID.size).ljust(_PID.size, b"\0"))[0]
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if word := os.read(heard, 1):
             status = word[0]
             os.read(heard, 1)  # of one that has failed nothing is left: its end closes the pipe

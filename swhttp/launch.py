@@ -118,7 +118,11 @@ def _serve(what_was_given: Callable[[], Layer], started_by: StartedBy, predecess
         hygiene.keep_what_is_open(inherited)
     if loaded.config.daemon:
         hygiene.close_all_but(inherited)  # a lock, say, of the script that starts us, and does not mean to lend it
-        daemon.start()
+        try:
+            daemon.start()
+        except ServerError as error:
+            daemon.reports(error.exit_code)
+            fail(str(error), error.exit_code)
     status = _run(loaded, is_object, started_by, predecessor)
     if status != ExitCode.OK:  # which a server that is stopped while it starts has, too
         daemon.reports(status)

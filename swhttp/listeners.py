@@ -20,7 +20,8 @@ from typing import Any
 from swhttp import limits
 from swhttp.binds import Bind, FdBind, TcpBind, UnixBind, parse, tcp_text
 from swhttp.errors import ExitCode, ServerError
-from swhttp.privileges import Identity, give_socket
+from swhttp.ownership import give_socket
+from swhttp.privileges import Identity
 
 
 @dataclass
@@ -59,11 +60,15 @@ class Listener:
         return f"http://{self.text}" if self.kind == "tcp" else self.text
 
     def becomes(self, identity: Identity, path_of: Callable[[str], str]) -> None:
-        """This process will be `identity`: give it the socket's file, which it finds at `path_of` the path of today
-        (empty: nowhere). Raises OSError."""
+        """This process will be `identity`: give it the socket's file, and let it find that. Raises OSError."""
+        if self.file is not None:
+            give_socket(*self.file, identity)
+        self.moved(path_of)
+
+    def moved(self, path_of: Callable[[str], str]) -> None:
+        """This process finds the socket's file at `path_of` the path of today (empty: nowhere) from now on."""
         if self.file is not None:
             path, device, inode = self.file
-            give_socket(path, device, inode, identity)
             self.file = (path_of(path), device, inode)
 
     def stop_listening(self) -> None:

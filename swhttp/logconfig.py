@@ -5,7 +5,8 @@ handler that it names, is a ServerError (ExitCode.CONFIG) with one message.
 
 A file `.json`, `.toml` or `.yaml` (`.yml`) holds the dictionary of `logging.config.dictConfig`, any other the INI form
 of `logging.config.fileConfig`. It is read in the master only: a worker that is forked a week later gets the same. It
-is applied anew in each process, because a handler owns fds, and a child must not share its parent's.
+is applied anew in each process, because a handler owns fds, and a child must not share its parent's; and never by root
+for another user, who may be the owner of the classes that it names.
 
 The log of the server stays where --error-log says, unless the configuration gives the logger `swhttp` handlers, or
 says that it propagates to the root logger. A level that it gives `swhttp` goes before --log-level.
@@ -19,6 +20,7 @@ import json
 import logging.config
 import os
 import sys
+import threading
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -150,8 +152,8 @@ def _threads() -> int:
     """Threads of this process, those that Python does not know of too."""
     try:
         return len(os.listdir("/proc/self/task"))
-    except OSError:  # the root of a chroot has no /proc; there only workers apply it, which may have threads
-        return 0
+    except OSError:  # the root of a chroot has no /proc
+        return threading.active_count()
 
 
 def _reason(error: BaseException) -> str:

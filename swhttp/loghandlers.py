@@ -13,7 +13,8 @@ import os
 import sys
 from typing import Final
 
-from swhttp.privileges import Identity, give
+from swhttp.ownership import give, open_file
+from swhttp.privileges import Identity
 
 STDERR_FD: Final = 2
 NO_FD: Final = -1
@@ -81,20 +82,22 @@ class AppendingHandler(FdHandler):
 
     A file that was moved away or removed (logrotate) is left, and `path` is made anew: it costs a stat(2) for each
     record, and no process has to be told. Where that is impossible, in a directory of somebody else's, say, it goes
-    on in the file that it has. `what`: it is called when that is said. Raises OSError.
+    on in the file that it has. `what`: it is called when that is said; `identity`: whom this process will be, as far as
+    that is another. Raises OSError.
     """
 
-    def __init__(self, path: str, what: str = "error log") -> None:
+    def __init__(self, path: str, what: str = "error log", identity: Identity | None = None) -> None:
         super().__init__(NO_FD)
         self._path = path
         self._what = what
+        self._identity = identity
         self._refused = False
         self._open()
 
     def _open(self) -> None:
         # Non-blocking to open only: for a FIFO without a reader it would wait for ever.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
-        fd = os.open(self._path, flags, 0o644)
+        fd = open_file(self._path, flags, 0o644, self._identity)
         os.set_blocking(fd, True)
         self.let_go()
         self.fd = fd

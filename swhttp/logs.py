@@ -22,13 +22,13 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from swhttp.errors import ExitCode, ServerError
 from swhttp.logforms import JsonForm, TextForm, takes_colours
 from swhttp.loghandlers import AppendingHandler, FdHandler, StderrHandler
-from swhttp.privileges import Identity
+from swhttp.privileges import Identity, check
 
 if TYPE_CHECKING:
     from swhttp.logconfig import LogConfig
@@ -74,7 +74,8 @@ class LogSettings:
     """What the log is like. `level`: one of LEVELS; `path`: a file, or STDERR; `form`: one of FORMATS.
 
     `config`: a logging configuration: a file's name, a dictionary as for `logging.config.dictConfig`, or "";
-    `app_dir`: where the classes that it names are looked for first.
+    `app_dir`: where the classes that it names are looked for first. `identity`: whom this process will be, if that is
+    another.
     """
 
     level: str
@@ -82,6 +83,7 @@ class LogSettings:
     form: str = "text"
     config: str | Mapping[str, Any] = ""
     app_dir: str = ""
+    identity: Identity | None = None
 
 
 @dataclass
@@ -109,17 +111,20 @@ _setup = _on_stderr_only("INFO", TextForm())
 def configure(settings: LogSettings) -> None:
     """Set up the log of this process and of those that it will fork. Called once, before there is anything else.
 
-    Raises ServerError: ExitCode.FILE when the log file cannot be written, ExitCode.CONFIG when the logging
-    configuration cannot be read or applied. Whatever happens, there is a log on stderr or in the file.
+    Raises ServerError: ExitCode.PRIVILEGES when this process cannot become the identity, ExitCode.FILE when the log
+    file cannot be written, ExitCode.CONFIG when the logging configuration cannot be read or applied. Whatever happens,
+    there is a log on stderr or in the file.
     """
     global _setup
     _setup.own.let_go()
     coloured = takes_colours(_setup.stderr.fd, os.environ)
     _setup = _on_stderr_only(settings.level.upper(), JsonForm() if settings.form == "json" else TextForm(coloured))
     _use_own()
+    if settings.identity is not None:
+        check(settings.identity)
     if settings.path != STDERR:
         try:
-            _setup.own = AppendingHandler(settings.path)
+            _setup.own = AppendingHandler(settings.path, identity=settings.identity)
         except OSError as error:
             raise ServerError(
                 f"Cannot write the error log {settings.path!r}: {error.strerror}", ExitCode.FILE) from None
@@ -129,7 +134,8 @@ def configure(settings: LogSettings) -> None:
         from swhttp import logconfig
 
         _setup.config = logconfig.read(settings.config, settings.app_dir)
-        _apply(_setup.config, threads_allowed=False)
+        if settings.identity is None:  # else what it imports and opens is not root's business
+            _apply(_setup.config, threads_allowed=False)
 
 
 def renew(after_import: bool = False) -> None:
@@ -249,6 +255,14 @@ def becomes(identity: Identity, path: str) -> None:
     """This process, and all that it forks, will be `identity`, and find the log's file at `path`."""
     if isinstance(_setup.own, AppendingHandler):
         _setup.own.becomes(identity, path)
+
+
+def became(app_dir: str) -> None:
+    """This process is who it was to be: apply the logging configuration, with `app_dir` as it is called now. Raises
+    ServerError."""
+    if _setup.config is not None:
+        _setup.config = replace(_setup.config, app_dir=app_dir)
+        _apply(_setup.config, threads_allowed=False)
 
 
 def last_words(what: str) -> None:

@@ -37,7 +37,6 @@ from swhttp import (
     logs,
     networks,
     notify,
-    privileges,
 )
 from swhttp.answers import STOPPING, Answers
 from swhttp.belongings import Belongings
@@ -112,10 +111,9 @@ class Master:
         raise_fd_limit()
         blocked_before = hygiene.block_signals()  # one that comes before there is a handler waits for it
         notify.connect(os.environ, os.getpid())
-        if (identity := self._config.identity) is not None:
-            privileges.check(identity)
+        identity = self._config.identity
         try:
-            self._has.open()
+            self._has.open(identity)
             if identity is not None:
                 self._config = self._has.become(identity)
             self._start()
@@ -162,6 +160,8 @@ class Master:
             self._memory.keep_for_manager()
 
         def manage() -> int:
+            if self._config.user:  # away from root's terminal, into which its members could type (TIOCSTI)
+                os.setsid()
             return Manager(self._config, self._memory, texts, Channel(theirs)).run()
 
         keep = [theirs.fileno(), *self._memory.manager_fds()]
@@ -214,7 +214,7 @@ class Master:
                     selector.unregister(self._manager)
                 now_s = time.monotonic()
                 control_s = self._control.next_tick_s() if self._control else math.inf
-                wait_s = min(self._deadline_s, control_s, notify.watchdog(now_s)) - now_s
+                wait_s = min(self._deadline_s, control_s, notify.tick(now_s)) - now_s
                 for key, _ in selector.select(None if wait_s == math.inf else max(0.0, wait_s)):
                     key.data()
                 if self._control is not None:

@@ -1,19 +1,21 @@
 """Tells systemd how far the server is (sd_notify(3)): one datagram each time, to the socket that it names.
 
 Used by the master alone, in its main thread. Without NOTIFY_SOCKET every function does nothing. Nothing here waits or
-fails: a service manager that does not listen is no reason to serve nobody.
+fails: a service manager that does not listen is no reason to serve nobody. What does not fit into its queue, which all
+services of a host share, is kept, the latest of each kind, and told by `tick`: READY=1 must not get lost.
 """
 
 from __future__ import annotations
 
-import contextlib
+import math
 import os
 import socket
 import time
 from collections.abc import MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from swhttp import limits
 from swhttp.logs import log
 
 VARIABLES: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
@@ -22,11 +24,13 @@ MOST_TEXT_CHARS: Final = 200  # of a status
 
 @dataclass
 class _Link:
-    """`watchdog_s`: how often it wants to hear that we live; 0: it does not. `next_s`: when it is told next."""
+    """`watchdog_s`: how often it wants to hear that we live; 0: it does not. `next_s`: when it is told next; `unsent`:
+    what it could not be told yet, in order, by its first word."""
 
     socket: socket.socket | None = None
     watchdog_s: float = 0.0
     next_s: float = 0.0
+    unsent: dict[str, bytes] = field(default_factory=dict)
 
 
 _link = _Link()
@@ -80,19 +84,22 @@ def status(text: str) -> None:
     _send("STATUS=" + " ".join(text.split())[:MOST_TEXT_CHARS])
 
 
-def watchdog(now_s: float) -> float:
-    """Say that the main loop turns, if it is time to; returns when it will be next, `inf` for never."""
-    if not _link.watchdog_s:
-        return float("inf")
-    if now_s >= _link.next_s:
+def tick(now_s: float) -> float:
+    """Say that the main loop turns, if it is time to, and what could not be said before; returns when it will be next,
+    `inf` for never."""
+    if _link.watchdog_s and now_s >= _link.next_s:
         _link.next_s = now_s + _link.watchdog_s
         _send("WATCHDOG=1")
-    return _link.next_s
+    elif _link.unsent:
+        _send_all()
+    return min(_link.next_s if _link.watchdog_s else math.inf,
+               now_s + limits.NOTIFY_RETRY_S if _link.unsent else math.inf)
 
 
 def close() -> None:
     """Nothing more will be said."""
     global _link
+    _send_all()
     if _link.socket is not None:
         _link.socket.close()
     _link = _Link()
@@ -100,5 +107,20 @@ def close() -> None:
 
 def _send(*lines: str) -> None:
     if _link.socket is not None:
-        with contextlib.suppress(OSError):
-            _link.socket.send("\n".join(lines).encode("utf-8", "replace"))
+        kind = lines[0].partition("=")[0]
+        _link.unsent.pop(kind, None)  # the new one comes last
+        _link.unsent[kind] = "\n".join(lines).encode("utf-8", "replace")
+        _send_all()
+
+
+def _send_all() -> None:
+    while _link.socket is not None and _link.unsent:
+        kind = next(iter(_link.unsent))
+        try:
+            _link.socket.send(_link.unsent[kind])
+        except BlockingIOError:
+            return
+        except OSError:  # it does not listen any more
+            _link.unsent.clear()
+            return
+        del _link.unsent[kind]

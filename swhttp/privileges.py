@@ -1,6 +1,6 @@
 """As whom the server runs: who that is in numbers, becoming it for good, and the proof that nothing can be regained.
 
-    start (root) -> resolve -> check -> bind, open logs and pid file -> give them away -> become -> fork
+    start (root) -> resolve -> check -> open logs, bind, pid file -> give them away -> become -> fork
 
 Only the master becomes somebody else, once, while it has one thread and before it forks: the manager, the workers and
 whatever these start inherit it. So there is no process with more rights than the app's, and none that could lend them.
@@ -9,10 +9,10 @@ It must come before PR_SET_PDEATHSIG, which setuid(2) clears: `hygiene.fork` set
 It fails closed. What cannot be dropped, or could be regained, is a ServerError (ExitCode.PRIVILEGES): there is no
 server then, instead of one that runs as root.
 
-After setuid(2) the kernel lets nobody but root trace a process or dump its memory (PR_SET_DUMPABLE, prctl(2)). Master
-and manager stay so: an app that goes wild, or another server of the same user, cannot read there what all clients
-send. Workers are made traceable again, for they hold nothing but the app: core dumps, py-spy and /proc/self/environ
-work as they do for every process of that user.
+From then on nobody but root may trace the process or dump its memory (PR_SET_DUMPABLE, prctl(2)), whatever
+fs.suid_dumpable says. Master and manager stay so: an app that goes wild, or another server of the same user, cannot
+read there what all clients send. Workers are made traceable again, for they hold nothing but the app: core dumps,
+py-spy and /proc/self/environ work as they do for every process of that user.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import contextlib
 import ctypes
 import functools
 import os
-import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -31,6 +30,7 @@ from swhttp.errors import BadValue, ExitCode, ServerError
 if TYPE_CHECKING:
     from pwd import struct_passwd
 
+PR_GET_DUMPABLE: Final = 3
 PR_SET_DUMPABLE: Final = 4
 PR_SET_NO_NEW_PRIVS: Final = 38
 PR_GET_NO_NEW_PRIVS: Final = 39
@@ -135,31 +135,6 @@ def check(identity: Identity) -> None:
         raise _impossible(identity, f"that needs root ({', '.join(missing)}), and this is {_described(os.geteuid())}")
 
 
-def give(fd: int, path: str, identity: Identity) -> None:
-    """Give the log file that is open as `fd` to it, so that it can be opened again.
-
-    Only a file that is ours and has this one name: whoever may write to a directory of logs could have put a link there
-    to a file of root's, and must not get that.
-    """
-    with contextlib.suppress(OSError):  # it stays open; opening it again will say what is wrong
-        found = os.fstat(fd)
-        named = os.stat(path, follow_symlinks=False)
-        if (stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == os.geteuid()
-                and os.path.samestat(found, named)):
-            os.fchown(fd, identity.user, identity.group)
-
-
-def give_socket(path: str, device: int, inode: int, identity: Identity) -> None:
-    """Give a unix socket that we have made to it. Raises OSError."""
-    fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)  # whatever is there, and no other meanwhile
-    try:
-        found = os.fstat(fd)
-        if stat.S_ISSOCK(found.st_mode) and (found.st_dev, found.st_ino) == (device, inode):
-            os.chown(f"/proc/self/fd/{fd}", identity.user, identity.group)
-    finally:
-        os.close(fd)
-
-
 def become(identity: Identity) -> None:
     """Become it, in this process and for good. Raises ServerError when anything is not as it should be afterwards."""
     if len(os.listdir("/proc/self/task")) != 1:  # capabilities belong to threads
@@ -174,6 +149,7 @@ def become(identity: Identity) -> None:
             os.setresuid(*(identity.user,) * 3)
         if identity.user != ROOT:
             _drop_capabilities()
+            _prctl(PR_SET_DUMPABLE, 0)
         _prctl(PR_SET_NO_NEW_PRIVS, 1)  # nor by a program that is setuid or has capabilities of its own
         faults = _faults(identity)
     except OSError as error:
@@ -194,6 +170,8 @@ def _faults(identity: Identity) -> list[str]:
     if _prctl(PR_GET_NO_NEW_PRIVS) != 1:
         faults.append("the right to get new privileges")
     if identity.user != ROOT:
+        if _prctl(PR_GET_DUMPABLE) == 1:
+            faults.append("a memory that its user may read")
         if any(_capabilities()):
             faults.append("capabilities")
         if _works(os.setresuid):

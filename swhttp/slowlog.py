@@ -25,18 +25,19 @@ def pieces(headline: str, body: str) -> Iterator[tuple[str, bool]]:
 
 
 class SlowLog:
-    """`path`: of its file, STDERR, or "" for the server's own log; `form`: text or json.
+    """`path`: of its file, STDERR, or "" for the server's own log; `form`: text or json; `identity`: whom this process
+    will be, if that is another.
 
     Raises ServerError when the file cannot be written.
     """
 
-    def __init__(self, path: str, form: str) -> None:
+    def __init__(self, path: str, form: str, identity: Identity | None = None) -> None:
         self._handler: FdHandler | None = None
         self._pieces: list[str] = []
         if not path:
             return
         try:
-            self._handler = StderrHandler() if path == STDERR else AppendingHandler(path, "slow log")
+            self._handler = StderrHandler() if path == STDERR else AppendingHandler(path, "slow log", identity)
         except OSError as error:
             raise ServerError(f"Cannot write the slow log {path!r}: {error.strerror}", ExitCode.FILE) from None
         self._handler.setFormatter(JsonForm() if form == "json" else TextForm())

@@ -28,7 +28,7 @@ from swhttp import launch, limits, tables
 from swhttp.config import OPTIONS
 from swhttp.controlproto import BadMessage, Decoder, Message, encode
 from swhttp.errors import BadValue, ExitCode, ServerError
-from swhttp.logforms import escaped_lines
+from swhttp.logforms import escaped_lines, one_line
 
 _CONTROL: Final = OPTIONS["control"]
 _RECEIVE_BYTES: Final = 65536
@@ -53,7 +53,7 @@ VERBS: Final[dict[str, Verb]] = {
     "reload": Verb("Replace the workers by new ones, which import the app afresh.",
                    waits="End when the new workers serve, or have failed: then with their traceback and status "
                          f"{int(ExitCode.REFUSED)}."),
-    "scale": Verb("Have N workers from now on.", lambda answer: f"{answer['workers']} workers are wanted",
+    "scale": Verb("Have N workers from now on.", lambda answer: one_line(f"{answer['workers']} workers are wanted"),
                   workers=True),
     "reopen": Verb("Open the log files again, after they have been renamed."),
     "stop": Verb("Stop the server; requests in flight may end, within its --graceful-timeout.",
@@ -95,9 +95,14 @@ def _run(
         raise ServerError("Interrupted; the server goes on with it", ExitCode.NO_ANSWER) from None
     if as_json:
         launch.show(json.dumps(answer))
-    elif answer["ok"] and (text := VERBS[name].show(answer)):
-        launch.show(text)
-    elif not answer["ok"]:
+    elif answer["ok"]:
+        try:
+            text = VERBS[name].show(answer)
+        except (LookupError, TypeError, ValueError, AttributeError):
+            raise no_answer(path, "what it says cannot be shown; it may be of another version") from None
+        if text:
+            launch.show(text)
+    else:
         error = str(answer.get("error") or "no reason given").rstrip("\n")
         has_traceback = "\n" in error
         launch.complain(f"Error: {f'the {name} has failed' if has_traceback else escaped_lines(error)}")

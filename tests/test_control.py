@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import swhttp
-from swhttp import limits
+from swhttp import limits, verbs
 from swhttp.controlproto import Decoder, encode
 from swhttp.errors import ServerError
 from swhttp.verbs import ask
@@ -95,7 +95,8 @@ if os.geteuid() == 0:  # nobody else can be somebody else
                 finally:
                     os._exit(0)
             os.waitpid(pid, 0)
-            assert json.loads(mine.recv(4096)) == {"ok": False, "error": "this is for the server's own user"}
+            assert json.loads(mine.recv(4096)) == {
+                "ok": False, "error": "this is for root, and for the user that has started the server"}
         site.expect_log(rf"\[WARNING\] Control socket: refused a process of user {NOBODY}$")
         site.wait_for_log(rf"Control socket: refused a process of user {NOBODY}$")
         os.chmod(path(site), 0o600)
@@ -369,11 +370,31 @@ def test_who_waits_for_a_reload_hears_of_the_servers_end(changing: Server, tmp_p
     changing.finish()
 
 
+def test_many_who_wait_do_not_keep_others_out(changing: Server, tmp_path: Path) -> None:
+    fifo = tmp_path / "gate"
+    os.mkfifo(fifo)
+    (tmp_path / "changing.py").write_text(f"open({str(fifo)!r}).read()\n")
+    with contextlib.ExitStack() as waiting:
+        for _ in range(limits.CONTROL_WAITING):
+            waiter = waiting.enter_context(socket.socket(socket.AF_UNIX))
+            waiter.connect(path(changing))
+            waiter.sendall(encode({"verb": "reload", "wait": True}))
+        changing.wait_for_log("Control socket: reloading", count=limits.CONTROL_WAITING)
+        refused = {"ok": False, "error": "too many wait for an answer already"}
+        for verb in ("reload", "stop", "scale"):
+            request = {"verb": verb, "wait": verb != "scale", "workers": 1}
+            assert ask(path(changing), request, TIMEOUT_S) == refused
+        told(changing, "reload")
+        told(changing, "stop", quick=True)
+    changing.expect_log("")
+    changing.finish()
+
+
 def test_scale(changing: Server) -> None:
     done = run("scale", "2", "--control", path(changing))
     assert (done.returncode, done.stdout) == (0, "2 workers are wanted\n")
-    changing.wait_for_workers(2)
-    assert told(changing, "status")["workers"] == {"wanted": 2, "most": 2, "ready": 2}
+    processes.wait_until(
+        lambda: told(changing, "status")["workers"] == {"wanted": 2, "most": 2, "ready": 2}, "two workers")
     assert told(changing, "scale", workers=1) == {"ok": True, "workers": 1}
     processes.wait_until(lambda: len(changing.workers()) == 1, "one worker")
 
@@ -466,6 +487,27 @@ def test_whatever_else_listens_there_is_no_answer(tmp_path: Path, answer: bytes 
             connection.close()
     assert asking.returncode == 13
     assert said.startswith(f"Error: No answer from '{tmp_path}/s': ")
+
+
+@pytest.mark.parametrize("name", ["status", "workers", "requests", "scale"])
+@pytest.mark.parametrize("answer", [{"ok": True}, {"ok": True, "workers": 3, "requests": [None]}])
+def test_an_answer_of_another_version_is_shown_or_is_none(
+    name: str, answer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verbs, "ask", lambda *arguments, **more: answer)
+    number = ["3"] if name == "scale" else []
+    with pytest.raises((ServerError, SystemExit)) as end:
+        verbs.command(name).main([*number, "--control", "c"], standalone_mode=False)
+    if name == "scale" and "workers" in answer:
+        assert end.value.args == (0,)
+    else:
+        assert isinstance(end.value, ServerError)
+        assert end.value.exit_code == 13
+        assert str(end.value) == "No answer from 'c': what it says cannot be shown; it may be of another version"
+
+
+def test_nothing_that_scale_is_told_commands_the_terminal() -> None:
+    assert verbs.VERBS["scale"].show({"workers": "\x1b[2J\n"}) == "\\x1b[2J\\n workers are wanted"
 
 
 def test_a_server_that_is_busy_with_others_is_no_answer(tmp_path: Path) -> None:

@@ -192,6 +192,28 @@ def test_past_the_bound_connections_wait_until_one_ends(desk: Desk) -> None:
     assert [question.verb for question in desk.questions] == ["late"]
 
 
+def test_the_last_connections_are_for_those_who_do_not_wait(desk: Desk) -> None:
+    def is_crowded() -> bool:
+        peer = desk.peer()
+        peer.sendall(encode({"verb": "a"}))
+        desk.turn()
+        return desk.questions[-1].crowded
+
+    assert [is_crowded() for _ in range(limits.CONTROL_WAITING + 1)] == [False] * limits.CONTROL_WAITING + [True]
+    for question in desk.questions[:2]:
+        question.keep()  # who waits for our end waits too
+        question.answer()
+    desk.turn()
+    assert is_crowded()
+    for question in desk.questions[2:5]:
+        question.answer()
+    desk.turn()
+    assert not is_crowded()
+    for peer in desk.peers[:2]:
+        peer.close()
+    desk.turn()
+
+
 def test_without_fds_it_looks_again_later(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     def accept(listener: socket.socket) -> Any:
         raise OSError(24, "Too many open files")

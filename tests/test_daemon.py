@@ -23,6 +23,15 @@ Begin = Callable[..., subprocess.Popen[str]]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@contextlib.contextmanager
+def reaped() -> Iterator[None]:
+    """In the end waits for that of all orphans, for the tests adopt them."""
+    before = {child.pid for child in processes.children_of(os.getpid())}
+    yield
+    while left := {child.pid for child in processes.children_of(os.getpid())} - before:
+        os.waitpid(left.pop(), 0)
+
+
 @pytest.fixture
 def begin(tmp_path: Path) -> Iterator[Begin]:
     """Starts the command with --daemon; in the end kills what is left of it."""
@@ -34,13 +43,11 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
             env=os.environ | {processes.MARKER: marker, "PYTHONPATH": str(TESTS.parent)}, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, pass_fds=pass_fds)
 
-    before = {child.pid for child in processes.children_of(os.getpid())}
-    yield command
-    for process in processes.marked_with(marker):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
-    while left := {child.pid for child in processes.children_of(os.getpid())} - before:  # the tests adopt orphans
-        os.waitpid(left.pop(), 0)
+    with reaped():
+        yield command
+        for process in processes.marked_with(marker):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -69,6 +76,52 @@ def test_a_server_that_is_stopped_while_it_starts_was_never_there(
             importing.left()
             _, stderr = process.communicate(timeout=30)
             assert (process.returncode, stderr) == (code, said)
+
+
+def in_a_process(before: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command, after other code."""
+    code = f"import os, signal, sys\n{before}\nfrom swhttp import cli\nsys.argv[0] = 'swhttp'\ncli.main()"
+    with reaped():
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments], cwd=TESTS.parent, capture_output=True, text=True, timeout=30,
+            check=False)
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_what_keeps_it_from_the_background_is_said_once(failing: int) -> None:
+    done = in_a_process(
+        "fork, calls = os.fork, []\n"
+        "def failing():\n"
+        "    calls.append(1)\n"
+        f"    if len(calls) == {failing}:\n"
+        "        raise OSError(11, 'Resource temporarily unavailable')\n"
+        "    return fork()\n"
+        "os.fork = failing", "regain", "--app-dir", str(APPS), "--bind", "127.0.0.1:0", "--daemon")
+    assert (done.returncode, done.stderr) == (
+        6, "Error: Cannot go into the background: Resource temporarily unavailable\n")
+
+
+def test_a_ctrl_c_before_there_is_a_server_stops_that_one() -> None:
+    """The server is a process that only waits to be stopped."""
+    done = in_a_process(
+        "from swhttp import daemon\n"
+        "fork = os.fork\n"
+        "def interrupted():\n"
+        "    pid = fork()\n"
+        "    if pid:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return pid\n"
+        "def stopped(*signum):\n"
+        "    os.write(1, b'stopped')\n"
+        "    os._exit(0)\n"
+        "os.fork = interrupted\n"
+        "signal.signal(signal.SIGTERM, stopped)\n"
+        "daemon.start()\n"
+        "assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()\n"
+        "signal.alarm(10)\n"
+        "while True:\n"
+        "    signal.pause()")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "stopped", "")
 
 
 def test_the_command_ends_when_the_server_listens_in_the_background(run: Run, tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import grp
+import json
 import os
 import pwd
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from swhttp import config, privileges
+from swhttp import config, ownership, privileges
 from swhttp.config import Config
 from swhttp.errors import BadValue, ExitCode, ServerError
 from tests.support import otheruser
@@ -74,6 +76,8 @@ def test_every_process_is_the_user_and_none_has_any_right_left(site: Server) -> 
         assert (status["Uid"], status["Gid"], status["Groups"]) == (four, four, str(NOBODY))
         assert status["NoNewPrivs"] == "1"
         assert {int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")} == {0}
+    assert {os.getsid(pid) for pid in processes_of(site)[1:]} == {site.manager()}, "away from root's terminal"
+    assert os.getsid(site.pid) == os.getsid(0), "where a Ctrl-C reaches it"
     assert site.get("/")["user"] == [NOBODY] * 3
 
 
@@ -127,9 +131,12 @@ def test_a_zygote_and_its_workers_are_that_user_and_on_their_cpus(server: Start)
     assert (seen["user"], len(seen["cpus"])) == ([NOBODY] * 3, 1)
     assert os.sched_getaffinity(site.manager()) == os.sched_getaffinity(0)
     path = os.path.join(site.directory, control)
-    assert (os.stat(path).st_uid, stat.S_IMODE(os.stat(path).st_mode)) == (NOBODY, 0o600)
-    subprocess.run([sys.executable, "-m", "swhttp", "status", "--control", path], cwd=TESTS.parent, check=True,
-                   stdout=subprocess.DEVNULL)
+    assert (os.stat(path).st_uid, stat.S_IMODE(os.stat(path).st_mode)) == (0, 0o600)
+    os.chmod(path, 0o666)
+    site.expect_log("Control socket: refused")
+    asking = f"from swhttp.verbs import ask\nprint(ask({path!r}, {{'verb': 'status'}}, 30)['ok'])"
+    assert in_a_process(f"os.setgroups([])\nos.setresuid(65534, 65534, 65534)\n{asking}").stdout == "False\n"
+    assert in_a_process(asking).stdout == "True\n"
     site.stop()
     assert not os.path.exists(path)
 
@@ -173,6 +180,118 @@ def test_a_log_that_is_a_link_is_written_and_stays_whose_it_is(server: Start, pl
 
 
 @by_root
+@pytest.mark.parametrize(
+    ("option", "exists"), [("--error-log", True), ("--access-log", False), ("--slow-log-file", True)])
+def test_a_link_of_the_user_s_leads_root_nowhere(server: Start, place: Path, option: str, exists: bool) -> None:
+    logs, target = place / "logs", place / "target"
+    logs.mkdir()
+    if exists:
+        target.touch()
+    (logs / "log").symlink_to(target)
+    os.lchown(logs / "log", NOBODY, NOBODY)
+    os.chown(logs, NOBODY, NOBODY)
+    site = start(server, "regain", "--slow-log", "1", option, str(logs / "log"), ready=False)
+    site.expect_log("Cannot write the")
+    site.wait_for_log("Cannot write the .*: its user may not write to it, and root does not: the directory '.*/logs'")
+    site.finish(expect=ExitCode.FILE)
+    assert target.exists() == exists
+    assert not exists or (target.stat().st_uid, target.read_bytes()) == (0, b"")
+
+
+def opened(path: Path, groups: frozenset[int] = frozenset([NOBODY])) -> str:
+    """Whose the file is that a log of nobody's is, or why there is none."""
+    identity = privileges.Identity(NOBODY, NOBODY, groups)
+    try:
+        fd = ownership.open_file(str(path), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644, identity)
+    except OSError as error:
+        return error.strerror or ""
+    finally:
+        assert (os.geteuid(), os.getegid()) == (0, 0)
+    try:
+        ownership.give(fd, str(path), identity)
+        return str(os.fstat(fd).st_uid)
+    finally:
+        os.close(fd)
+
+
+@by_root
+def test_root_opens_a_log_only_where_nobody_else_decides_what_that_is(place: Path) -> None:
+    before = os.getgroups()
+    mine, theirs, shared = place / "mine", place / "theirs", place / "shared"
+    for directory in (mine, theirs, shared):
+        directory.mkdir()
+    os.chown(theirs, NOBODY, NOBODY)
+    assert opened(mine / "a") == str(NOBODY), "made by root, and given"
+    assert opened(theirs / "a") == str(NOBODY), "made with the user's rights"
+    (mine / "dangling").symlink_to(mine / "made")
+    assert opened(mine / "dangling") == "0"
+    (mine / "nested").mkdir()
+    assert opened(mine / "nested" / ".." / "b") == str(NOBODY)
+    (mine / "far").symlink_to("../theirs/nested/deep")
+    (theirs / "nested").mkdir()
+    assert "theirs' is not root's alone" in opened(mine / "far")
+    (theirs / "root_s").touch(0o644)
+    assert "theirs' is not root's alone" in opened(theirs / "root_s")
+    (mine / "one").touch()
+    os.link(mine / "one", mine / "two")
+    assert "several names" in opened(mine / "two")
+    (mine / "loop").symlink_to("loop")
+    assert opened(mine / "loop") == "Too many levels of symbolic links"
+    os.chmod(shared, 0o1777)
+    (shared / "link").symlink_to(mine / "c")
+    os.lchown(shared / "link", NOBODY, NOBODY)
+    assert "is a link of somebody else's" in opened(shared / "link")
+    os.chown(shared, 0, 4)
+    os.chmod(shared, 0o775)
+    assert opened(shared / "a") == str(NOBODY), "a group that is not the user's"
+    (shared / "b").touch(0o600)
+    assert "is not root's alone" in opened(shared / "b", frozenset([4]))
+    assert opened(Path("/dev/stderr")) in ("0", str(os.fstat(2).st_uid)), "what is open leads nowhere else"
+    assert os.getgroups() == before
+
+
+@by_root
+def test_only_a_socket_of_ours_with_one_name_is_given(place: Path) -> None:
+    path = place / "s"
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+    found = path.stat()
+    identity = privileges.Identity(NOBODY, NOBODY, frozenset([NOBODY]))
+    os.link(path, place / "other")
+    ownership.give_socket(str(path), found.st_dev, found.st_ino, identity)
+    assert path.stat().st_uid == 0
+    os.unlink(place / "other")
+    ownership.give_socket(str(path), found.st_dev, found.st_ino, identity)
+    assert path.stat().st_uid == NOBODY
+
+
+def telling(place: Path, app_dir: Path) -> str:
+    """A logging configuration that says who applies it, by a class in `app_dir`."""
+    (app_dir / "handlers.py").write_text(
+        "import logging, os\n"
+        "class Telling(logging.StreamHandler):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        os.write(2, b'applied by %d\\n' % os.geteuid())\n")
+    form = place / "log.json"
+    form.write_text(json.dumps({
+        "version": 1, "handlers": {"telling": {"class": "handlers.Telling"}}, "root": {"handlers": ["telling"]}}))
+    return str(form)
+
+
+def applied_by(site: Server) -> list[str]:
+    """Who: the master, and two workers."""
+    return [match[1] for match in site.wait_for_log(r"applied by (\d+)", count=3)]
+
+
+@by_root
+def test_a_logging_configuration_is_applied_by_the_user_only(server: Start, place: Path) -> None:
+    shutil.copy(APPS / "regain.py", place)
+    site = start(server, "regain", "--app-dir", str(place), "--log-config", telling(place, place))
+    assert applied_by(site) == [str(NOBODY)] * 3
+
+
+@by_root
 def test_a_pid_file_stays_root_s_and_one_that_cannot_be_removed_is_left_empty(server: Start, place: Path) -> None:
     path = place / "pid"
     for _ in range(2):  # the second finds what the first has left
@@ -208,8 +327,10 @@ def test_in_a_chroot_there_is_nothing_else(server: Start, place: Path) -> None:
     error, pid = root / "log" / "error", root / "log" / "pid"
     site = start(
         server, "regain", "--chroot", str(root), "--app-dir", str(root / "app"), "--tmp-dir", str(root / "tmp"),
-        "--error-log", str(error), "--pid", str(pid), ready=False, binds=("unix:{dir}/s", "127.0.0.1:0"))
+        "--error-log", str(error), "--pid", str(pid), "--log-config", telling(place, root / "app"),
+        ready=False, binds=("unix:{dir}/s", "127.0.0.1:0"))
     site.wait_ready(error)
+    assert applied_by(site) == [str(NOBODY)] * 3
     seen = site.get("/")
     assert (seen["user"], seen["root"], seen["directory"]) == ([NOBODY] * 3, ["app", "log", "tmp"], "/")
     error.rename(root / "log" / "old")
@@ -250,6 +371,16 @@ def test_a_drop_that_leaves_anything_is_no_start(sabotage: str, why: str) -> Non
     assert done.stdout.startswith("Cannot become user ")
     assert re.search(why, done.stdout)
     assert len(done.stdout.splitlines()) == 1
+
+
+@by_root
+def test_nobody_may_read_its_memory_whatever_setuid_makes_of_that() -> None:
+    done = in_a_process(
+        "os.setresgid(65534, 65534, 65534)\nos.setgroups([])\nos.setresuid(65534, 65534, 65534)\n"
+        "privileges.make_traceable()\nbefore = privileges._prctl(privileges.PR_GET_DUMPABLE)\n"
+        "privileges.become(privileges.resolve('65534', '65534'))\n"
+        "print(before, privileges._prctl(privileges.PR_GET_DUMPABLE))")
+    assert done.stdout == "1 0\n", done
 
 
 @by_root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from swhttp import activation, notify
+from swhttp import activation, limits, notify
 from swhttp.errors import BadValue
 from tests.support.activation import activated
 from tests.support.fleet import Start
@@ -115,9 +116,35 @@ def test_a_reload_is_told_with_the_time_of_its_beginning(tmp_path: Path) -> None
         assert said == {}
         assert manager.hear() == {"STATUS": "two lines"}
         assert manager.hear() == {"READY": "1", "MAINPID": str(os.getpid())}
-        assert notify.watchdog(1.0) == float("inf")  # it is another process's
+        assert notify.tick(1.0) == float("inf")  # it is another process's
     finally:
         notify.close()
+        manager.close()
+
+
+def test_what_a_full_queue_does_not_take_is_told_later(tmp_path: Path) -> None:
+    manager = Manager(str(tmp_path / "notify"))
+    other = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    other.connect(manager.address)
+    notify.connect({"NOTIFY_SOCKET": manager.address}, os.getpid())
+    try:
+        others = 0
+        with contextlib.suppress(BlockingIOError):
+            while other.send(b"OTHER=1"):
+                others += 1
+        notify.reloading()
+        notify.status("first")
+        notify.ready()
+        notify.status("second")
+        assert notify.tick(5.0) == 5.0 + limits.NOTIFY_RETRY_S
+        assert [manager.hear() for _ in range(others)] == [{"OTHER": "1"}] * others
+        assert notify.tick(6.0) == float("inf")
+        assert [next(iter(manager.hear().items())) for _ in range(3)] == [
+            ("RELOADING", "1"), ("READY", "1"), ("STATUS", "second")]
+        assert not manager.hears_of("STATUS")
+    finally:
+        notify.close()
+        other.close()
         manager.close()
 
 
