@@ -18,7 +18,7 @@ from swhttp.verbs import ask
 from tests.support.activation import activated
 from tests.support.client import Closed, Connection
 from tests.support.fleet import Start
-from tests.support.processes import wait_until
+from tests.support.processes import MARKER, wait_until
 from tests.support.release import Release
 from tests.support.server import (
     APPS,
@@ -225,12 +225,20 @@ def test_a_server_that_becomes_another_user_is_not_taken_over(server: Start) -> 
 
 def test_a_daemon_has_all_when_its_command_ends(server: Start) -> None:
     old = server("reference:wsgi", *OPTIONS)
-    pid_file = Path(old.directory, "pid")
-    subprocess.run(
-        [sys.executable, "-m", "swhttp", "takeover", "--control", "control", "reference:wsgi", "--app-dir", str(APPS),
+    with old.gate() as gate, subprocess.Popen(
+        [sys.executable, "-m", "swhttp", "takeover", "--control", "control", "slow_import:wsgi", "--app-dir", str(APPS),
          "--bind", old.binds[0], "--pid", "pid", "--workers", "1", "--daemon", "--error-log", "log"],
-        cwd=old.directory, env=os.environ | {"PYTHONPATH": str(TESTS.parent)}, timeout=60, check=True)
-    pid = int(pid_file.read_text())
+        cwd=old.directory, env=os.environ | {
+            "PYTHONPATH": str(TESTS.parent), "GATE_PATH": gate.path, MARKER: old.marker},
+    ) as command:
+        importing = gate.entered()
+        old.kill(signal.SIGSTOP)
+        importing.release()
+        with pytest.raises(subprocess.TimeoutExpired):
+            command.wait(0.5)
+        old.kill(signal.SIGCONT)
+        assert command.wait(30) == 0
+        pid = int(Path(old.directory, "pid").read_text())
     assert pid != old.pid
     assert old.wait_exit() == 0
     os.kill(pid, signal.SIGTERM)
