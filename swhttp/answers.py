@@ -22,7 +22,7 @@ from swhttp.ipc.scoreboard import Scoreboard
 from swhttp.procinfo import rss_anon_bytes, uptime_s
 from swhttp.reactor.reactors import Reactors
 from swhttp.reloads import Reloads, Waiter
-from swhttp.startedby import StartedBy
+from swhttp.startedby import NO_TAKEOVER, StartedBy, current_directory, has_own_user
 from swhttp.workerlife import WorkerState
 
 ROWS_WITH_THE_GIL: Final = 16  # some 0.1 ms
@@ -62,7 +62,7 @@ class Host(Protocol):
     def reopen(self) -> None: ...
     def reload(self, who: str, waiter: Waiter | None = None) -> None: ...
     def scale(self, workers: int, who: str, waiter: Callable[[int | None], None] | None = None) -> None: ...
-    def lend_listeners(self) -> tuple[list[dict[str, object]], list[int]] | None: ...
+    def lend_listeners(self) -> tuple[list[str], list[int]] | None: ...
     def keep_listeners(self) -> None: ...
     def hand_over(self) -> None: ...
 
@@ -78,6 +78,7 @@ class Answers:
             "stop": self._stop, "reopen": self._reopen, "scale": self._scale, "takeover": self._takeover,
             "took-over": self._took_over}
         self._heir: Question | None = None
+        self._heir_since_s = 0.0
 
     def ask(self, question: Question) -> None:
         """Answer it, at once or when there is an answer."""
@@ -159,15 +160,26 @@ class Answers:
                 workers, _WHO, lambda now: question.refuse(STOPPING) if now is None else question.answer(workers=now))
 
     def _takeover(self, question: Question) -> None:
-        lent = None if self._heir is not None else self._host.lend_listeners()
-        if lent is None:
-            question.refuse("it is starting, ending or being taken over already")
+        now_s = time.monotonic()
+        if has_own_user(self._host.config):
+            question.refuse(NO_TAKEOVER)
             return
-        described, fds = lent
-        self._heir = question
+        if self._heir is not None and now_s < self._heir_since_s + limits.TAKEOVER_SILENCE_S:
+            question.refuse(f"another takeover has begun {now_s - self._heir_since_s:.0f} s ago; it may take "
+                            f"{limits.TAKEOVER_SILENCE_S:g} s")
+            return
+        lent = self._host.lend_listeners()
+        if lent is None:
+            question.refuse("it is starting or ending")
+            return
+        if self._heir is not None:
+            self._heir.give_up(f"this takeover took more than {limits.TAKEOVER_SILENCE_S:g} s, and another has begun")
+        binds, fds = lent
+        self._heir, self._heir_since_s = question, now_s
         question.hand_over(fds, self._heir_left)
         by = self._host.started_by
-        question.answer(pid=os.getpid(), command=by.command, directory=by.directory, listeners=described)
+        question.answer(pid=os.getpid(), command=by.command, directory=by.directory, cwd=current_directory(),
+                        listeners=[{"bind": bind} for bind in binds])
 
     def _heir_left(self) -> None:
         self._heir = None
@@ -177,8 +189,9 @@ class Answers:
         if self._heir is None or not question.follows(self._heir):
             question.refuse("first say takeover, on the same connection")
             return
+        self._heir = None
+        question.keep()  # first: whatever becomes of the heir, there is no way back
         self._host.hand_over()
-        question.keep()
         question.answer()
 
 

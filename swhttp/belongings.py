@@ -3,7 +3,8 @@
 It owns them from their opening to their removal, and who has them: this process, with another user's rights from some
 point on, and with another server for a while, when one takes the place of the other (`swhttp.takeover`).
 
-    heir         uses the old one's listening sockets, and has none of its files until all its workers are READY
+    heir         has the old one's listening sockets lent, and none of its files until all its workers are READY; what
+                 it makes itself is its own from the start
     predecessor  lends its sockets, and shuts none down meanwhile; gives up its files when it hands over; or has all
                  back, if the heir leaves before
 """
@@ -31,10 +32,11 @@ class Belongings:
 
     def __init__(self, config: Config, predecessor: Predecessor | None) -> None:
         self._config = config
-        self._predecessor = predecessor
-        self._own: list[Listener] = []
+        self.predecessor = predecessor
+        """None again, once its place is ours."""
         self._pid_file = PidFile(config.pid) if config.pid else None
         self._deaf = False
+        self._handed_over = False
         self.listeners: list[Listener] = []
         self.access_fd = -1
         """Of the access log, until somebody has taken it."""
@@ -48,10 +50,8 @@ class Belongings:
         is `close`d by the caller even then. `identity`: whom this process will be, if that is another. Raises
         ServerError."""
         config = self._config
-        taken = self._predecessor.listeners if self._predecessor is not None else {}
-        self.listeners = self._own = listeners.open_all(config.bind, config.backlog, config.reuse_port, taken)
-        for bind in taken.keys() - set(config.bind):
-            taken[bind].socket.close()
+        taken = self.predecessor.chosen if self.predecessor is not None else []
+        self.listeners = listeners.open_all(config.bind, config.backlog, config.reuse_port, taken)
         if config.access_log:
             try:
                 self.access_fd = accessfile.open_log(config.access_log, identity)
@@ -59,17 +59,29 @@ class Belongings:
                 raise ServerError(
                     f"Cannot write the access log {config.access_log!r}: {error.strerror}", ExitCode.FILE) from None
         self.slow_log = slowlog.SlowLog(config.slow_log_file, config.log_format, identity)
-        if self._predecessor is None:
-            self._claim()
-        else:
-            self.listeners = [listener.lent() for listener in self._own]
+        if self.predecessor is None:
+            self._claim_pid_file()
+            self._claim_control()
 
-    def _claim(self) -> None:
-        """Whose server this is, and where it hears commands. Raises ServerError."""
-        if self._pid_file is not None:
+    def _claim_pid_file(self) -> None:
+        """Whose server this is. Raises ServerError."""
+        if self._pid_file is not None and not self._pid_file.is_ours:
             self._pid_file.claim()
-        if self._config.control:
+
+    def _claim_control(self) -> None:
+        """Where it hears commands. Raises ServerError."""
+        if self._config.control and self.control is None:
             self.control = listeners.open_control(self._config.control)
+
+    def claim_again(self) -> str:
+        """The same, of what is not ours yet, one after the other. Returns why not, or ""."""
+        reasons = []
+        for claim in (self._claim_pid_file, self._claim_control):
+            try:
+                claim()
+            except ServerError as error:
+                reasons.append(str(error))
+        return "; ".join(reasons)
 
     def become(self, identity: privileges.Identity) -> Config:
         """Be somebody else from here on, with what is open; hand over what is removed or opened again later.
@@ -88,14 +100,12 @@ class Belongings:
             self.slow_log.becomes(identity, self._config.slow_log_file)
         if self.control is not None:  # root's: a worker, which may be in somebody's hands, does not command the server
             self.control.moved(path_of)
-        for listener in self._own:
+        for listener in self.listeners:
             try:
                 listener.becomes(identity, path_of)
             except OSError as error:
                 raise ServerError(
                     f"Cannot give {listener.text} to its user: {error.strerror}", ExitCode.PRIVILEGES) from None
-        if self._predecessor is not None:
-            self.listeners = [listener.lent() for listener in self._own]
         if self._pid_file is not None:
             self._pid_file.moved(path_of(before.pid))
         if before.chroot:
@@ -112,43 +122,47 @@ class Belongings:
         """In a child: close what is the master's, and no more."""
         for listener in (*self.listeners, *([self.control] if self.control is not None else [])):
             listener.socket.close()
-        if self._predecessor is not None:
-            self._predecessor.let_go()
+        if self.predecessor is not None:
+            self.predecessor.let_go()
+            for _, listener in self.predecessor.dropped:
+                listener.socket.close()
 
     # From one server to another
 
-    def take_over(self) -> int:
-        """All workers are READY: the old server may go, and its files are ours. Returns its pid, 0: there is none."""
-        predecessor, self._predecessor = self._predecessor, None
+    def take_over(self) -> None:
+        """The old server goes, and its sockets are ours alone."""
+        predecessor, self.predecessor = self.predecessor, None
         if predecessor is None:
-            return 0
-        if not predecessor.release():
-            log.warning("The old server does not say that it goes: pid %d", predecessor.pid)
+            return
         predecessor.let_go()
-        self.listeners = self._own
-        try:
-            self._claim()
-        except ServerError as error:  # we serve nevertheless
-            log.error("%s", error)
-        return predecessor.pid
+        ours = list(zip(self._config.bind, self.listeners, strict=True))
+        for bind, listener in ours + predecessor.dropped:
+            if listener.lent:
+                listener.lent = False
+                listeners.claim_file(bind, listener)
+        for _, listener in predecessor.dropped:
+            listener.close()
 
-    def lend(self) -> tuple[list[dict[str, object]], list[int]] | None:
-        """Another server is to have the listening sockets too: what they are, and their fds; None: they are not ours
-        yet."""
-        if self._predecessor is not None:
+    def lend(self) -> tuple[list[str], list[int]] | None:
+        """Another server is to have the listening sockets too: their binds and fds; None: they are not ours yet."""
+        if self.predecessor is not None:
             return None
-        self.listeners = [listener.lent() for listener in self._own]
-        return ([listener.described(bind) for bind, listener in zip(self._config.bind, self._own, strict=True)],
-                [listener.socket.fileno() for listener in self._own])
+        for listener in self.listeners:
+            listener.lent = True
+        return list(self._config.bind), [listener.socket.fileno() for listener in self.listeners]
 
     def take_back(self) -> None:
-        """The other server is not to be: they are ours alone."""
-        self.listeners = self._own
+        """The other server is not to be: they are ours alone. Never after `hand_over`: it serves on them."""
+        if self._handed_over:
+            return
+        for listener in self.listeners:
+            listener.lent = False
         if self._deaf:
             self.stop_listening()
 
     def hand_over(self) -> None:
         """The other server serves, and has the files from now on."""
+        self._handed_over = True
         if self._pid_file is not None:
             self._pid_file.release()
         if self.control is not None:

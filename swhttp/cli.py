@@ -109,12 +109,12 @@ def _take_over(arguments: list[str]) -> NoReturn:
     if not set(given) - {"control"}:
         if predecessor.command is None:
             raise ServerError("The server was started by a program: say APP, and the options", ExitCode.USAGE)
-        arguments = predecessor.command
+        arguments, predecessor.repeats = predecessor.command, True
         try:
             os.chdir(predecessor.directory)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise ServerError(f"Cannot go to {predecessor.directory!r}, where the server was started: "
-                              f"{error.strerror}", ExitCode.VALUE) from None
+                              f"{getattr(error, 'strerror', error)}", ExitCode.VALUE) from None
         given = _given(command().make_context("swhttp", list(arguments)).params)
     launch.serve(functools.partial(command_line, given), StartedBy(arguments), predecessor)
 

@@ -54,6 +54,12 @@ _EVENTS: Final = {
     State.READING: select.EPOLLIN, State.ASKED: 0, State.WRITING: select.EPOLLOUT, State.KEPT: 0}
 
 
+def uid_of_peer(connection: socket.socket) -> int:
+    """Who has connected; of the one who was connected to: who listens."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(credentials)[1])
+
+
 class Question:
     """A request, to be answered once. `verb`: what is asked; `fields`: the request, of which nothing is checked;
     `crowded`: so many wait already that it should be refused what is not answered at once."""
@@ -85,14 +91,21 @@ class Question:
         return self._connection is other._connection
 
     def keep(self) -> None:
-        """Before the answer: let the connection stay when it is out, until this process has ended."""
+        """Before the answer: let the connection stay when it is out, until this process has ended. From now on its end
+        means nothing."""
         self.kept = True
+        self._connection.left = None
 
     def hand_over(self, fds: Collection[int], left: Callable[[], None]) -> None:
         """Before the answer: let these fds go with it, and then wait for the next request for as long as it takes.
-        `left`: called when the connection ends before that was answered for good (`keep`)."""
+        `left`: called when the connection ends before that comes, and is to be answered for good (`keep`)."""
         self._connection.fds = list(fds)
         self._connection.left = left
+
+    def give_up(self, error: str) -> None:
+        """After the answer: wait no more for the next request, say why, and end the connection."""
+        self._connection.left = None
+        self._connection.answered(encode({"ok": False, "error": error}), last=True)
 
 
 class Connection:
@@ -163,7 +176,6 @@ class Connection:
             return False
         if self._kept:
             self.state, self.deadline_s = State.KEPT, math.inf
-            self.left = None
         else:
             patient = self.left is not None
             self.state, self.deadline_s = State.READING, math.inf if patient else now_s + limits.CONTROL_TIMEOUT_S
@@ -245,7 +257,7 @@ class Control:
             except OSError:  # there is no fd for him: look again later, for he goes on being announced
                 self._accept_from_s = now_s + limits.CONTROL_ACCEPT_PAUSE_S
                 break
-            uid = _CREDENTIALS.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[1]
+            uid = uid_of_peer(end)
             connection = Connection(end, now_s, self._changed.append)
             self._connections[end.fileno()] = connection
             self._epoll.register(end, _EVENTS[State.READING])

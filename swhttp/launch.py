@@ -6,6 +6,7 @@ the master works.
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import functools
 import io
@@ -95,6 +96,8 @@ def serve(
 def _serve(what_was_given: Callable[[], Layer], started_by: StartedBy, predecessor: Predecessor | None) -> int:
     try:
         loaded = load(what_was_given())
+        if predecessor is not None:
+            loaded = dataclasses.replace(loaded, notes=(*loaded.notes, *predecessor.suit(loaded.config)))
         if loaded.config.check_config:
             check_files(loaded.config)
     except ServerError as error:

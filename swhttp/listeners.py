@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import ipaddress
 import os
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from swhttp import limits
 from swhttp.binds import Bind, FdBind, TcpBind, UnixBind, parse, tcp_text
@@ -37,22 +36,8 @@ class Listener:
     inherited: bool
     file: tuple[str, int, int] | None = None
     """Path, device and inode of a unix socket that we have made."""
-
-    def described(self, bind: str) -> dict[str, object]:
-        """It as JSON, for another server; `bind`: what it was made for."""
-        return {"bind": bind, "kind": self.kind, "text": self.text, "inherited": self.inherited, "file": self.file}
-
-    @staticmethod
-    def of(described: dict[str, Any], fd: int) -> Listener:
-        """The same there. Takes the fd over. Raises KeyError and TypeError for what is no description."""
-        end = socket.socket(fileno=fd)
-        end.setblocking(False)
-        file = described["file"]
-        return Listener(end, described["kind"], described["text"], described["inherited"], file and tuple(file))
-
-    def lent(self) -> Listener:
-        """The same, while another server may have it too: it is not ours to shut down or remove."""
-        return replace(self, inherited=True, file=None)
+    lent: bool = False
+    """Another server has it too at the moment: it is not ours to shut down or remove."""
 
     @property
     def url(self) -> str:
@@ -76,7 +61,7 @@ class Listener:
 
         A socket that was inherited is another's too (systemd's, for the next start): it goes on listening.
         """
-        if not self.inherited:
+        if not (self.inherited or self.lent):
             try:
                 self.socket.shutdown(socket.SHUT_RDWR)
             except OSError:
@@ -89,7 +74,7 @@ class Listener:
         self.socket.close()
 
     def _remove_file(self) -> None:
-        if self.file is None:
+        if self.file is None or self.lent:
             return
         path, device, inode = self.file
         try:
@@ -101,19 +86,19 @@ class Listener:
 
 
 def open_all(
-    texts: tuple[str, ...], backlog: int = limits.BACKLOG, reuse_port: bool = False,
-    taken_over: Mapping[str, Listener] = MappingProxyType({}),
+    texts: Sequence[str], backlog: int = limits.BACKLOG, reuse_port: bool = False,
+    taken: Sequence[Listener | None] = (),
 ) -> list[Listener]:
     """Listen on every bind.
 
-    `backlog`: connections that may wait in the kernel; `reuse_port`: others may bind a TCP port too; `taken_over`: of
-    some binds the listener, which another server has had. Raises ServerError (ExitCode.BIND) and leaves none open when
-    one fails.
+    `backlog`: connections that may wait in the kernel; `reuse_port`: others may bind a TCP port too; `taken`: for each
+    bind the listener of another server, or None. Raises ServerError (ExitCode.BIND) and leaves none open when one
+    fails.
     """
     opened: list[Listener] = []
     try:
-        for text in texts:
-            opened.append(taken_over.get(text) or _open(text, parse(text), backlog, reuse_port))
+        for at, text in enumerate(texts):
+            opened.append((taken[at] if taken else None) or _open(text, parse(text), backlog, reuse_port))
     except BaseException:
         for listener in opened:
             listener.close()
@@ -242,6 +227,49 @@ def _remove_stale(path: str) -> None:
             os.unlink(path)
         except OSError:
             return  # a full backlog, another type of socket, no permission: in use
+
+
+def adopt(text: str, fd: int) -> Listener:
+    """The listener that another server has for the bind `text`, lent to us. Whatever that server says of it, the socket
+    itself says what it is. Raises ValueError when it is something else; the fd is the caller's then."""
+    bind = parse(text)
+    try:
+        listener = _inherit(FdBind(fd))
+    except OSError as error:
+        raise ValueError(f"{text}: {error.strerror or error}") from None
+    if not _fits(bind, listener.socket):
+        listener.socket.detach()
+        raise ValueError(f"{text}: the socket listens on {listener.text}")
+    listener.inherited, listener.lent = isinstance(bind, FdBind), True
+    return listener
+
+
+def _fits(bind: Bind, listener: socket.socket) -> bool:
+    name = listener.getsockname()
+    match bind:
+        case TcpBind():
+            if listener.family == socket.AF_UNIX or bind.port not in (0, name[1]):
+                return False
+            try:
+                version = ipaddress.ip_address(bind.host).version
+            except ValueError:  # a name
+                return True
+            return listener.family == (socket.AF_INET6 if version == 6 else socket.AF_INET)
+        case UnixBind():
+            return listener.family == socket.AF_UNIX and os.fsdecode(name) == bind.path
+        case FdBind():
+            return True
+
+
+def claim_file(text: str, listener: Listener) -> None:
+    """It is going to be ours alone: find the file that its bind `text` names, which is then ours to remove."""
+    bind = parse(text)
+    if isinstance(bind, UnixBind):
+        path = os.path.abspath(bind.path)
+        with contextlib.suppress(OSError):  # it is not there any more
+            found = os.stat(path, follow_symlinks=False)
+            if stat.S_ISSOCK(found.st_mode):
+                listener.file = (path, found.st_dev, found.st_ino)
 
 
 def _inherit(bind: FdBind) -> Listener:

@@ -43,6 +43,7 @@ from swhttp.belongings import Belongings
 from swhttp.config import Config
 from swhttp.control import Control
 from swhttp.errors import ExitCode, ServerError
+from swhttp.heir import Heir
 from swhttp.ipc.geometry import Geometry
 from swhttp.ipc.memory import SharedMemory
 from swhttp.ipc.scoreboard import Scoreboard
@@ -84,6 +85,7 @@ class Master:
         self._config = config
         self.started_by = started_by
         self._has = Belongings(config, predecessor)
+        self._heir = Heir(self._has, config.boot_timeout_s, self._hear_commands, self._give_up)
         self._phase = Phase.SERVING
         self._deadline_s = math.inf
         self._stopping_since_s = -math.inf
@@ -138,17 +140,11 @@ class Master:
         self._reactors = self._start_reactors()
         self._signals = SignalInbox(SIGNALS)
 
-    def _hear_commands(self, selector: selectors.BaseSelector) -> None:
+    def _hear_commands(self) -> None:
         if self._has.control is not None:
             self._control = Control(
                 self._has.control, self._answers.ask, frozenset({self._uid}), time.monotonic)
-            selector.register(self._control, selectors.EVENT_READ, self._control.on_events)
-
-    def _take_over(self) -> None:
-        """All workers are READY: if there is an old server, it may go."""
-        if pid := self._has.take_over():
-            self._hear_commands(self._selector)
-            log.info("Took over from pid %d", pid)
+            self._selector.register(self._control, selectors.EVENT_READ, self._control.on_events)
 
     def _fork_manager(self) -> tuple[int, Channel]:
         ours, theirs = Channel.pair()
@@ -189,7 +185,7 @@ class Master:
                 config.access_log, self._has.access_fd, accessformat.parse(config.access_log_format), config.reactors)
             self._has.access_fd = -1
         ears = [(listener.socket.fileno(), listener.kind, listener.text) for listener in self._has.listeners]
-        reactors = Reactors(self._memory, settings, ears, self._access)
+        reactors = Reactors(self._memory, settings, ears, self._access, holds_back=self._heir.waits)
         if self._access is not None:
             self._access.start()
         reactors.start()
@@ -204,7 +200,7 @@ class Master:
             selector.register(self._manager, selectors.EVENT_READ, self._on_manager)
             selector.register(self._pidfd, selectors.EVENT_READ, self._on_manager_exit)
             selector.register(self._reactors.report_fd, selectors.EVENT_READ, self._on_reports)
-            self._hear_commands(selector)
+            self._hear_commands()
             while not self._over():
                 if self._phase < Phase.SETTLING:
                     events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._manager.wants_write else 0)
@@ -214,11 +210,12 @@ class Master:
                     selector.unregister(self._manager)
                 now_s = time.monotonic()
                 control_s = self._control.next_tick_s() if self._control else math.inf
-                wait_s = min(self._deadline_s, control_s, notify.tick(now_s)) - now_s
+                wait_s = min(self._deadline_s, control_s, self._heir.next_tick_s(), notify.tick(now_s)) - now_s
                 for key, _ in selector.select(None if wait_s == math.inf else max(0.0, wait_s)):
                     key.data()
                 if self._control is not None:
                     self._control.tick()
+                self._heir.tick()
                 if time.monotonic() >= self._deadline_s:
                     self._on_deadline()
 
@@ -291,6 +288,7 @@ class Master:
         self.interface = interface
         self._reactors.slot_up(slot, generation, interface)
         self._up.add(slot)
+        self._heir.booted(len(self._up))
         log.info("Worker booted: slot %d, generation %d, pid %d", slot, generation, pid)
         if self._phase >= Phase.STOPPING:  # it became ready while the manager was being told to stop
             self._stop_slot(slot)
@@ -301,6 +299,10 @@ class Master:
         if self._listening or self._phase >= Phase.STOPPING or (
                 len(self._up - self._staged - self._told_to_stop) < self.workers):
             return
+        if self._heir.waits:
+            if self.stopping or not self._heir.take_over():
+                return
+            self._reactors.listen()
         self._listening = True
         log.info("%s", about.what_runs(self._config, self.interface))
         for listener in self._has.listeners:
@@ -308,7 +310,6 @@ class Master:
         logs.booted()
         daemon.booted()
         daemon.reports(ExitCode.OK)
-        self._take_over()
         self._notify_ready()
 
     def _notify_ready(self, what_is_wrong: str = "") -> None:
@@ -495,8 +496,8 @@ class Master:
         self._scales.append(waiter)
         self._manager.send("scale", workers=workers)
 
-    def lend_listeners(self) -> tuple[list[dict[str, object]], list[int]] | None:
-        """Another server is to have the listening sockets too: what they are, and their fds; None: not now."""
+    def lend_listeners(self) -> tuple[list[str], list[int]] | None:
+        """Another server is to have the listening sockets too: their binds and fds; None: not now."""
         return None if self.stopping or not self._listening else self._has.lend()
 
     def keep_listeners(self) -> None:
@@ -509,9 +510,17 @@ class Master:
         if self._control is not None:
             self._control.stop_listening()
         self._has.hand_over()
+        notify.close()  # what ends is not the service
         self.ask_to_stop("Taken over", quick=False)
 
     # Decisions
+
+    def _give_up(self, why: str, code: ExitCode) -> None:
+        """This server is not to be, for another one goes on in its place."""
+        if not self.stopping:
+            log.error("%s", why)
+            self._exit_code = code
+            self._kill()
 
     def _drain(self) -> None:
         """Take what waits in the backlog, then no new connections and requests."""

@@ -33,6 +33,11 @@ class PidFile:
         self._path = path
         self._fd = -1
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it was claimed, and not released."""
+        return self._fd >= 0
+
     def claim(self) -> None:
         """Put this process's id there. Raises ServerError (ExitCode.FILE) when that is impossible, when a running
         server has the file, or when it holds something else."""

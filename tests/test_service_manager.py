@@ -77,6 +77,16 @@ def test_systemd_hears_when_the_server_listens_and_when_it_stops(server: Start, 
     site.finish()
 
 
+def test_systemd_hears_nothing_of_the_end_of_a_server_that_was_taken_over(server: Start, tmp_path: Path) -> None:
+    """The service goes on."""
+    manager = Manager(str(tmp_path / "notify"))
+    old = server("regain", *OPTIONS, "--control", "{dir}/control", env={"NOTIFY_SOCKET": manager.address})
+    server("", heir_of=old)
+    assert old.wait_exit() == 0
+    assert not manager.hears_of("STOPPING")
+    manager.close()
+
+
 def test_systemd_hears_nothing_of_a_server_that_does_not_start(server: Start, tmp_path: Path) -> None:
     manager = Manager(str(tmp_path / "notify"))
     site = server("broken_import:app", *OPTIONS, env={"NOTIFY_SOCKET": manager.address}, ready=False)

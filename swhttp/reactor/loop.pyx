@@ -49,11 +49,12 @@ from swhttp.reactor.snapshot cimport Snapshot, snapshot_take
 from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_EXPECT, CONN_HEAD_SENT, CONN_HUNG_UP,
                                    CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_PIECE, CONN_READABLE, CONN_READY, CONN_UNREAD,
                                    CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED,
-                                   MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STAGE, MAIL_SLOT_STOP, MAIL_SLOT_UP,
-                                   MAIL_SNAPSHOT, MAIL_SNAPSHOT_TAKEN, MAIL_STOP, MAIL_SWITCH, MAX_EVENTS, MAX_PIECES,
-                                   SCRATCH_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD, STAGE_FINISHING,
-                                   STAGE_HEAD, STAGE_IDLE, STAGE_LINGER, STAGE_READY, WHEEL_TICK_NS, Conn, Piece,
-                                   SlotLink, State, sw_mail, sw_mailbox_pending, sw_mailbox_send, sw_mailbox_take)
+                                   MAIL_LISTEN, MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STAGE, MAIL_SLOT_STOP,
+                                   MAIL_SLOT_UP, MAIL_SNAPSHOT, MAIL_SNAPSHOT_TAKEN, MAIL_STOP, MAIL_SWITCH, MAX_EVENTS,
+                                   MAX_PIECES, SCRATCH_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD,
+                                   STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_LINGER, STAGE_READY, WHEEL_TICK_NS,
+                                   Conn, Piece, SlotLink, State, sw_mail, sw_mailbox_pending, sw_mailbox_send,
+                                   sw_mailbox_take)
 from swhttp.reactor.system cimport (EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CLOEXEC,
                                     EPOLL_CTL_ADD, epoll_create1, epoll_ctl, epoll_event, sw_epoll_wait)
 from swhttp.reactor.timers cimport timer_arm, timer_expired, timer_next_ns, timer_set
@@ -525,6 +526,10 @@ cdef class Reactor:
                     self._last_look(c)
             elif mail.kind == MAIL_SLOT_UP:
                 slot_up(s, mail.a, <uint32_t>mail.b, mail.c)
+                if not s.listening and not s.draining and not s.holds_back:
+                    accept_listen(s, True)
+            elif mail.kind == MAIL_LISTEN:
+                s.holds_back = False
                 if not s.listening and not s.draining:
                     accept_listen(s, True)
             elif mail.kind == MAIL_SLOT_STAGE:
@@ -555,7 +560,8 @@ cdef class Reactor:
             accept_listen(s, False)
         if not s.draining:
             s.draining = True
-            accept_rest(s)
+            if not s.holds_back:
+                accept_rest(s)
         for row in range(s.conns_used):
             c = &s.conns[row]
             if c.fd >= 0 and c.stage == STAGE_IDLE and c.generation > 0:

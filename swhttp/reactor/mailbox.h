@@ -25,6 +25,7 @@
 #define MAIL_DRAIN 4        /* a: 1 when no worker will ever come again */
 #define MAIL_STOP 5
 #define MAIL_CONNECTION 6   /* a: fd, address in text; from another reactor */
+#define MAIL_LISTEN 10      /* accept from now on, for a reactor that was told to wait for it */
 #define MAIL_SNAPSHOT 9     /* text: the address of a Snapshot of the main thread's, to be filled in */
 /* Reports to the main thread. */
 #define MAIL_SETTLED 16     /* a: slot, b: how many requests its worker had begun when it died */

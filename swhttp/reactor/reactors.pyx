@@ -18,7 +18,7 @@ from swhttp.reactor.accesswriter cimport AccessWriter
 from swhttp.reactor.loop cimport Reactor
 from swhttp.reactor.snapshot cimport (SNAPSHOT_ABANDONED, SNAPSHOT_ANSWERING, SNAPSHOT_QUEUED, SNAPSHOT_TAKEN,
                                       SNAPSHOT_WAITING, Snapshot, SnapshotRow)
-from swhttp.reactor.state cimport (MAIL_CORRUPT, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED, MAIL_LOG, MAIL_LOST,
+from swhttp.reactor.state cimport (MAIL_CORRUPT, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED, MAIL_LISTEN, MAIL_LOG, MAIL_LOST,
                                    MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STAGE, MAIL_SLOT_STOP, MAIL_SLOT_UP,
                                    MAIL_SLOW, MAIL_SNAPSHOT, MAIL_SNAPSHOT_TAKEN, MAIL_STOP, MAIL_STUCK, MAIL_SWITCH,
                                    sw_gauge, sw_gauge_get, sw_load, sw_load_reset, sw_mail, sw_mailbox,
@@ -40,7 +40,7 @@ cdef class Reactors:
 
     `memory`: the server's SharedMemory; `settings`: ReactorSettings; `listeners`: (fd, "tcp" or "unix", text) each,
     non-blocking and listening. They accept once the first worker is up: until then connections wait in the backlog.
-    `access`: who writes the access log, or None.
+    `access`: who writes the access log, or None; `holds_back`: they do not accept before `listen`.
     """
 
     cdef list reactors
@@ -64,7 +64,7 @@ cdef class Reactors:
     def __cinit__(self):
         self.report_fd = -1
 
-    def __init__(self, SharedMemory memory, settings, list listeners, AccessWriter access=None):
+    def __init__(self, SharedMemory memory, settings, list listeners, AccessWriter access=None, bint holds_back=False):
         cdef int i
         cdef Reactor reactor
         self.memory = memory
@@ -96,6 +96,7 @@ cdef class Reactors:
             reactor.state.reports = &self.boxes[self.count]
             reactor.state.peer_eventfds = self.eventfds
             reactor.setup(i, memory, settings, listeners)
+            reactor.state.holds_back = holds_back
             if access is not None:
                 access.wire(i, &reactor.state, &self.boxes[self.count])
             self.reactors.append(reactor)
@@ -115,6 +116,10 @@ cdef class Reactors:
         for i in range(self.count):
             if not sw_mailbox_send(&self.boxes[i], &mail, False):
                 raise RuntimeError(f"reactor {i} takes no commands")
+
+    def listen(self):
+        """Accept from now on, if they were made to hold back."""
+        self._tell(MAIL_LISTEN)
 
     def slot_up(self, int slot, int generation, str interface):
         """A worker of `interface` ("asgi" or "wsgi") is READY in `slot`: send it requests."""

@@ -39,6 +39,7 @@ cdef extern from "swhttp/reactor/mailbox.h" nogil:
         MAIL_STOP
         MAIL_CONNECTION
         MAIL_SNAPSHOT
+        MAIL_LISTEN
         MAIL_SETTLED
         MAIL_DRAINED
         MAIL_LOG
@@ -394,6 +395,7 @@ cdef struct State:
     int *listener_fds
     int listener_count
     bint listening
+    bint holds_back          # another server accepts there: not before MAIL_LISTEN
     uint64_t accept_paused_until_ns
     uint64_t accept_logged_ns
     uint64_t round_trip_ns   # moving average from posting a request to its final frame
