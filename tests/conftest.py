@@ -30,6 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "runs_first: before all other tests, because something then waits for a deadline"
     )
     config.addinivalue_line("markers", "runs_last: after all other tests")
+    config.addinivalue_line("markers", "needs(ability): for sites whose framework has it")
+    config.addinivalue_line("markers", "behind_nginx: for sites with nginx before them")
     config.addinivalue_line("markers", "alone: needs all CPUs, so that `make test` runs nothing beside it")
 
 

@@ -203,6 +203,8 @@ def test_of_many_requests_the_oldest_are_listed(server: Start) -> None:
     gate = site.gate()
     count = limits.SNAPSHOT_REQUESTS + 4
     clients = [site.connect() for _ in range(count)]
+    # One that is received in the turn in which it is accepted is as old as that turn.
+    processes.wait_until(lambda: sum(one["open"] for one in site.counters().reactors) == count, "all connections")
     for number, client in enumerate(clients):
         client.send_request(target=f"{gate.target}&{number:04}{'x' * 300}")
         if number < 3:

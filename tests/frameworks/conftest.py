@@ -10,10 +10,6 @@ import pytest
 from tests.frameworks.sites import SHAPES, Shape, Site, migrate, serving
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs(ability): for sites whose framework has it")
-    config.addinivalue_line("markers", "behind_nginx: for sites with nginx before them")
-
 
 def _concerns(item: pytest.Item, shape: Shape) -> bool:
     needed = item.get_closest_marker("needs")
