@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from swhttp import __version__, limits
 from swhttp.config import Config
 from swhttp.control import Question
-from swhttp.controlproto import encode_rows
+from swhttp.controlproto import Message, encode_rows
 from swhttp.ipc.scoreboard import Scoreboard
 from swhttp.procinfo import rss_anon_bytes, uptime_s
 from swhttp.reactor.reactors import Reactors
@@ -62,7 +62,7 @@ class Host(Protocol):
     def reopen(self) -> None: ...
     def reload(self, who: str, waiter: Waiter | None = None) -> None: ...
     def scale(self, workers: int, who: str, waiter: Callable[[int | None], None] | None = None) -> None: ...
-    def lend_listeners(self) -> tuple[list[str], list[int]] | None: ...
+    def lend_listeners(self) -> tuple[list[Message], list[int]] | None: ...
     def keep_listeners(self) -> None: ...
     def hand_over(self) -> None: ...
 
@@ -179,7 +179,7 @@ class Answers:
         question.hand_over(fds, self._heir_left)
         by = self._host.started_by
         question.answer(pid=os.getpid(), command=by.command, directory=by.directory, cwd=current_directory(),
-                        listeners=[{"bind": bind} for bind in binds])
+                        listeners=binds)
 
     def _heir_left(self) -> None:
         self._heir = None

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from swhttp import about, accessfile, listeners, logs, ownership, privileges, slowlog
 from swhttp.config import Config, check_tmp_dir, inside
+from swhttp.controlproto import Message
 from swhttp.errors import ExitCode, ServerError
 from swhttp.listeners import Listener
 from swhttp.logs import log
@@ -75,6 +76,8 @@ class Belongings:
 
     def claim_again(self) -> str:
         """The same, of what is not ours yet, one after the other. Returns why not, or ""."""
+        if self._handed_over:
+            return ""
         reasons = []
         for claim in (self._claim_pid_file, self._claim_control):
             try:
@@ -139,17 +142,20 @@ class Belongings:
         for bind, listener in ours + predecessor.dropped:
             if listener.lent:
                 listener.lent = False
-                listeners.claim_file(bind, listener)
+                listeners.claim_file(bind, listener, predecessor.cwd)
         for _, listener in predecessor.dropped:
             listener.close()
 
-    def lend(self) -> tuple[list[str], list[int]] | None:
-        """Another server is to have the listening sockets too: their binds and fds; None: they are not ours yet."""
+    def lend(self) -> tuple[list[Message], list[int]] | None:
+        """Another server is to have the listening sockets too: what `takeover` says of each, and their fds; None: they
+        are not ours yet."""
         if self.predecessor is not None:
             return None
         for listener in self.listeners:
             listener.lent = True
-        return list(self._config.bind), [listener.socket.fileno() for listener in self.listeners]
+        return ([{"bind": bind, "inode": listener.file and listener.file[1:]}
+                 for bind, listener in zip(self._config.bind, self.listeners, strict=True)],
+                [listener.socket.fileno() for listener in self.listeners])
 
     def take_back(self) -> None:
         """The other server is not to be: they are ours alone. Never after `hand_over`: it serves on them."""

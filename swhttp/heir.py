@@ -5,6 +5,7 @@ without a predecessor nothing here ever happens.
 
     BOOTING   the old server serves, and nobody else. It goes on alone if an heir's workers do not come up: after
               TAKEOVER_BOOTS times --boot-timeout in which there was not one READY more than ever before
+              (and if it has gone meanwhile, the heir serves with what it has)
     all READY the old one is told. If it has given the heir up meanwhile, the heir ends. If it says nothing, it is gone
               or hangs: then the heir serves, for somebody has to
     CLAIMING  pid file and control socket become ours, each for itself: what is not free yet is tried again for a while
@@ -27,13 +28,16 @@ GIVEN_UP: Final = "Not all workers get READY: the old server goes on"
 
 class Heir:
     """`has`: what is there and what becomes ours; `boot_timeout_s`: of a worker; `hear`: there is a control socket now;
-    `give_up`: end this server, with a reason and an exit code."""
+    `serve`: look whether there are workers enough; `give_up`: end this server, with a reason and an exit code."""
 
     def __init__(
         self, has: Belongings, boot_timeout_s: float, hear: Callable[[], None],
-        give_up: Callable[[str, ExitCode], None],
+        serve: Callable[[], None], give_up: Callable[[str, ExitCode], None],
     ) -> None:
         self._has = has
+        self._serve = serve
+        self.is_alone = False
+        """The old server has gone before all workers were READY: any number of them is enough."""
         self._patience_s = limits.TAKEOVER_BOOTS * boot_timeout_s
         self._hear = hear
         self._give_up = give_up
@@ -54,11 +58,20 @@ class Heir:
         """Time has passed."""
         if time.monotonic() < self._deadline_s:
             return
-        if self.waits:
+        if self._has.predecessor is not None:
             self._deadline_s = math.inf
-            self._give_up(GIVEN_UP, ExitCode.APP)
+            if self._has.predecessor.is_gone():
+                log.warning("The old server is gone: pid %d", self._has.predecessor.pid)
+                self.is_alone = True
+                self._serve()
+            else:
+                self._give_up(GIVEN_UP, ExitCode.APP)
         else:
             self._claim()
+
+    def stop(self) -> None:
+        """This server ends, whatever has become of the old one."""
+        self._deadline_s = math.inf
 
     def booted(self, ready: int) -> None:
         """There is one worker more; `ready` in all."""

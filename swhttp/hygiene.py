@@ -156,8 +156,12 @@ def reset_signals(ignore: Collection[signal.Signals]) -> None:
 
 def do_nothing_at(numbers: Collection[signal.Signals]) -> None:
     """Go on ignoring these signals, but not in programs that this process starts: they inherit what is ignored, and not
-    a handler. Nor do system calls fail with EINTR for it where the kernel can take them up again."""
-    for number in numbers:
+    a handler. Nor do system calls fail with EINTR for it where the kernel can take them up again.
+
+    TTIN and TTOU stay ignored: then a background process that uses its terminal gets an error, where a handler would
+    have the kernel signal the whole group and begin the call anew, for ever.
+    """
+    for number in set(numbers) - {signal.SIGTTIN, signal.SIGTTOU}:
         signal.signal(number, _do_nothing)
         signal.siginterrupt(number, False)
 

@@ -36,6 +36,8 @@ class Listener:
     inherited: bool
     file: tuple[str, int, int] | None = None
     """Path, device and inode of a unix socket that we have made."""
+    inode: tuple[object, ...] | None = None
+    """Device and inode of one that another server has made, as it says."""
     lent: bool = False
     """Another server has it too at the moment: it is not ours to shut down or remove."""
 
@@ -229,9 +231,10 @@ def _remove_stale(path: str) -> None:
             return  # a full backlog, another type of socket, no permission: in use
 
 
-def adopt(text: str, fd: int) -> Listener:
+def adopt(text: str, fd: int, inode: object) -> Listener:
     """The listener that another server has for the bind `text`, lent to us. Whatever that server says of it, the socket
-    itself says what it is. Raises ValueError when it is something else; the fd is the caller's then."""
+    itself says what it is. `inode`: device and inode of its file, as that server says. Raises ValueError when it is
+    something else; the fd is the caller's then."""
     bind = parse(text)
     try:
         listener = _inherit(FdBind(fd))
@@ -241,6 +244,7 @@ def adopt(text: str, fd: int) -> Listener:
         listener.socket.detach()
         raise ValueError(f"{text}: the socket listens on {listener.text}")
     listener.inherited, listener.lent = isinstance(bind, FdBind), True
+    listener.inode = tuple(inode) if isinstance(inode, list) else None
     return listener
 
 
@@ -261,14 +265,15 @@ def _fits(bind: Bind, listener: socket.socket) -> bool:
             return True
 
 
-def claim_file(text: str, listener: Listener) -> None:
-    """It is going to be ours alone: find the file that its bind `text` names, which is then ours to remove."""
+def claim_file(text: str, listener: Listener, directory: str) -> None:
+    """It is going to be ours alone: find the file that its bind `text` names, which is then ours to remove, if it is
+    still the one that was made for it. `directory`: where `text` was written."""
     bind = parse(text)
     if isinstance(bind, UnixBind):
-        path = os.path.abspath(bind.path)
+        path = os.path.abspath(os.path.join(directory, bind.path))
         with contextlib.suppress(OSError):  # it is not there any more
             found = os.stat(path, follow_symlinks=False)
-            if stat.S_ISSOCK(found.st_mode):
+            if stat.S_ISSOCK(found.st_mode) and (found.st_dev, found.st_ino) == listener.inode:
                 listener.file = (path, found.st_dev, found.st_ino)
 
 

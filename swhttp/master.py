@@ -42,6 +42,7 @@ from swhttp.answers import STOPPING, Answers
 from swhttp.belongings import Belongings
 from swhttp.config import Config
 from swhttp.control import Control
+from swhttp.controlproto import Message
 from swhttp.errors import ExitCode, ServerError
 from swhttp.heir import Heir
 from swhttp.ipc.geometry import Geometry
@@ -85,7 +86,8 @@ class Master:
         self._config = config
         self.started_by = started_by
         self._has = Belongings(config, predecessor)
-        self._heir = Heir(self._has, config.boot_timeout_s, self._hear_commands, self._give_up)
+        self._heir = Heir(
+            self._has, config.boot_timeout_s, self._hear_commands, self._look_whether_listening, self._give_up)
         self._phase = Phase.SERVING
         self._deadline_s = math.inf
         self._stopping_since_s = -math.inf
@@ -296,8 +298,8 @@ class Master:
 
     def _look_whether_listening(self) -> None:
         """The first time that all workers serve it is said."""
-        if self._listening or self._phase >= Phase.STOPPING or (
-                len(self._up - self._staged - self._told_to_stop) < self.workers):
+        ready = len(self._up - self._staged - self._told_to_stop)
+        if self._listening or self._phase >= Phase.STOPPING or ready < (1 if self._heir.is_alone else self.workers):
             return
         if self._heir.waits:
             if self.stopping or not self._heir.take_over():
@@ -496,8 +498,8 @@ class Master:
         self._scales.append(waiter)
         self._manager.send("scale", workers=workers)
 
-    def lend_listeners(self) -> tuple[list[str], list[int]] | None:
-        """Another server is to have the listening sockets too: their binds and fds; None: not now."""
+    def lend_listeners(self) -> tuple[list[Message], list[int]] | None:
+        """Another server is to have the listening sockets too: what they are, and their fds; None: not now."""
         return None if self.stopping or not self._listening else self._has.lend()
 
     def keep_listeners(self) -> None:
@@ -526,7 +528,9 @@ class Master:
         """Take what waits in the backlog, then no new connections and requests."""
         if self._phase == Phase.SERVING:
             self._phase = Phase.DRAINING
-            notify.stopping()
+            if not self._heir.waits:  # else the service goes on, with the old server
+                notify.stopping()
+            self._heir.stop()
             self._change_nothing_more()
             self._reactors.drain()
 

@@ -67,6 +67,8 @@ from swhttp import limits
 Message = dict[str, Any]
 """`kind` and the fields of that kind."""
 _FD_BYTES: Final = array("i").itemsize
+_PASSING: Final = (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
+"""Too many of the user's fds are on their way, to whomever; or there is no memory at the moment."""
 _GONE: Final = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF, errno.ENOTSOCK)
 """The peer is, or we have no socket any more."""
 
@@ -152,7 +154,7 @@ class Channel:
                 self._unsent.appendleft((packet, end))
                 return
             except OSError as error:
-                if error.errno == errno.ETOOMANYREFS:  # of the user's fds too many are on their way, to whomever
+                if error.errno in _PASSING:
                     self._unsent.appendleft((packet, end))
                     self._is_stalled = True
                     return

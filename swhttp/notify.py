@@ -7,6 +7,7 @@ services of a host share, is kept, the latest of each kind, and told by `tick`: 
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import socket
@@ -120,7 +121,10 @@ def _send_all() -> None:
             _link.socket.send(_link.unsent[kind])
         except BlockingIOError:
             return
-        except OSError:  # it does not listen any more
+        except OSError as error:
+            if error.errno in (errno.ENOBUFS, errno.ENOMEM):
+                return
+            # It does not listen any more.
             _link.unsent.clear()
             return
         del _link.unsent[kind]

@@ -36,9 +36,10 @@ def open_file(path: str, flags: int, mode: int, identity: Identity | None) -> in
         real, may_follow = _root_s_own(path, identity)
     fd = os.open(real, flags | (0 if may_follow else os.O_NOFOLLOW), mode)
     found = os.fstat(fd)
-    if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+    is_device = stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode)
+    if not is_device and not may_follow and (found.st_nlink > 1 or found.st_uid not in (0, os.geteuid())):
         os.close(fd)
-        raise _refused("it has several names")
+        raise _refused("it has several names" if found.st_nlink > 1 else "it is somebody else's")
     return fd
 
 

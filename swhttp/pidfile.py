@@ -97,10 +97,16 @@ class PidFile:
         passing = f"{self._path}.{os.getpid()}"
         with contextlib.suppress(FileNotFoundError):  # a namesake in another container, that was killed here
             os.unlink(passing)
-        self._fd = os.open(passing, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
-        os.fchmod(self._fd, MODE)  # whatever the umask is
-        os.write(self._fd, f"{os.getpid()}\n".encode())
-        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fd = os.open(passing, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
+        try:
+            os.fchmod(fd, MODE)  # whatever the umask is
+            os.write(fd, f"{os.getpid()}\n".encode())
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BaseException:
+            os.close(fd)
+            os.unlink(passing)
+            raise
+        self._fd = fd
         return passing
 
     def _link(self, passing: str) -> bool:

@@ -126,7 +126,8 @@ class Supervisor:
         if worker.state is WorkerState.STARTING:
             self.interface = self.interface or interface
         # Requests that wait were received for what the workers were until now.
-        if worker.state in (WorkerState.STARTING, WorkerState.STOPPING) and interface != self.interface:
+        if self.interface and interface != self.interface and worker.state in (
+                WorkerState.STARTING, WorkerState.STOPPING):
             worker.reason = f"the application is {interface} now, and was {self.interface}: that takes a restart"
             worker.unfit = ExitCode.APP
             self._do(Step.KILL, worker, now_s)

@@ -91,6 +91,16 @@ class Predecessor:
             raise ServerError(f"The old server goes on: {answer.get('error')}", ExitCode.REFUSED)
         return True
 
+    def is_gone(self) -> bool:
+        """Whether it has ended without a word."""
+        try:
+            self._connection.setblocking(False)
+            return self._connection.recv(1, socket.MSG_PEEK) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def let_go(self) -> None:
         """In a child: it is the master's."""
         self._connection.close()
@@ -111,10 +121,11 @@ def find(path: str) -> Predecessor:
             if not answer["ok"]:
                 raise ServerError(
                     f"The server at {path!r} cannot be taken over: {answer.get('error')}", ExitCode.REFUSED)
-            binds = [_of(str, _of(dict, one)["bind"]) for one in _of(list, answer["listeners"])]
+            described = [_of(dict, one) for one in _of(list, answer["listeners"])]
             given = []
-            for bind, fd in zip(binds, fds, strict=True):
-                given.append((bind, adopt(bind, fd)))
+            for one, fd in zip(described, fds, strict=True):
+                bind = _of(str, one["bind"])
+                given.append((bind, adopt(bind, fd, one["inode"])))
                 opened.callback(given[-1][1].socket.detach)
             found = _understood(answer, given, connection)
         except OSError as error:

@@ -230,3 +230,17 @@ def test_both_reactors_take_connections(server: Start) -> None:
         assert client.get("/").status == 200
     # Handed to the reactor with the fewest connections: neither has nearly all of them.
     assert all(reactor["open"] >= 10 for reactor in site.counters().reactors)
+
+
+@pytest.mark.parametrize("mode", ["ip", "fixed", "least"])
+def test_what_waited_while_no_worker_was_up_is_served_in_its_order(server: Start, mode: str) -> None:
+    site = server("reference:wsgi", "--workers", "1", "--reactors", "1", "--dispatch", mode)
+    site.kill(signal.SIGSTOP, site.manager())  # or another would be there at once
+    site.kill(signal.SIGKILL, site.workers()[0])
+    clients = [site.connect() for _ in range(8)]
+    for number, client in enumerate(clients, 1):
+        client.send_request(target=f"/{number}")
+        wait_until(lambda number=number: site.counters().reactors[0]["requests"] == number, "it to arrive")
+    site.kill(signal.SIGCONT, site.manager())
+    assert [client.response().status for client in clients] == [200] * 8
+    assert site.seen() == [f"/{number}" for number in range(1, 9)]

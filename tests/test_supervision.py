@@ -410,6 +410,14 @@ def test_boots_that_somebody_always_ends_with_sigterm_end_the_server() -> None:
     assert "failed" in told(actions)
 
 
+def test_a_worker_that_gets_ready_while_the_first_boot_is_stopped_leaves_as_others_do() -> None:
+    machine = supervisor(1)
+    machine.start(0.0)
+    machine.stop(0.1)
+    actions = machine.ready(0, 1, "asgi", 0.2)
+    assert (told(actions), killed(actions)) == (["staged", "stopping"], [])
+
+
 def test_no_worker_can_change_what_all_are() -> None:
     machine = serving(1)
     machine.exited(0, 1, -9, 1.0)

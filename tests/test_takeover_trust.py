@@ -99,7 +99,7 @@ def test_bytes_that_are_no_message_are_said_to_be(old: Callable[..., str], data:
 
 def test_a_socket_that_is_not_what_it_is_said_to_be_is_refused(old: Callable[..., str]) -> None:
     with tcp() as listener:
-        path = old((encode({**GOOD, "listeners": [{"bind": "unix:/etc/passwd", "file": ["/etc/passwd", 1, 2]}]}),
+        path = old((encode({**GOOD, "listeners": [{"bind": "unix:/etc/passwd", "inode": [1, 2]}]}),
                     [listener.fileno()]))
         with pytest.raises(ServerError, match="the socket listens on 127"):
             takeover.find(path)
@@ -111,41 +111,51 @@ def test_a_socket_that_is_not_what_it_is_said_to_be_is_refused(old: Callable[...
         ("unix:/a", "the socket listens on 127"), ("nonsense", "is none of host:port")])
 def test_a_socket_must_fit_its_bind(bind: str, why: str) -> None:
     with tcp() as listener, pytest.raises(ValueError, match=why):
-        listeners.adopt(bind, listener.fileno())
+        listeners.adopt(bind, listener.fileno(), None)
 
 
 def test_a_socket_must_listen() -> None:
     with tcp(listens=False) as bound, pytest.raises(ValueError, match="not a listening stream socket"):
-        listeners.adopt("127.0.0.1:0", bound.fileno())
+        listeners.adopt("127.0.0.1:0", bound.fileno(), None)
 
 
-def test_only_the_socket_at_the_path_of_its_own_bind_is_removed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("relative", [False, True])
+def test_only_the_socket_at_the_path_of_its_own_bind_is_removed(tmp_path: Path, relative: bool) -> None:
     path, other = f"{tmp_path}/s", f"{tmp_path}/other"
-    for bind, name in ((f"unix:{path}", path), ("127.0.0.1:0", None)):
+    for bind, name in ((f"unix:{'s' if relative else path}", path), ("127.0.0.1:0", None)):
         with socket.socket(socket.AF_UNIX if name else socket.AF_INET) as listener:
             listener.bind(name or ("127.0.0.1", 0))
             listener.listen()
-            taken = listeners.adopt(bind, os.dup(listener.fileno()))
+            made = os.stat(name) if name else None
+            # What it is bound to is not relative.
+            inode = made and [made.st_dev, made.st_ino]
+            taken = listeners.adopt(bind if name is None else f"unix:{path}", os.dup(listener.fileno()), inode)
             Path(other).touch()
             assert taken.lent
             taken.lent = False
-            listeners.claim_file(bind, taken)
+            listeners.claim_file(bind, taken, str(tmp_path))
             taken.close()
             assert os.listdir(tmp_path) == ["other"]
 
 
-def test_an_ordinary_file_at_the_path_is_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("there", ["a file", "another socket"])
+def test_what_is_at_the_path_by_now_is_left(tmp_path: Path, there: str) -> None:
     path = f"{tmp_path}/s"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen()
-        taken = listeners.adopt(f"unix:{path}", os.dup(listener.fileno()))
-    os.unlink(path)
-    Path(path).touch()
-    taken.lent = False
-    listeners.claim_file(f"unix:{path}", taken)
-    taken.close()
-    assert os.path.exists(path)
+        made = os.stat(path)
+        taken = listeners.adopt(f"unix:{path}", os.dup(listener.fileno()), [made.st_dev, made.st_ino])
+    os.rename(path, f"{path}.old")  # its inode's number is not given out again
+    with socket.socket(socket.AF_UNIX) as another:
+        if there == "a file":
+            Path(path).touch()
+        else:
+            another.bind(path)
+        taken.lent = False
+        listeners.claim_file(f"unix:{path}", taken, "/")
+        taken.close()
+        assert os.path.exists(path)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be asked to do what another user says")

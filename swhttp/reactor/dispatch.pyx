@@ -267,11 +267,15 @@ cdef void dispatch_leave_queue(State *s, Conn *c) noexcept nogil:
 
 
 cdef void dispatch_requeue(State *s, Conn *c) noexcept nogil:
-    """A keyed request whose worker is no more: choose again, keeping its age."""
-    cdef uint64_t since_ns = c.since_ns
+    """A keyed request whose worker is no more: choose again where it waits, before those that wait there. Whoever moves
+    many begins with the last, and all are posted by `dispatch_waiting`, oldest first."""
     dispatch_leave_queue(s, c)
-    dispatch_submit(s, c, True)
-    c.since_ns = since_ns
+    c.slot = _keyed_slot(s, c) if s.up > 0 else -1
+    if c.slot >= 0:
+        _prepend(&s.links[c.slot].waiting_first, &s.links[c.slot].waiting_last, c)
+    else:
+        _prepend(&s.waiting_first, &s.waiting_last, c)
+    _count_waiting(s, 1)
 
 
 cdef void dispatch_waiting(State *s) noexcept nogil:
@@ -282,7 +286,7 @@ cdef void dispatch_waiting(State *s) noexcept nogil:
     if s.waiting_count == 0 or s.up == 0:
         return
     if _keyed(s):
-        while s.waiting_last != NULL:  # came while no worker was up; the oldest comes to stand first
+        while s.waiting_last != NULL:  # came while no worker was up
             dispatch_requeue(s, s.waiting_last)
         for slot in range(s.slots_used):
             link = &s.links[slot]

@@ -20,7 +20,7 @@ from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_replay, dispatch_
 from swhttp.reactor.outbox cimport out_file_drop
 from swhttp.reactor.reasons cimport REASON_NONE, REASON_QUARANTINED, REASON_WORKER_LOST
 from swhttp.reactor.response cimport response_continue, response_cut, response_drop, response_frame, response_own
-from swhttp.reactor.slots cimport slot_down
+from swhttp.reactor.slots cimport slot_down, slot_rehome
 from swhttp.reactor.slow cimport slow_leave
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_EXPECT, CONN_HEAD_SENT, CONN_REFUSED, MAIL_CORRUPT, MAIL_LOST,
                                    SLOT_CORRUPT, SLOT_DOWN, SLOT_UP, STAGE_FREE, STAGE_GONE, STAGE_IN_FLIGHT, Conn,
@@ -205,6 +205,7 @@ cdef int settle_dead(State *s, int slot) noexcept nogil:
     if link.state == SLOT_UP:
         s.up -= 1
     link.state = SLOT_CORRUPT  # nothing is sent here any more while its requests find a new home
+    slot_rehome(s, slot)  # first: what is taken back is older, and goes before it
     slow_leave(s, slot)
     c = link.last
     while c != NULL:

@@ -54,7 +54,7 @@ cdef void slot_stage(State *s, int slot, uint32_t generation, bint asgi) noexcep
     s.links[slot].switch_nth = s.switch_nth + 1
 
 
-cdef void _rehome(State *s, int slot) noexcept nogil:
+cdef void slot_rehome(State *s, int slot) noexcept nogil:
     """Requests that waited for this worker choose another, or wait for whichever comes."""
     cdef SlotLink *link = &s.links[slot]
     while link.waiting_last != NULL:
@@ -70,13 +70,13 @@ cdef void slot_stop(State *s, int slot) noexcept nogil:
         return
     s.up -= link.state == SLOT_UP
     link.state = SLOT_STOPPING
+    slot_rehome(s, slot)  # first: what is taken back is older, and goes before it
     c = link.last
     while c != NULL:
         previous = c.previous
         if c.stage == STAGE_IN_FLIGHT and dispatch_revoke(s, c):
             dispatch_submit(s, c, True)
         c = previous
-    _rehome(s, slot)
     link.stop_owed = 1
     _say_stop(s, slot)
 
@@ -110,7 +110,7 @@ cdef void slot_down(State *s, int slot) noexcept nogil:
     link.state = SLOT_DOWN
     link.stop_owed = 0
     link.posted = 0
-    _rehome(s, slot)
+    slot_rehome(s, slot)
 
 
 # ---- from one generation to the next ----

@@ -14,8 +14,9 @@ watcher that leaves while nobody else watches kicks one who waits. So with any n
 watched whenever anyone waits for something in them.
 
 Signals: no thread blocks any, for programs that the app starts inherit that, and could not be terminated. Python runs
-handlers in the main thread, and the kernel gives a process's signals to that thread as long as it can take them: EINTR
-runs them there, and waits on everywhere.
+handlers in the main thread, and the kernel prefers that thread for a process's signals: EINTR runs them there, and
+waits on everywhere. (One that comes while another is pending there may go elsewhere, and is then handled with the next
+event.)
 """
 
 import collections

@@ -1,4 +1,5 @@
-"""Starts a program, in its import and for each request, that says which of the signals meant for whole groups it gets.
+"""Starts a program, in its import and for each request, that says which of the signals meant for whole groups it
+gets. (TTIN and TTOU are ignored for all.)
 
 `/` answers with what the program said, `/import` with what the one in the import did.
 """
@@ -11,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 Message = MutableMapping[str, Any]
-SIGNALS = ("HUP", "INT", "QUIT", "USR1", "USR2", "TTIN", "TTOU", "34")
+SIGNALS = ("HUP", "INT", "QUIT", "USR1", "USR2", "34")
 # A shell cannot trap what it was started to ignore.
 SCRIPT = "for one in " + " ".join(SIGNALS) + '; do trap "echo $one" $one; kill -$one $$; done'
 

@@ -10,7 +10,6 @@ import pytest
 from tests.frameworks.sites import SHAPES, Shape, Site, migrate, serving
 
 
-
 def _concerns(item: pytest.Item, shape: Shape) -> bool:
     needed = item.get_closest_marker("needs")
     if needed and needed.args[0] not in shape.project.can:
