@@ -47,3 +47,12 @@ def _is_fifo(path: str) -> bool:
         return stat.S_ISFIFO(os.stat(path).st_mode)
     except OSError:
         return False  # opening it will say why
+
+
+def why_not(path: str) -> str:
+    """Why the log cannot be opened, or ""."""
+    try:
+        os.close(open_log(path))
+    except OSError as error:
+        return f"cannot open the access log {path!r} anew: {error.strerror}"
+    return ""

@@ -16,7 +16,7 @@ import click
 from swhttp import __version__, foreign, launch, verbs
 from swhttp.config import OPTIONS, Config
 from swhttp.errors import ExitCode, ServerError
-from swhttp.options import Option, closest
+from swhttp.options import PREFIX, Option, closest
 from swhttp.sources import KINDS, command_line
 from swhttp.startedby import StartedBy
 
@@ -106,6 +106,8 @@ def _take_over(arguments: list[str]) -> NoReturn:
     given = _given(command().make_context(f"swhttp {TAKEOVER}", list(arguments)).params)
     path = given.get("control") or os.environ.get(OPTIONS["control"].variable, "")
     predecessor = takeover.find(os.path.abspath(verbs.needed(path)))
+    if set(given) - {"control"} and not {"app", "config"} & set(given) and PREFIX + "APP" not in os.environ:
+        raise ServerError("With options of its own a takeover needs APP too, and all options", ExitCode.USAGE)
     if not set(given) - {"control"}:
         if predecessor.command is None:
             raise ServerError("The server was started by a program: say APP, and the options", ExitCode.USAGE)
@@ -148,6 +150,8 @@ def _unknown(flag: str, verb: click.Command | None) -> str:
 def main() -> NoReturn:
     """Entry point of the `swhttp` command and of `python -m swhttp`. Always ends the process."""
     launch.prepare()
+    if len(sys.argv) > 3 and sys.argv[1] == OPTIONS["control"].main and sys.argv[3] in (*verbs.VERBS, TAKEOVER):
+        sys.argv[1:4] = [sys.argv[3], *sys.argv[1:3]]  # as other tools take it
     first = sys.argv[1] if len(sys.argv) > 1 else ""
     verb = verbs.command(first) if first in verbs.VERBS else None
     try:

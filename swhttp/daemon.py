@@ -21,6 +21,8 @@ from typing import Final, NoReturn
 from swhttp.errors import ExitCode, ServerError
 
 STANDARD_FDS: Final = (0, 1, 2)
+STOPPED: Final = 128 + signal.SIGTERM
+"""Status of a start that somebody has ended before the server listened."""
 _PID: Final = struct.Struct("=i")
 
 _report_fd = -1  # the master's, to the starter, until it has been told
@@ -67,6 +69,7 @@ def _wait(leader: int, heard: int, mask: set[signal.Signals | int]) -> NoReturn:
     """End as the server's start ends. `mask`: the signals that are blocked once the server can be stopped."""
     status: int = ExitCode.INTERNAL
     pid = 0
+    signal.signal(signal.SIGTERM, _stop)
     try:
         os.waitpid(leader, 0)
         pid = _PID.unpack(os.read(heard, _PID.size).ljust(_PID.size, b"\0"))[0]
@@ -74,15 +77,21 @@ def _wait(leader: int, heard: int, mask: set[signal.Signals | int]) -> NoReturn:
         if word := os.read(heard, 1):
             status = word[0]
             os.read(heard, 1)  # of one that has failed nothing is left: its end closes the pipe
+            if status == STOPPED:
+                os.write(2, b"Error: the server was stopped before it listened\n")
         else:  # it was killed, or has said why it ends
             os.write(2, b"Error: the server has ended before it listened\n")
-    except KeyboardInterrupt:  # the server does not get it, for it has left the terminal
+    except KeyboardInterrupt as stop:  # the server does not get it, for it has left the terminal
         with contextlib.suppress(ProcessLookupError):
             if pid:
                 os.kill(pid, signal.SIGTERM)
-        status = ExitCode.OK
+        status = stop.args[0] if stop.args else 128 + signal.SIGINT
     finally:
         os._exit(status)  # exit functions are the server's
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt(128 + number)
 
 
 def booted() -> None:

@@ -127,8 +127,7 @@ def _serve(what_was_given: Callable[[], Layer], started_by: StartedBy, predecess
             daemon.reports(error.exit_code)
             fail(str(error), error.exit_code)
     status = _run(loaded, is_object, started_by, predecessor)
-    if status != ExitCode.OK:  # which a server that is stopped while it starts has, too
-        daemon.reports(status)
+    daemon.reports(status or daemon.STOPPED)  # what has listened has said so before
     return status
 
 

@@ -45,8 +45,9 @@ class FdHandler(logging.Handler):
         except OSError:
             self._lost += 1
 
-    def follow(self) -> None:
-        """Before a record: see to it that it goes to the right place."""
+    def follow(self) -> str:
+        """Before a record: see to it that it goes to the right place. Returns why that is impossible, or ""."""
+        return ""
 
     def close(self) -> None:
         """Nothing: `logging.config` closes all handlers of a process, and ours must survive that."""
@@ -104,19 +105,21 @@ class AppendingHandler(FdHandler):
         self._file = os.fstat(fd)
         self._torn = False
 
-    def follow(self) -> None:
+    def follow(self) -> str:
         """Change to the file that is at `path` now, if it is another one; it is made if there is none."""
         if self._holds() and self._is_there():
-            return
+            return ""
         try:
             self._open()
             self._refused = False
+            return ""
         except OSError as error:
             if not self._refused:
                 self._refused = True
                 note = self._own_record(f"Cannot open the {self._what} {self._path!r} anew: {error.strerror}")
                 with contextlib.suppress(OSError):
                     self._write(self._line(note))
+            return f"cannot open the {self._what} {self._path!r} anew: {error.strerror}"
 
     def _holds(self) -> bool:
         """Whether the fd is still our file: an application may have closed all fds, and opened others since."""

@@ -243,12 +243,12 @@ def let_go() -> None:
         logging.raiseExceptions = wanted
 
 
-def reopen() -> None:
+def reopen() -> str:
     """Go on in a new file if the log's has been moved away; it is made if it is not there.
 
-    The other processes look for themselves, before each record.
+    The other processes look for themselves, before each record. Returns why that is impossible, or "".
     """
-    _setup.own.follow()
+    return _setup.own.follow()
 
 
 def becomes(identity: Identity, path: str) -> None:

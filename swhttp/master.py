@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Final
 
 from swhttp import (
     about,
+    accessfile,
     accessformat,
     daemon,
     fields,
@@ -464,13 +465,13 @@ class Master:
             self._deadline_s = self._stopping_since_s + self._config.graceful_timeout_s
             self._drain()
 
-    def reopen(self) -> None:
-        """Go on in new log files where the old ones were moved away."""
-        logs.reopen()
-        if self._has.slow_log is not None:
-            self._has.slow_log.reopen()
+    def reopen(self) -> str:
+        """Go on in new log files where the old ones were moved away. Returns why not, or ""."""
+        reasons = [logs.reopen(), self._has.slow_log.reopen() if self._has.slow_log is not None else ""]
         if self._access is not None:
+            reasons.append(accessfile.why_not(self._config.access_log))
             self._access.reopen()
+        return "; ".join(filter(None, reasons))
 
     def reload(self, who: str, waiter: Waiter | None = None) -> None:
         """Have new workers with the application as it is now. `waiter`: is told how it has ended."""

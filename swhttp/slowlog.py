@@ -60,10 +60,9 @@ class SlowLog:
         if isinstance(self._handler, AppendingHandler):
             self._handler.becomes(identity, path)
 
-    def reopen(self) -> None:
-        """Go on in a new file if this one has been moved away."""
-        if self._handler is not None:
-            self._handler.follow()
+    def reopen(self) -> str:
+        """Go on in a new file if this one has been moved away. Returns why that is impossible, or ""."""
+        return self._handler.follow() if self._handler is not None else ""
 
     def close(self) -> None:
         """Close the file."""

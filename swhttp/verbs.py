@@ -85,6 +85,8 @@ def command(name: str) -> click.Command:
 def _run(
     name: str, control: str, as_json: bool, wait: bool = False, timeout_s: float = math.inf, **fields: Any
 ) -> NoReturn:
+    if timeout_s != math.inf and not wait:
+        raise BadValue("--timeout", "it is for --wait")
     path = needed(control or os.environ.get(_CONTROL.variable, ""))
     if not (timeout_s == math.inf or 0 < timeout_s <= limits.MAX_WAIT_S):  # nan is refused too
         raise BadValue("--timeout", f"seconds, more than 0 and at most {limits.MAX_WAIT_S:g}, are needed")

@@ -160,3 +160,18 @@ def test_a_shutdown_that_raises_is_logged_and_the_stop_goes_on(server: Start) ->
         assert client.get("/").status == 200
     site.stop()
     assert "shutdown broke" in site.log.text()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"), [
+        ("make_wsgi", (), "2 arguments, as WSGI has it: say --factory"),
+        ("make_asgi", ("--interface", "asgi"), "3 arguments, as ASGI has it: say --factory"),
+        ("wsgi_function", ("--interface", "asgi"), "3 arguments, as ASGI has it"),
+        ("asgi_function", ("--interface", "wsgi"), "2 arguments, as WSGI has it")])
+def test_an_app_that_cannot_be_called_does_not_boot(
+    server: Start, name: str, options: tuple[str, ...], said: str
+) -> None:
+    site = server(f"shapes:{name}", *OPTIONS, *options, ready=False)
+    log = fails(site, EXIT_BOOT_FAILED)
+    assert f"cannot be called with {said}" in log
+    assert "Traceback" not in log

@@ -64,7 +64,8 @@ def run(begin: Begin) -> Run:
 
 @pytest.mark.parametrize(
     ("signum", "to_command", "code", "said"),
-    [(signal.SIGTERM, False, 6, "Error: the server has ended before it listened\n"), (signal.SIGINT, True, 0, "")])
+    [(signal.SIGTERM, False, 143, "Error: the server was stopped before it listened\n"), (signal.SIGINT, True, 130, ""),
+     (signal.SIGTERM, True, 143, "")])
 def test_a_server_that_is_stopped_while_it_starts_was_never_there(
     begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signum: int, to_command: bool, code: int, said: str
 ) -> None:
@@ -121,7 +122,7 @@ def test_a_ctrl_c_before_there_is_a_server_stops_that_one() -> None:
         "signal.alarm(10)\n"
         "while True:\n"
         "    signal.pause()")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "stopped", "")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "stopped", "")
 
 
 def test_the_command_ends_when_the_server_listens_in_the_background(run: Run, tmp_path: Path) -> None:

@@ -104,6 +104,24 @@ def test_a_graceful_stop_takes_no_new_connection(server: Start) -> None:
     site.finish()
 
 
+def test_a_client_between_two_requests_is_told_with_the_next_answer(server: Start) -> None:
+    site = server("reference:wsgi", "--workers", "1", "--reactors", "1")
+    with site.gate() as gate, site.connect() as client, site.connect() as busy:
+        busy.send_request(target=gate.target)  # so that the server is there for as long as this takes
+        visitor = gate.entered()
+        client.send_request("POST", "/")
+        assert client.response().keeps_open
+        site.kill(signal.SIGTERM)
+        site.wait_for_log("SIGTERM: stopping")
+        client.send_request("POST", "/")
+        visitor.release()
+        answer = client.response()
+        assert answer.status == 200
+        assert not answer.keeps_open
+        client.expect_end()
+    site.finish()
+
+
 def test_a_graceful_stop_delivers_a_large_response_to_its_end(server: Start) -> None:
     site = server("reference:wsgi", "--workers", "1", "--reactors", "1")
     client = site.connect()

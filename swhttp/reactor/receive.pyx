@@ -58,10 +58,10 @@ cdef void receive_body(State *s, Conn *c) noexcept nogil:
 
 
 cdef void _idle_at_the_end(State *s, Conn *c) noexcept nogil:
-    """No more requests are taken, and nothing of one has come here: close. But who has just connected has a request on
-    its way, and knows nothing that would make him send it again."""
-    cdef uint64_t until_ns = c.since_ns + FRESH_NS
-    if c.served > 0 or s.orphaned or s.now_ns >= until_ns:
+    """No more requests are taken, and nothing of one has come here: close. But who has just connected, or just had an
+    answer, may have a request on its way, and would lose it: he is told with that one's answer that it is the last."""
+    cdef uint64_t until_ns = (c.since_ns if c.served == 0 else c.deadline_ns - s.keep_alive_ns) + FRESH_NS
+    if s.orphaned or s.now_ns >= until_ns:
         conn_close(s, c)
     elif c.deadline_ns > until_ns:
         timer_set(s, c, until_ns)

@@ -94,6 +94,19 @@ def _like(path: str, found: Any) -> str:
     return meant(path.rpartition(".")[2], (name for name in dir(found) if not name.startswith("_")))
 
 
+def check(app: Callable[..., Any], interface: str) -> None:
+    """Raise BootFailure if `app` cannot be called as `interface` has it: every request would fail."""
+    count = 3 if interface == "asgi" else 2
+    try:
+        signature = inspect.signature(app)
+    except (TypeError, ValueError):
+        return
+    if isinstance(app, type) or _takes(signature, count):
+        return
+    hint = ": say --factory, if it makes the application" if _takes(signature, 0) else ""
+    raise BootFailure(f"it cannot be called with {count} arguments, as {interface.upper()} has it{hint}")
+
+
 def interface_of(app: Callable[..., Any]) -> str:
     """ "asgi" or "wsgi", by looking at what a call would return, or else at what a call would take.
 

@@ -41,6 +41,10 @@ def load(context: WorkerContext, manager: Channel) -> Loaded:
     interface = context.interface
     if interface == "auto":
         interface = application.interface_of(app)
+    try:
+        application.check(app, interface)
+    except application.BootFailure as error:
+        raise failed(error, context, manager) from None
     return Loaded(app, interface, {})
 
 
