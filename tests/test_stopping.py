@@ -105,7 +105,7 @@ def test_a_graceful_stop_takes_no_new_connection(server: Start) -> None:
 
 
 def test_a_client_between_two_requests_is_told_with_the_next_answer(server: Start) -> None:
-    site = server("reference:wsgi", "--workers", "1", "--reactors", "1")
+    site = server("reference:wsgi", "--workers", "2", "--reactors", "1")
     with site.gate() as gate, site.connect() as client, site.connect() as busy:
         busy.send_request(target=gate.target)  # so that the server is there for as long as this takes
         visitor = gate.entered()
