@@ -258,8 +258,10 @@ def test_an_upload_that_was_not_taken_goes_to_the_next_worker_whole(
 def test_many_files_for_a_dead_worker_each_go_to_the_next_with_their_request(server: Start) -> None:
     site = server("bodies:wsgi", "--workers", "1", "--threads", "8", "--reactors", "1")
     (pid,) = site.workers()
-    while slot_of(site, pid) == 0:  # the next one goes into the first slot that is empty, so not into this one's
-        pid = kill_and_wait(site, pid)
+    site.kill(signal.SIGUSR1)  # its successor is in another slot, and the next one again in the first: not in that one
+    site.wait_for_log(f"Worker left: slot 0, pid {pid}")
+    (pid,) = site.workers()
+    assert slot_of(site, pid) == 1
     site.kill(signal.SIGSTOP, pid)
     bodies = [content(seed, MEBIBYTE + 1000 * seed) for seed in range(1, 7)]
     clients = [site.connect() for _ in bodies]
