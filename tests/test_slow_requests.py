@@ -94,7 +94,8 @@ def test_a_python_loop_and_a_blocking_call_show_by_name(
         spins, blocks = entry(site, r"Slow request: GET /spin\?"), entry(site, r"Slow request: GET /block\?")
         go.release()
         assert {int(loop.response().body), int(call.response().body)} == set(site.workers())
-    assert functions(spins) == ["a_python_loop", "common", interface]
+    # It looks for its file now and then.
+        assert [name for name in functions(spins) if name != "exists"] == ["a_python_loop", "common", interface]
     assert functions(blocks) == ["a_call_of_c", "common", interface]
     for told_of in (spins, blocks):
         assert ("the event loop has not gone round" in told_of) == (interface == "asgi")
