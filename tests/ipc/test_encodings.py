@@ -49,6 +49,18 @@ def test_no_request_id_of_a_possible_table_looks_like_a_wrap_marker() -> None:
     assert last & 0xFFFFFFFF != 0xFFFFFFFF
 
 
+LAST, TRAILERS, INTERIM = 2, 64, 128  # SW_FRAME_ of frame.h
+
+
+def fits(flags: int, status: int, head: int, body: int) -> bool:
+    """Whether a small frame with these flags may have such a head and body."""
+    if flags & INTERIM:
+        return flags == INTERIM and body == 0 and head > 0 and 100 <= status < 200 and status != 101
+    if flags & TRAILERS:
+        return flags == TRAILERS | LAST and body == 0
+    return head > 0 and 200 <= status <= 999 if flags & ring.HEAD else head == 0
+
+
 class TestWithMemory:
     """Properties over one piece of shared memory, whose rings begin anew for each example."""
 
@@ -118,7 +130,7 @@ class TestWithMemory:
             and size == (FRAME.size + head + body + 7) // 8 * 8
             and size <= len(raw)
             and length >= ring.NO_LENGTH
-            and (head > 0 and 200 <= status <= 999 if flags & ring.HEAD else head == 0)
+            and fits(flags, status, head, body)
         )
         reader = FrameReader(self.memory)
         if right:
