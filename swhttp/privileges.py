@@ -193,8 +193,8 @@ def _works(regain: Callable[[int, int, int], None]) -> bool:
 def check_modules(identity: Identity, files: Iterable[str]) -> None:
     """After `become`: whether these files of modules can be read, which have been read before. Raises ServerError.
 
-    An interpreter in /root/.pyenv works for root, and for nobody else: each worker would fail with an ImportError
-    that hides why.
+    An interpreter in root's home directory works for root, and for nobody else: each worker would fail with an
+    ImportError that hides why.
     """
     for path in files:
         try:
