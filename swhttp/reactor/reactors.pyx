@@ -5,7 +5,7 @@ snapshots, and the counting of reports that every reactor must have made. Its me
 thread only; reactors get commands and give reports by mail, and never see it.
 """
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset, strlen
 
@@ -13,6 +13,7 @@ import logging
 import os
 import threading
 
+from swhttp.ipc.clock cimport sw_monotonic_ns
 from swhttp.ipc.memory cimport SharedMemory
 from swhttp.reactor.accesswriter cimport AccessWriter
 from swhttp.reactor.loop cimport Reactor
@@ -196,19 +197,20 @@ cdef class Reactors:
         cdef uint32_t _nth
         cdef int i, oldest
         cdef list at = [0] * self.count
+        cdef uint64_t now_ns = sw_monotonic_ns()
         try:
             for _nth in range(SNAPSHOT_ROWS):
                 oldest = -1
                 for i in range(self.count):
                     if <uint32_t>at[i] < self.snapshots[i].count and (
-                            oldest < 0 or self.snapshots[i].rows[<uint32_t>at[i]].age_ns
-                            > self.snapshots[oldest].rows[<uint32_t>at[oldest]].age_ns):
+                            oldest < 0 or self.snapshots[i].rows[<uint32_t>at[i]].ready_ns
+                            < self.snapshots[oldest].rows[<uint32_t>at[oldest]].ready_ns):
                         oldest = i
                 if oldest < 0:
                     return
                 row = &self.snapshots[oldest].rows[<uint32_t>at[oldest]]
                 at[oldest] += 1
-                yield (oldest, row.age_ns, row.slot, row.pid, STATES[row.state], row.method[:row.method_bytes],
+                yield (oldest, now_ns - min(row.ready_ns, now_ns), row.slot, row.pid, STATES[row.state], row.method[:row.method_bytes],
                        row.target[:row.target_bytes], row.target_whole,
                        row.client[:row.client_bytes].decode("latin-1"), row.client_port)
         finally:

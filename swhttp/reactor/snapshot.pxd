@@ -17,7 +17,7 @@ cdef enum:
 
 
 cdef struct SnapshotRow:
-    uint64_t age_ns          # since it was whole, or its head was
+    uint64_t ready_ns        # when it was whole, or its head was: CLOCK_MONOTONIC, which all reactors share
     int slot                 # -1: none
     int pid                  # 0: none
     uint8_t state

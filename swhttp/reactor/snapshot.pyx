@@ -47,7 +47,7 @@ cdef void _fill(State *s, Conn *c, SnapshotRow *row) noexcept nogil:
     cdef const char *text = <const char *>block + sizeof(sw_block)
     cdef const char *client = NULL
     cdef uint32_t length
-    row.age_ns = s.now_ns - block.ready_ns if s.now_ns > block.ready_ns else 0
+    row.ready_ns = block.ready_ns
     row.state = <uint8_t>_state(s, c)
     row.slot = -1 if row.state == SNAPSHOT_WAITING else c.slot
     row.pid = c.pid
