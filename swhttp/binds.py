@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 MAX_UNIX_PATH_BYTES: Final = 107  # sizeof(sun_path) less the NUL, unix(7)
+NO_SOCKET: Final = "a file that is no socket is in the way"
+"""Why a unix socket cannot be made where there is such a file; bind(2) would say that the address is in use."""
 _FD_PREFIX: Final = "fd://"
 _UNIX_PREFIX: Final = "unix:"
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from swhttp import accessfile, daemon, logs, privileges
-from swhttp.binds import FdBind, parse
+from swhttp.binds import NO_SOCKET, FdBind, parse
 from swhttp.config import OPTIONS, WAYS_TO_LISTEN, Config
 from swhttp.errors import ExitCode, ServerError
 from swhttp.logforms import one_line
@@ -170,17 +170,17 @@ def check_files(config: Config) -> None:
         if not path or accessfile.is_stream(path):
             continue
         if os.path.isdir(path) and is_log:
-            why = errno.EISDIR
+            why = os.strerror(errno.EISDIR)
         elif what == "control socket" and os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
-            why = errno.EADDRINUSE
+            why = NO_SOCKET
         elif not os.path.isdir(directory):
-            why = errno.ENOTDIR if os.path.exists(directory) else errno.ENOENT
+            why = os.strerror(errno.ENOTDIR if os.path.exists(directory) else errno.ENOENT)
         elif not os.access(path if os.path.exists(path) and is_log else directory, os.W_OK):
-            why = errno.EACCES
+            why = os.strerror(errno.EACCES)
         else:
             continue
         verb = "make" if what == "control socket" else "write"
-        raise ServerError(f"Cannot {verb} the {what} {path!r}: {os.strerror(why)}", ExitCode.FILE)
+        raise ServerError(f"Cannot {verb} the {what} {path!r}: {why}", ExitCode.FILE)
     if config.pid:
         from swhttp.pidfile import PidFile
 

@@ -7,6 +7,7 @@ the end only our own is removed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import ipaddress
 import os
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from swhttp import limits
-from swhttp.binds import Bind, FdBind, TcpBind, UnixBind, parse, tcp_text
+from swhttp.binds import NO_SOCKET, Bind, FdBind, TcpBind, UnixBind, parse, tcp_text
 from swhttp.errors import ExitCode, ServerError
 from swhttp.ownership import give_socket
 from swhttp.privileges import Identity
@@ -215,10 +216,11 @@ def _make_unix(path: str, backlog: int, mode: int | None) -> Listener:
 
 
 def _remove_stale(path: str) -> None:
-    """Remove a socket file at which nobody listens. Anything else there makes `bind` fail, as it should."""
+    """Remove a socket file at which nobody listens; one that is in use makes `bind` fail, as it should. Raises OSError
+    for a file of another kind: that address is in use, bind(2) would say of it."""
     try:
         if not stat.S_ISSOCK(os.stat(path, follow_symlinks=False).st_mode):
-            return
+            raise OSError(errno.EEXIST, NO_SOCKET)
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

@@ -80,7 +80,8 @@ FAILURES = {
     "a control socket that cannot be": Failure(
         10, [WSGI, "--control", "/no/such/socket"], r"Cannot make the control socket '/no/such/socket': No such file"),
     "a control socket that is something else": Failure(
-        10, [WSGI, "--control", "f"], r"Cannot make the control socket '.*/f': Address already in use", {"f": "x"}),
+        10, [WSGI, "--control", "f"], r"Cannot make the control socket '.*/f': a file that is no socket is in the way",
+        {"f": "x"}),
     "a control socket that is the pid file": Failure(
         8, [WSGI, "--pid", "x", "--control", "x"], r"--control: '.*/x' is where the pid file or a log goes"),
     "a control socket for clients": Failure(

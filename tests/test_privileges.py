@@ -32,6 +32,7 @@ from tests.support.server import APPS, EXIT_MANAGER_DIED, TESTS, Server, wait_fo
 
 OPTIONS = ("--workers", "2", "--reactors", "1")
 AS_NOBODY = (*OPTIONS, "--user", str(NOBODY), "--group", str(NOBODY))
+EXIT_APP_MISSING = 7
 EXIT_PRIVILEGES = 14
 by_root = pytest.mark.skipif(
     os.geteuid() != 0 or not otheruser.readable_by_all(str(TESTS)),
@@ -289,6 +290,16 @@ def test_a_logging_configuration_is_applied_by_the_user_only(server: Start, plac
     shutil.copy(APPS / "regain.py", place)
     site = start(server, "regain", "--app-dir", str(place), "--log-config", telling(place, place))
     assert applied_by(site) == [str(NOBODY)] * 3
+
+
+@by_root
+def test_a_directory_that_the_user_may_not_look_into_is_named(server: Start, place: Path) -> None:
+    shutil.copy(APPS / "regain.py", place)
+    place.chmod(0o700)
+    site = start(server, "regain", "--app-dir", str(place), ready=False)
+    site.expect_log("there is no module")
+    site.finish(expect=EXIT_APP_MISSING)
+    assert f"there is no module 'regain' (looked for 'regain'; {str(place)!r} cannot be read)" in site.log.text()
 
 
 @by_root

@@ -108,6 +108,7 @@ def test_never_is_502_for_all_but_what_no_worker_had_begun(server: Start) -> Non
         answer = lost.response()
         assert (answer.status, answer.body) == (502, b"worker-lost")
         assert untaken.response().status == 200
+        site.wait_for_log(rf'502 reason=worker-lost client=127.0.0.1:\d+ request="GET {re.escape(gate.target)}')
     assert seen(site, "GET", gate.target) == 1
     assert totals(site)["replayed"] == 0
 

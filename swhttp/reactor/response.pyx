@@ -11,6 +11,7 @@ from libc.string cimport memcpy, strlen
 from posix.unistd cimport close
 
 from swhttp.ipc.arena cimport sw_arena_at, sw_arena_give
+from swhttp.ipc.blocks cimport SW_NO_BLOCK
 from swhttp.ipc.fdpass cimport SW_FD_BROKEN, sw_fd_receive
 from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, RESPONSE_SHM, RESPONSE_SMALL, RESPONSE_TMPFILE, SW_FRAME_ABORT,
                                SW_FRAME_CLOSE, SW_FRAME_HAS_DATE, SW_FRAME_HAS_SERVER, SW_FRAME_HEAD, SW_FRAME_INTERIM,
@@ -454,7 +455,7 @@ cdef void response_own(State *s, Conn *c, int reason) noexcept nogil:
     cdef const char *slug = SW_REASON_TABLE[reason].slug
     cdef iovec piece
     _count(s, reason)
-    if reason == REASON_QUARANTINED or reason == REASON_REQUEST_TIMEOUT:
+    if 502 <= status <= 504 and c.block != SW_NO_BLOCK:  # it was understood: the line can say which request it was
         conn_log_request(s, c, WARNING, status, slug)
     else:
         conn_log(s, c, WARNING, status, slug)

@@ -65,8 +65,14 @@ def module_of(name: str) -> ModuleType:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise AppMissing(f"there is no module {error.name!r} (looked for {name!r})") from None
+            raise AppMissing(f"there is no module {error.name!r} (looked for {name!r}{_unseen()})") from None
         raise
+
+
+def _unseen() -> str:
+    """A hint: the import system passes over a directory that it may not look into, and says nothing."""
+    directory = sys.path[0] if sys.path else ""
+    return "" if os.access(directory or os.curdir, os.R_OK | os.X_OK) else f"; {directory!r} cannot be read"
 
 
 def find(name: str) -> Any:
