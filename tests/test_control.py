@@ -351,6 +351,7 @@ def test_who_asks_during_a_reload_waits_for_the_next(changing: Server, tmp_path:
             mark = changing.log.mark()
             others = [asked.enter_context(begun("reload", "--wait", "--control", path(changing))) for _ in range(2)]
             changing.wait_for_log("Control socket: reloading", since=mark, count=2)
+            told(changing, "scale", workers=1)  # the manager answers, so it has heard all that was before
             assert [one.poll() for one in (first, *others)] == [None] * 3
             assert told(changing, "status")["reload"] == {"running": True, "count": 0}
         assert first.returncode == 0

@@ -16,6 +16,7 @@ cdef class AccessWriter:
     cdef sw_mailbox *reports
     cdef int64_t *lines[64]  # pages of the scoreboard
     cdef uint64_t tails[64]
+    cdef uint64_t until[64]  # what was published when the file to go on with was said
     cdef bint within         # what was written last ends within a line
     cdef bint broken         # the file ends within a line
     cdef int last_errno
@@ -25,11 +26,12 @@ cdef class AccessWriter:
     cdef object thread
     cdef void wire(self, int index, State *state, sw_mailbox *reports) noexcept
     cdef void _run(self) noexcept nogil
-    cdef void _take_file(self) noexcept nogil
+    cdef void _go_on_in_next_file(self) noexcept nogil
+    cdef void _switch(self, int fd) noexcept nogil
     cdef bint _pending(self) noexcept nogil
     cdef bint _enough(self) noexcept nogil
     cdef void _sleep(self, int state, int64_t wait_ns) noexcept nogil
-    cdef bint _drain(self, int index) noexcept nogil
+    cdef bint _drain(self, int index, uint64_t head) noexcept nogil
     cdef void _lose(self, int index, uint64_t head, int error) noexcept nogil
     cdef int64_t _write(self, int index, uint64_t head) noexcept nogil
     cdef bint _may_write(self) noexcept nogil

@@ -136,7 +136,7 @@ cdef class AccessWriter:
 
     def reopen(self):
         """Go on in a new file of the same name. When it cannot be opened, in the old one; the log says so."""
-        cdef int before
+        cdef int before, i
         if accessfile.is_stream(self.path):
             return
         try:
@@ -145,6 +145,8 @@ cdef class AccessWriter:
             log.error("The access log cannot be opened again, and goes on as it is: %s", error)
             return
         self.next_asks = accessfile.must_be_asked(fd)
+        for i in range(self.count):
+            self.until[i] = sw_log_head(&self.rings[i])
         before = sw_log_say_fd(self.bell, fd)
         if before >= 0:
             os.close(before)
@@ -166,11 +168,11 @@ cdef class AccessWriter:
         cdef int i
         while True:
             stopping = sw_log_stop_by_ns(self.bell) != 0  # before the rings are looked at
+            self._go_on_in_next_file()
             wrote = False
             for i in range(self.count):
-                if self._drain(i):
+                if self._drain(i, sw_log_head(&self.rings[i])):
                     wrote = True
-            self._take_file()  # what was answered before is in the old one
             self._tell(stopping)
             if stopping:
                 return
@@ -179,13 +181,23 @@ cdef class AccessWriter:
             else:
                 self._sleep(SW_LOG_IDLE, self._untold_ns())
 
-    cdef void _take_file(self) noexcept nogil:
+    cdef void _go_on_in_next_file(self) noexcept nogil:
+        """If there is one to go on in; what was published before it was said goes to the old one, unless that may have
+        to be waited for."""
         cdef int fd = sw_log_take_fd(self.bell)
-        if fd >= 0:
-            close(self.fd)
-            self.fd = fd
-            self.asks = self.next_asks
-            self.within = self.broken = False
+        cdef int i
+        if fd < 0:
+            return
+        for i in range(self.count):
+            if self.tails[i] < self.until[i] and not self.asks:
+                self._drain(i, self.until[i])
+        self._switch(fd)
+
+    cdef void _switch(self, int fd) noexcept nogil:
+        close(self.fd)
+        self.fd = fd
+        self.asks = self.next_asks
+        self.within = self.broken = False
 
     cdef bint _pending(self) noexcept nogil:
         cdef int i
@@ -210,10 +222,11 @@ cdef class AccessWriter:
             sw_log_poll(self.bell.eventfd, -1, wait_ns)
         sw_log_sleep_end(self.bell)
 
-    cdef bint _drain(self, int index) noexcept nogil:
-        """Write what a reactor has published, and give its room back as that is done. False: there was nothing."""
-        cdef uint64_t head = sw_log_head(&self.rings[index])
+    cdef bint _drain(self, int index, uint64_t head) noexcept nogil:
+        """Write what a reactor has published up to `head`, and give its room back as that is done. False: there was
+        nothing."""
         cdef int64_t done
+        cdef int fd
         if self.tails[index] == head:
             return False
         while self.tails[index] != head:
@@ -222,7 +235,9 @@ cdef class AccessWriter:
                     self._lose(index, head, EAGAIN)
                     return True
                 self._tell(False)
-                self._take_file()
+                fd = sw_log_take_fd(self.bell)
+                if fd >= 0:  # nobody reads the old one: what waits for it goes to the new one too
+                    self._switch(fd)
                 continue
             done = 1
             if self.broken:
