@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -161,6 +162,12 @@ def test_a_root_handler_does_not_get_what_the_server_logs(server: Start, tmp_pat
     assert site.log.text().count("exception in the WSGI app") == 1
 
 
+def listens(path: Path) -> bool:
+    """Is there a socket, and does somebody listen already?"""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
+
+
 def test_a_level_of_its_own_goes_before_the_option(server: Start, tmp_path: Path) -> None:
     path = tmp_path / "unused.log"
     error_log = tmp_path / "error.log"
@@ -168,7 +175,7 @@ def test_a_level_of_its_own_goes_before_the_option(server: Start, tmp_path: Path
     site = server(
         "log_site:site", *OPTIONS, "--log-config", str(written(tmp_path, said)), "--log-level", "debug",
         "--error-log", str(error_log), "--bind", f"unix:{tmp_path}/s", ready=False)
-    processes.wait_until((tmp_path / "s").exists, "the socket")
+    processes.wait_until(lambda: listens(tmp_path / "s"), "the socket")  # nothing in the log says so
     with site.connect(address=str(tmp_path / "s")) as client:
         assert client.get("/raise").status == 500
     site.stop()
