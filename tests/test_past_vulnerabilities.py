@@ -140,17 +140,25 @@ def test_an_app_cannot_be_made_to_split_its_response(server: Start, interface: s
                 assert client.get("/after").body == b"plain"
 
 
-@pytest.mark.parametrize("site", ["wsgi"], indirect=True)
-def test_fields_that_wsgi_cannot_tell_apart_are_those_of_the_proxy(site: Server) -> None:
+def test_fields_that_an_app_may_not_tell_apart_are_those_of_the_proxy(site: Server) -> None:
     with site.connect() as client:
         client.send(request_bytes(headers=[
             ("X_Forwarded_For", "192.0.2.66"), ("X-Forwarded-For", "192.0.2.1"), ("X_Forwarded-For", "192.0.2.67"),
-            ("Remote_User", "root"), ("Script_Name", "/admin"), ("Content_Type", "a/b"), ("Proxy", "http://evil/")]))
-        environ = client.response().json()["environ"]
-    assert environ["HTTP_X_FORWARDED_FOR"] == environ["REMOTE_ADDR"] == "192.0.2.1"
-    spoofed = {"HTTP_REMOTE_USER", "HTTP_SCRIPT_NAME", "HTTP_CONTENT_TYPE", "HTTP_PROXY", "CONTENT_TYPE"}
-    assert not spoofed & set(environ)
-    assert environ["SCRIPT_NAME"] == ""
+            ("Api_Key", "k"), ("Content_Type", "a/b"), ("Script_Name", "/admin"), ("Proxy", "http://evil/")]))
+        report = client.response().json()
+        client.send(request_bytes(headers=[("X_Forwarded_For", "192.0.2.66")]))
+        alone = client.response().json()["headers"]
+    headers = [pair for pair in report["headers"] if pair[0] != "host"]
+    if report["interface"] == "asgi":  # which has names, and not variables: all are there that have no twin
+        assert headers == [["x-forwarded-for", "192.0.2.1"], ["api_key", "k"], ["content_type", "a/b"],
+                           ["script_name", "/admin"], ["proxy", "http://evil/"]]
+        assert ["x_forwarded_for", "192.0.2.66"] in alone
+    else:
+        assert headers == [["x-forwarded-for", "192.0.2.1"]]
+        assert report["environ"]["REMOTE_ADDR"] == "192.0.2.1"
+        assert report["environ"]["SCRIPT_NAME"] == ""
+        assert "CONTENT_TYPE" not in report["environ"]
+        assert len(alone) == 1
 
 
 def test_idle_connections_occupy_no_worker(site: Server) -> None:
