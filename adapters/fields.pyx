@@ -2,6 +2,10 @@
 
 A browser sends the same fifteen fields each time: names and whole fields are looked up in a Cache. Credentials are
 never remembered.
+
+A name with '_' is another one than its twin with '-', but whoever makes variables of them takes one for the other: a
+client could so speak in the place of a proxy. As WSGI has nothing but variables, names with '_' are dropped there. An
+ASGI app gets them, except beside their twin: frameworks and WSGI middleware make variables too.
 """
 
 from libc.stdint cimport uint64_t
@@ -39,6 +43,9 @@ cdef class AsgiFields:
             Py_INCREF(pair)
             PyList_SET_ITEM(fields, i, pair)
             records += length
+        if self.ambiguous:
+            self.ambiguous = False
+            return _without_twins(fields)
         return fields
 
     cdef object _pair(self, const unsigned char *record, size_t length):
@@ -46,7 +53,7 @@ cdef class AsgiFields:
         cdef const unsigned char *name = record + sizeof(sw_header)
         cdef uint64_t hash = 0, name_hash
         cdef CacheRow *row = NULL
-        cdef object key, value, private, pair
+        cdef object key, value, private, ambiguous, pair
         if length <= MAX_CACHED_BYTES:
             row = self.lines.find(record, length, &hash)
             if row != NULL:
@@ -54,23 +61,31 @@ cdef class AsgiFields:
         row = self.names.find(name, head.name_len, &name_hash)
         if row == NULL:
             key = PyBytes_FromStringAndSize(<const char *>name, head.name_len)
-            row = self.names.keep(name_hash, key, key, key in PRIVATE_NAMES, None)
-        key, private = <object>row.first, <object>row.second
+            row = self.names.keep(name_hash, key, key, key in PRIVATE_NAMES, b"_" in key)
+        key, private, ambiguous = <object>row.first, <object>row.second, <object>row.third
+        if ambiguous:
+            self.ambiguous = True
         pair = PyTuple_New(2)
         Py_INCREF(key)
         PyTuple_SET_ITEM(pair, 0, key)
         value = PyBytes_FromStringAndSize(<const char *>name + head.name_len, head.value_len)
         Py_INCREF(value)
         PyTuple_SET_ITEM(pair, 1, value)
-        if length <= MAX_CACHED_BYTES and not private:
+        if length <= MAX_CACHED_BYTES and not private and not ambiguous:
             self.lines.keep(hash, PyBytes_FromStringAndSize(<const char *>record, length), pair, None, None)
         return pair
+
+
+cdef list _without_twins(list fields):
+    """Those whose name with '-' for each '_' is no other field's."""
+    plain = {name for name, _ in fields if b"_" not in name}
+    return [field for field in fields if b"_" not in field[0] or field[0].replace(b"_", b"-") not in plain]
 
 
 cdef str _environ_key(bytes name):
     """The environ key of a field, or None for a field that must not be there.
 
-    A name with '_' would be taken for its twin with '-', and HTTP_PROXY for a setting of the process (httpoxy).
+    HTTP_PROXY would be taken for a setting of the process (httpoxy).
     The framing was the reactor's: what an app reads is the body itself, with its length.
     """
     cdef unsigned char text[MAX_CACHED_BYTES + 5]

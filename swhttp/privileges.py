@@ -10,9 +10,10 @@ It fails closed. What cannot be dropped, or could be regained, is a ServerError 
 server then, instead of one that runs as root.
 
 From then on nobody but root may trace the process or dump its memory (PR_SET_DUMPABLE, prctl(2)), whatever
-fs.suid_dumpable says. Master and manager stay so: an app that goes wild, or another server of the same user, cannot
-read there what all clients send. Workers are made traceable again, for they hold nothing but the app: core dumps,
-py-spy and /proc/self/environ work as they do for every process of that user.
+fs.suid_dumpable says. Master and manager stay so: an app that goes wild, or another server of the same user, can
+neither read nor change there what is between all clients and all workers. Workers are made traceable again: core dumps,
+py-spy and /proc/self/environ work as they do for every process of that user. They hold the app, and, to be read, the
+requests that are in flight, of all workers; that is no more than an app of theirs can see by itself.
 """
 
 from __future__ import annotations

@@ -42,3 +42,14 @@ def test_the_client_is_who_connected_to_nginx(
     assert seen == {"client": (CLIENT, 0), "scheme": "http", "host": "localhost", "server": seen["server"]}
     assert seen["server"][0] != "evil.example"
     assert [line.client for line in AccessLog.whole_after(tmp_path / "log", "", 1)] == [CLIENT]
+
+
+@pytest.mark.parametrize("nginx", ["wsgi"], indirect=True)
+def test_the_host_is_the_one_that_nginx_has_chosen_its_server_by(nginx: Nginx) -> None:
+    with Connection(nginx.address, CLIENT) as client:
+        for target, host, seen in (("/", "localhost", "localhost"), ("/", "LOCALHOST:8080", "LOCALHOST:8080"),
+                                   ("http://localhost/", "evil.example", "localhost"),
+                                   ("http://localhost/", "localhost.evil.example", "localhost")):
+            assert client.request(target=target, host=host).json()["host"] == seen, (target, host)
+        client.send_request(host=None, version="HTTP/1.0")
+        assert client.response().json()["host"] == "localhost"

@@ -14,7 +14,9 @@ import pytest
 
 from swhttp import accessformat, cli, config, sources, verbs
 from swhttp.errors import ExitCode
+from tests.conformance.checker import load_cases, load_deferred
 from tests.support import peer_options
+from tests.test_past_vulnerabilities import PAST
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "loadtest" / "README.md",
@@ -167,3 +169,23 @@ def test_every_document_is_in_the_index() -> None:
     linked = set(LINK.findall((ROOT / "docs" / "index.md").read_text("utf-8")))
     documents = {path.name for path in (ROOT / "docs").glob("*.md")} - {"index.md"}
     assert documents - {target.partition("#")[0] for target in linked} == set()
+
+
+def test_what_shows_that_it_is_secure_exists() -> None:
+    text = (ROOT / "docs" / "security.md").read_text("utf-8")
+    tests = {name for path in (ROOT / "tests").rglob("test_*.py")
+             for name in re.findall(r"^ *(?:async )?def (test_\w+)", path.read_text("utf-8"), re.MULTILINE)}
+    cases = {case.id: case.keys.get("cve", []) for case in load_cases() if case.id not in load_deferred()}
+    past = {case.id for case in PAST}
+    assert {word for word in CODE.findall(text) if word.startswith("test_")} - tests == set()
+    answered, named = set(), set()
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        heading, _, *rows = (line.strip("|").split("|") for line in table.splitlines())
+        for cells in rows if heading[-1].strip() == "shown by" else []:
+            shown = set(CODE.findall(cells[-1]))
+            assert shown, cells
+            assert shown - tests - cases.keys() - past == set(), cells
+            named |= shown
+            answered |= set(re.findall(r"CVE-\d+-\d+", cells[0]))
+    assert past - named == set(), "shown, but not said"
+    assert {number for numbers in cases.values() for number in numbers} - answered == set(), "of the corpus"

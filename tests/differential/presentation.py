@@ -67,6 +67,12 @@ def _scope_target(view: View, reading: Reading) -> View:
     return replace(view, target=view.path + (b"?" + view.query if view.query else b""))
 
 
+def _alone(view: View, reading: Reading) -> View:
+    plain = {name for name, _ in view.fields if b"_" not in name}
+    return replace(view, fields=tuple((n, v) for n, v in view.fields
+                                      if b"_" not in n or n.replace(b"_", b"-") not in plain))
+
+
 def _hidden(view: View, reading: Reading) -> View:
     hidden = (b"proxy", b"transfer-encoding")
     fields = tuple((n, v) for n, v in view.fields if b"_" not in n and n not in hidden)
@@ -94,6 +100,7 @@ STEPS = (
     Step("coding-as-sent", "h11 gives the transfer coding in lower case; we give what was sent", "", _values_as_sent),
     Step("scope-target", "ASGI: path and query_string have no scheme, no authority, and no '?' before nothing", "asgi",
          _scope_target),
+    Step("scope-twins", "no name with '_' beside its twin: frameworks take the one for the other", "asgi", _alone),
     Step("environ-hides", "no name with '_' (it would be taken for its twin), no HTTP_PROXY (httpoxy), no framing",
          "wsgi", _hidden),
     Step("environ-joins", "PEP 3333, RFC 3875 §4.1.18: one variable for all fields of a name", "wsgi", _joined),
