@@ -210,8 +210,8 @@ cdef class Reactors:
                     return
                 row = &self.snapshots[oldest].rows[<uint32_t>at[oldest]]
                 at[oldest] += 1
-                yield (oldest, now_ns - min(row.ready_ns, now_ns), row.slot, row.pid, STATES[row.state], row.method[:row.method_bytes],
-                       row.target[:row.target_bytes], row.target_whole,
+                yield (oldest, now_ns - min(row.ready_ns, now_ns), row.slot, row.pid, STATES[row.state],
+                       row.method[:row.method_bytes], row.target[:row.target_bytes], row.target_whole,
                        row.client[:row.client_bytes].decode("latin-1"), row.client_port)
         finally:
             for i in range(self.count):
