@@ -62,6 +62,16 @@ def test_a_valid_host_reaches_the_app_as_sent(site: Server, host: str) -> None:
         assert answer.json()["host"] == host
 
 
+@pytest.mark.parametrize("target", ["/a\\b", "/a%00b", "/a%00?b", "http://a/\\"])
+def test_a_path_that_would_be_another_for_a_file_system_is_refused(site: Server, target: str) -> None:
+    assert refused(site, request_bytes(target=target), 400) == "bad-target"
+
+
+def test_a_query_may_hold_what_browsers_and_bittorrent_send(site: Server) -> None:
+    target = "/announce?info_hash=%00%12\\x&dir=C:\\a"
+    assert site.get(target)["target"] == target
+
+
 def test_a_bad_host_is_bad_in_http_1_0_too(site: Server) -> None:
     refused(site, b"GET / HTTP/1.0\r\nHost: a b\r\n\r\n", 400)
 

@@ -150,21 +150,22 @@ static inline int sw_is_host(const unsigned char *text, uint32_t length)
     }
 }
 
-/* The characters that a request target may have (RFC 3986: printable ASCII; no fragment, no backslash), none of
- * them an encoded NUL. A '%' without two hex digits is passed on as it is, as nginx and gunicorn do. */
+/* The characters that a request target may have (RFC 3986: printable ASCII; no fragment), and in its path, which may
+ * become a file's, neither a backslash nor an encoded NUL. Browsers send a backslash in a query as it is (URL Standard),
+ * and NUL is a byte of data there. A '%' without two hex digits is passed on as it is, as nginx and gunicorn do. */
 static inline int sw_is_target(const unsigned char *text, uint32_t length)
 {
-    unsigned char bad = 0, percent = 0;
+    unsigned char bad = 0, odd = 0;
     for (uint32_t i = 0; i < length; i++) {
         unsigned char c = text[i];
-        bad |= (unsigned char)((c <= 0x20) | (c >= 0x7F) | (c == '#') | (c == '\\'));
-        percent |= (unsigned char)(c == '%');
+        bad |= (unsigned char)((c <= 0x20) | (c >= 0x7F) | (c == '#'));
+        odd |= (unsigned char)((c == '%') | (c == '\\'));
     }
     if (bad)
         return 0;
-    if (percent) {
-        for (uint32_t i = 0; i + 2 < length; i++)
-            if (text[i] == '%' && text[i + 1] == '0' && text[i + 2] == '0')
+    if (odd) {
+        for (uint32_t i = 0; i < length && text[i] != '?'; i++)
+            if (text[i] == '\\' || (i + 2 < length && text[i] == '%' && text[i + 1] == '0' && text[i + 2] == '0'))
                 return 0;
     }
     return 1;

@@ -44,7 +44,8 @@ def is_host(text: bytes) -> bool:
 
 def is_target(method: bytes, target: bytes) -> bool:
     """origin-form, absolute-form of http or https, or asterisk-form (RFC 9112 §3.2)."""
-    if b"#" in target or b"\\" in target or b"%00" in target:
+    path = target.partition(b"?")[0]
+    if b"#" in target or b"\\" in path or b"%00" in path:
         return False
     if target == b"*":
         return method == b"OPTIONS"
