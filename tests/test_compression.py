@@ -12,9 +12,10 @@ from urllib.parse import quote, urlencode
 import pytest
 
 from tests.apps.compressible import FIRST, text
+from tests.apps.site_parts import LONG_TEXT
 from tests.frameworks.sites import migrate
 from tests.support.client import Closed, Response
-from tests.support.counters import Since
+from tests.support.counters import Since, gauge
 from tests.support.decoding import decoded, reader
 from tests.support.fleet import Start
 from tests.support.server import Server
@@ -169,22 +170,22 @@ def test_the_client_of_http_1_0_gets_it_too(site: Server) -> None:
 def test_a_file_goes_as_it_is_unless_something_was_compressed_before_it(site: Server, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(text(300_000))
-    answer = ask(site, "/file", path=path, measured="", promised=300_000)
+    answer = ask(site, "/file", file=path, measured="", promised=300_000)
     assert plain(answer)
     assert answer.body == text(300_000)
-    answer = ask(site, "/piece-and-file", path=path)
+    answer = ask(site, "/piece-and-file", file=path)
     assert decoded(answer.body, "br") == FIRST[0] + text(300_000)
-    answer = ask(site, "/piece-and-file", path=path, promised=300_016)
+    answer = ask(site, "/piece-and-file", file=path, promised=300_016)
     assert decoded(answer.body, "br") == FIRST[0] + text(300_000)
 
 
 def test_a_response_that_is_longer_than_promised_is_cut_there(site: Server) -> None:
-    since = len(site.log.text())
+    since = len(site.log.lines)
+    site.expect_log("longer than its Content-Length")
     for pieces in (1, 4):
         answer = ask(site, size=LONG, pieces=pieces, promised=LONG - 100)
         assert decoded(answer.body, "br") == text(LONG - 100)
-    site.expect_log("longer than its Content-Length")
-    assert site.log.text()[since:].count("longer than its Content-Length") == 2
+    site.wait_for_log("longer than its Content-Length", since=since, count=2)
 
 
 @pytest.mark.parametrize("query", [
@@ -216,8 +217,9 @@ def test_what_a_client_that_left_was_to_get_is_not_compressed_to_its_end(site: S
         visitor = gate.entered()
         since = Since(site)
         client.close()
-        since.wait("dropped", 1)
+        gauge(site, "open")
         visitor.release()
+        since.becomes(slot_dropped=1)
     assert decoded(ask(site, size=LONG).body, "br") == text(LONG)
 
 
@@ -253,18 +255,16 @@ def test_level_size_and_types_are_what_was_said(server: Start) -> None:
     ("flask_site:app", "server"), ("django_site.wsgi:application", "framework"),
     ("starlette_site:app", "framework"), ("quart_site:app", "server")])
 def test_a_response_of_a_framework_is_compressed_once(server: Start, tmp_path: Path, app: str, by: str) -> None:
-    from tests.apps.site_parts import LONG_TEXT
-
-    environment = {"PYTHONPATH": ""}
     if app.startswith("django"):
         migrate(tmp_path / "db")
-        environment = {"SITE_DB": str(tmp_path / "db")}
-    site = server(app, *OPTIONS, "--compress", "zstd,gzip", env=environment)
+    site = server(app, *OPTIONS, "--compress", "zstd,gzip", env={"SITE_DB": str(tmp_path / "db")})
     with site.connect() as client:
-        answer = client.get("/text", **{"Accept-Encoding": "gzip, zstd"})
+        client.send_request("GET", "/text", [("Accept-Encoding", "gzip, zstd")], host="localhost")
+        answer = client.response()
         assert answer.header("content-encoding") == ("zstd" if by == "server" else "gzip")
         assert decoded(answer.body, answer.header("content-encoding") or "").decode() == LONG_TEXT
         assert "accept-encoding" in ", ".join(answer.all("vary")).lower()
-        answer = client.get("/text")
+        client.send_request("GET", "/text", host="localhost")
+        answer = client.response()
         assert answer.body.decode() == LONG_TEXT
         assert "accept-encoding" in ", ".join(answer.all("vary")).lower()

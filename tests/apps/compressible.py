@@ -3,8 +3,8 @@
     /body?size=N&pieces=P   N bytes of text in P pieces; `measured` announces them, `promised=M` announces M
     /gated?gate=PATH        three pieces; before the second and the third the request waits at that gate
     /head?gate=PATH         the same, but that the first is empty
-    /file?path=F            that file: `wsgi.file_wrapper`, `http.response.pathsend`
-    /piece-and-file?path=F  16 bytes, then that file
+    /file?file=F            that file: `wsgi.file_wrapper`, `http.response.pathsend`
+    /piece-and-file?file=F  16 bytes, then that file
     /wrapped?size=N         WSGI: a file in memory in a `wsgi.file_wrapper`; ASGI: as /body
     /trailers?size=N        ASGI: the body in two pieces, then `x-sum: N`; WSGI: as /body
     /raises?size=N          as many bytes, then an exception
@@ -41,7 +41,7 @@ class Query:
         one = {key: value[0] for key, value in values.items()}
         self.status = int(one.get("status", "200"))
         self.gate = one.get("gate", "")
-        self.path = one.get("path", "")
+        self.file = one.get("file", "")
         self.size = int(one.get("size", "0"))
         self.count = int(one.get("pieces", "1"))
         self.fields = [("content-type", one["type"])] if one.get("type") else []
@@ -74,7 +74,7 @@ def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
     if path in ("/file", "/piece-and-file", "/wrapped"):
         if path == "/piece-and-file":
             write(FIRST[0])
-        file = io.BytesIO(text(query.size)) if path == "/wrapped" else open(query.path, "rb")  # noqa: SIM115
+        file = io.BytesIO(text(query.size)) if path == "/wrapped" else open(query.file, "rb")  # noqa: SIM115
         wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](file)
         return wrapped
     if path == "/raises":
@@ -126,7 +126,7 @@ async def asgi(
     if path in ("/file", "/piece-and-file"):
         if path == "/piece-and-file":
             await body(FIRST[0])
-        await send({"type": "http.response.pathsend", "path": query.path})
+        await send({"type": "http.response.pathsend", "path": query.file})
         return
     pieces = query.pieces()
     for number, piece in enumerate(pieces):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 
-import brotli
+import brotli  # type: ignore[import-untyped]
 import zstandard
 
 
@@ -28,7 +28,7 @@ def decoded(body: bytes, coding: str) -> bytes:
         return data
     if coding == "br":
         br = brotli.Decompressor()
-        data = br.process(body)
+        data = bytes(br.process(body))
         assert br.is_finished()
         return data
     assert coding == "zstd"
