@@ -306,7 +306,7 @@ cdef class Exchange:
         cdef uint64_t left
         cdef bytes piece
         cdef bint ends
-        while not self.is_gone():
+        while not self.complete and not self.is_gone():
             left = length - packer.file_bytes
             piece = os.pread(fd, min(<uint64_t>PIECE_BYTES, left), offset + packer.file_bytes)
             if left and not piece:

@@ -18,7 +18,7 @@ from tests.support.client import Closed, Response
 from tests.support.counters import Since, gauge
 from tests.support.decoding import decoded, reader
 from tests.support.fleet import Start
-from tests.support.server import Server
+from tests.support.server import EXIT_BOOT_FAILED, Server
 
 OPTIONS = ("--workers", "1", "--reactors", "1")
 BROWSER = "gzip, deflate, br, zstd"
@@ -246,6 +246,15 @@ def test_level_size_and_types_are_what_was_said(server: Start) -> None:
         got = b""
         while got != FIRST[0]:
             got += read(next(pieces))
+
+
+def test_a_library_that_is_there_and_broken_is_named(server: Start, tmp_path: Path) -> None:
+    (tmp_path / "brotli.py").write_text("raise ImportError('no such symbol')")
+    (tmp_path / "page.py").write_text("def app(environ, start_response):\n    return []\n")
+    site = server("page:app", *OPTIONS, "--compress", "br", "--app-dir", str(tmp_path), ready=False)
+    site.wait_for_log("--compress: a library cannot be used: no such symbol")
+    site.expect_log("--compress|Cannot serve")
+    site.finish(expect=EXIT_BOOT_FAILED)
 
 
 # Frameworks
