@@ -16,6 +16,8 @@ FLUSH: Final = 1
 END: Final = 2
 MAX_SPARE: Final = 4
 """Contexts of zstd that are kept for the next body: a new one costs more than a small body does."""
+ZSTD_WINDOW_LOG: Final = 19
+"""512 KiB. More makes nothing less of pages, and takes twice the memory."""
 UNKNOWN: Final = -1
 """The length of a body that nobody has told."""
 
@@ -40,12 +42,25 @@ def maker(coding: str, level: int) -> Maker:
         return lambda length: Brotli(library, level, length)
     if sys.version_info >= (3, 14):
         try:
-            standard = Contexts(importlib.import_module("compression.zstd"), level)
-            return lambda length: StandardZstd(standard, length)
+            return standard_zstd(importlib.import_module("compression.zstd"), level)
         except ImportError:  # a Python that was built without it
             pass
-    contexts = Contexts(_first_of("zstandard"), level)
-    return lambda length: Zstd(contexts, length)
+    return zstandard(importlib.import_module("zstandard"), level)
+
+
+def zstandard(library: Any, level: int) -> Maker:
+    """Of coders by zstandard."""
+    parameters = library.ZstdCompressionParameters.from_level(level, window_log=ZSTD_WINDOW_LOG)
+    contexts = Contexts(lambda: library.ZstdCompressor(compression_params=parameters))
+    return lambda length: Zstd(contexts, length, library.COMPRESSOBJ_FLUSH_BLOCK)
+
+
+def standard_zstd(library: Any, level: int) -> Maker:
+    """Of coders by Python's own compression.zstd."""
+    names = library.CompressionParameter
+    options = {names.compression_level: level, names.window_log: ZSTD_WINDOW_LOG}
+    contexts = Contexts(lambda: library.ZstdCompressor(options=options))
+    return lambda length: StandardZstd(contexts, length)
 
 
 def _first_of(*names: str) -> Any:
@@ -90,13 +105,12 @@ class Brotli:
 class Contexts:
     """Contexts of zstd. One whose body was left half-way does not come back."""
 
-    def __init__(self, library: Any, level: int) -> None:
-        self.library = library
-        self._level = level
+    def __init__(self, new: Callable[[], Any]) -> None:
+        self._new = new
         self._spare: list[Any] = []
 
     def take(self) -> Any:
-        return self._spare.pop() if self._spare else self.library.ZstdCompressor(level=self._level)
+        return self._spare.pop() if self._spare else self._new()
 
     def give_back(self, context: Any) -> None:
         if len(self._spare) < MAX_SPARE:
@@ -106,8 +120,9 @@ class Contexts:
 class Zstd:
     """RFC 8878, by zstandard."""
 
-    def __init__(self, contexts: Contexts, length: int) -> None:
+    def __init__(self, contexts: Contexts, length: int, flush_block: int) -> None:
         self._contexts = contexts
+        self._flush_block = flush_block
         self._context = contexts.take()
         self._frame = self._context.compressobj(size=length)
 
@@ -116,7 +131,7 @@ class Zstd:
         if how == MORE:
             return out
         if how == FLUSH:
-            return out + bytes(self._frame.flush(self._contexts.library.COMPRESSOBJ_FLUSH_BLOCK))
+            return out + bytes(self._frame.flush(self._flush_block))
         out += self._frame.flush()
         self._contexts.give_back(self._context)
         return out

@@ -70,7 +70,7 @@ TICK_S: Final = 0.0005  # how long a reactor sleeps at most while a worker holds
 
 # Flow.
 HIGH_WATER_BYTES: Final = 256 * 1024  # response bytes a worker may be ahead of its client, and one frame
-MAX_PACKERS: Final = 128  # responses of a worker that are being compressed, of up to 2 MiB each; others go as they are
+MAX_PACKERS: Final = 128  # responses that a worker compresses at once, in 0.3 to 1.5 MiB each; more go as they are
 COMPRESS_MIN_BYTES: Final = 1024  # a smaller body is not compressed: it fits one packet anyway
 MOST_COMPRESS_MIN_BYTES: Final = 1 << 30  # of --compress-min-bytes
 SLOW_AFTER_S: Final = 0.025  # a client that takes nothing whole of what it is sent for this long is slow
