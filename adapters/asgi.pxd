@@ -1,6 +1,7 @@
 from libc.stdint cimport uint64_t
 
 from swhttp.adapters.call cimport Call
+from swhttp.adapters.compression cimport Compression
 from swhttp.adapters.exchange cimport Exchange
 from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.scope cimport ScopeParts, Scopes
@@ -13,6 +14,7 @@ cdef class AsgiAdapter:
     cdef Outlet outlet
     cdef object app
     cdef object loop
+    cdef Compression compression
     cdef Scopes scopes
     cdef list waiting           # per reactor: request_id -> exchange that waits for news of its client
     cdef list streams           # per reactor: request_id -> exchange whose request body is still to come

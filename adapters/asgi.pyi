@@ -1,6 +1,7 @@
 from asyncio import AbstractEventLoop
 from typing import Any
 
+from swhttp.adapters.compression import Compression
 from swhttp.adapters.outlet import Outlet
 
 class AsgiAdapter:
@@ -13,4 +14,6 @@ class AsgiAdapter:
         state: dict[str, Any],
         binds: tuple[str, ...],
         reactors: int,
+        root_path: str = "",
+        compression: Compression | None = None,
     ) -> None: ...

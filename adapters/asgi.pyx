@@ -17,6 +17,7 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 
 from swhttp.adapters.call cimport Call
+from swhttp.adapters.compression cimport Compression
 from swhttp.adapters.exchange cimport WAIT_NONE, WAIT_SPACE, WAIT_TURN, Exchange, Wait
 from swhttp.adapters.lines cimport hint_lines, octets, trailer_lines
 from swhttp.adapters.outlet cimport Outlet
@@ -60,13 +61,16 @@ cdef class AsgiAdapter:
     """Makes exchanges of descriptors and keeps those that wait.
 
     outlet: where frames go; app: the ASGI callable; loop: the worker's event loop; state: of the lifespan, copied
-    for each request; binds: texts of the listeners; reactors: how many; root_path: below which the app lives.
+    for each request; binds: texts of the listeners; reactors: how many; root_path: below which the app lives;
+    compression: what is compressed, None: nothing is.
     """
 
-    def __init__(self, Outlet outlet, app, loop, dict state, tuple binds, int reactors, str root_path=""):
+    def __init__(self, Outlet outlet, app, loop, dict state, tuple binds, int reactors, str root_path="",
+                 Compression compression=None):
         self.outlet = outlet
         self.app = app
         self.loop = loop
+        self.compression = compression
         self.scopes = Scopes(outlet, state, binds, root_path)
         self.waiting = [{} for _ in range(reactors)]
         self.streams = [{} for _ in range(reactors)]
@@ -133,6 +137,8 @@ cdef class AsgiAdapter:
             (<dict>self.streams[exchange.reactor]).pop(exchange.request_id, None)
         if exchange.trailing:
             exchange.trailers = None
+        if exchange.packer is not None:
+            exchange.unpack()
         if exchange.is_waiting:
             (<dict>self.waiting[exchange.reactor]).pop(exchange.request_id, None)
         if exchange.waiters:
@@ -228,6 +234,7 @@ cdef class AsgiExchange(Exchange):
 
     def __cinit__(self, Outlet outlet, AsgiAdapter adapter):
         self.adapter = adapter
+        self.compression = adapter.compression
         self.turn_limit = TURN_BYTES
         self.parts = ScopeParts()
         self.receive_method = self.receive
@@ -528,10 +535,12 @@ cdef class SendCall(Call):
         if self.what == EARLY_HINTS:
             # While it waited for room another task may have sent the head: then it comes too late, and is dropped.
             done = not self.body or exchange.opened or exchange.put_lines(SW_FRAME_INTERIM, 103, self.body)
-        elif self.last and exchange.remaining > 0:
-            exchange._too_short(exchange.remaining)
+        elif self.last and exchange.missing() > 0:
+            exchange._too_short(exchange.missing())
             done = exchange.abort()
         elif self.last and self.body:
+            if exchange.packer is not None and not exchange.finish_packed():
+                return 0
             done = exchange.put_lines(SW_FRAME_TRAILERS | SW_FRAME_LAST, 0, self.body)
         elif self.last:
             exchange.push(NULL, 0, True)

@@ -1,5 +1,6 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from swhttp.adapters.compression cimport Compression, Packer
 from swhttp.adapters.head cimport Head
 from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.spool cimport Spool
@@ -39,11 +40,16 @@ cdef class Exchange:
     cdef uint64_t turn_bytes  # published since the adapter set it to 0
     cdef uint64_t turn_limit  # `turn_bytes` past which others get a turn
     cdef uint64_t need        # bytes of the frame for which there was no room; or NEED_CHANNEL with them
+    cdef Compression compression  # what is compressed; None: nothing is
+    cdef bint weighed         # whether this response is compressed has been decided
+    cdef bint coded           # its head says that it is
+    cdef Packer packer        # its body goes through here; None: it goes as it is
     cdef Spool spool          # the file that the rest of this response goes to, or None
     cdef str spool_dir
     cdef uint64_t spool_max_bytes  # how far it may be ahead of its client in files; 0: no files
     cdef void open(self, int reactor, const sw_descriptor *descriptor) noexcept
     cdef Py_ssize_t push(self, const unsigned char *data, Py_ssize_t length, bint last) except -1
+    cdef Py_ssize_t _publish(self, const unsigned char *data, Py_ssize_t length, bint last) except -1
     cdef bint push_file(self, int fd, uint64_t offset, uint64_t length, bint last) except -1
     cdef bint put_lines(self, uint8_t flags, uint16_t status, bytes lines) noexcept
     cdef bint put_credit(self, uint64_t total_bytes) noexcept
@@ -51,6 +57,12 @@ cdef class Exchange:
     cdef bint abort(self) noexcept
     cdef bint is_gone(self) noexcept
     cdef int _open_response(self, int64_t length, bint last) except -1
+    cdef int _weigh(self, int64_t length, bint last) except -1
+    cdef Py_ssize_t _push_packed(self, const unsigned char *data, Py_ssize_t length, bint last, bint ends) except -1
+    cdef bint _push_file_packed(self, int fd, uint64_t offset, uint64_t length, bint last) except -1
+    cdef bint finish_packed(self) except -1
+    cdef int unpack(self) except -1
+    cdef int64_t missing(self) noexcept
     cdef void _too_short(self, int64_t missing)
     cdef bint _is_slow(self) noexcept
     cdef Py_ssize_t _put_apart(self, const unsigned char *data, Py_ssize_t rest, bint last) except -2

@@ -15,17 +15,24 @@ take another:
  * in a file (RESPONSE_TMPFILE): one of the app's (`push_file`), or a temp file of ours, the spool. The adapter of an
    app that blocks its thread allows it (`spool_max_bytes`): then a client that is slow, or a full arena, sends the rest
    of that response to the spool, and the thread is free. When the disk fails, the response goes on as without one.
+
+A body that is compressed (compression.pyx) goes through a packer before: in pieces of PIECE_BYTES, each of which counts
+for the turn of the others, and what the app has given in one call is flushed, so that its client can read all of it.
 """
 
 import logging
 import os
 
+cimport cython
+
 from libc.errno cimport EAGAIN
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
+from swhttp.adapters.compression cimport FEED_END, FEED_FLUSH, FEED_MORE, Packer
 from swhttp.adapters.outlet cimport NEED_CHANNEL, Outlet
 from swhttp.adapters.spool cimport Spool
 from swhttp.ipc.frame cimport (EVENT_CREDIT, RESPONSE_SHM, RESPONSE_SMALL, RESPONSE_TMPFILE, SW_BLOCK_HEAD_METHOD,
@@ -37,6 +44,8 @@ from swhttp.ipc.scoreboard cimport (SLOT_ARENA_FULL, SLOT_CREDITS, SLOT_DROPPED,
 cdef enum:
     NO_PLACE = -1            # neither arena nor spool takes it
     SPOOL_STEP = 1048576     # bytes of one write to the spool, at most
+    PIECE_BYTES = 65536      # of a body that is compressed: about a millisecond
+    WHOLE_BYTES = 1048576    # up to this a body that is there at once is compressed before any of it goes out
 
 cdef object logger = logging.getLogger("swhttp.worker")
 cdef bytes ERROR_TYPE = b"text/plain; charset=utf-8"
@@ -62,6 +71,7 @@ cdef class Exchange:
         self.blocked = WAIT_NONE
         self.started = self.opened = self.complete = self.gone = False
         self.overlong = self.short = self.expects = self.trailing = False
+        self.weighed = self.coded = False
         self.spills = self.spool_max_bytes != 0
         self.body_bytes = self.turn_bytes = 0
 
@@ -80,12 +90,19 @@ cdef class Exchange:
         byte announced at the latest. When the client is gone the bytes are dropped. Raises InvalidResponse for a
         head that cannot be.
         """
-        cdef Py_ssize_t done = 0, end = length, step, room
-        cdef uint8_t flags
-        cdef bint final, inline_only = False
         self.blocked = WAIT_NONE
         if not self.opened:
             self._open_response(length, last)
+        if self.packer is not None:
+            return self._push_packed(data, length, last, last)
+        return self._publish(data, length, last)
+
+    @cython.final
+    cdef Py_ssize_t _publish(self, const unsigned char *data, Py_ssize_t length, bint last) except -1:
+        """As `push`, of bytes as they go out; the framing is known, and `blocked` is WAIT_NONE."""
+        cdef Py_ssize_t done = 0, end = length, step, room
+        cdef uint8_t flags
+        cdef bint final, inline_only = False
         if self.bodiless:
             done = end = length
         elif self.remaining != SW_NO_LENGTH:
@@ -148,7 +165,10 @@ cdef class Exchange:
         cdef bint final
         self.blocked = WAIT_NONE
         if not self.opened:
+            self.weighed = True  # the reactor sends it: it stays as it is
             self._open_response(<int64_t>length, last)
+        if self.packer is not None:  # it comes after pieces that are compressed
+            return self._push_file_packed(fd, offset, length, last)
         if not self.bodiless and self.remaining != SW_NO_LENGTH and length > <uint64_t>self.remaining:
             length = <uint64_t>self.remaining
         if self.bodiless or length == 0:
@@ -174,7 +194,9 @@ cdef class Exchange:
         """The first body bytes are here: now the framing is known."""
         cdef int status = self.head.status
         self.bodiless = self.is_head or status == 204 or status == 304
-        if last and self.head.content_length == SW_NO_LENGTH and (
+        if self.compression is not None and not self.weighed:
+            self._weigh(length, last)
+        if last and self.head.content_length == SW_NO_LENGTH and not self.coded and (
                 not self.bodiless or (self.is_head and length and status != 204 and status != 304)):
             self.head.announce(length)
         self.remaining = SW_NO_LENGTH if self.bodiless else self.head.content_length
@@ -196,6 +218,122 @@ cdef class Exchange:
         self.body_bytes += step
         if self.remaining != SW_NO_LENGTH:
             self.remaining -= <int64_t>step
+
+    # ---- bodies that are compressed
+
+    cdef int _weigh(self, int64_t length, bint last) except -1:
+        """Decide, once, whether the response is compressed, before its head goes out. `length`, `last`: of its first
+        piece."""
+        cdef int64_t promised = self.head.content_length, known
+        cdef int status = self.head.status
+        cdef str coding
+        self.weighed = True
+        if status == 304:
+            return self.compression.weigh_revalidation(self.head, self.block)
+        if status == 204 or status == 205 or status == 206:
+            return 0
+        if promised != SW_NO_LENGTH:
+            known = promised
+            if last and length < promised and not self.is_head:  # to be cut, which has to show
+                return 0
+        else:
+            known = length if last and not (self.is_head and length == 0) else SW_NO_LENGTH
+        coding = self.compression.weigh(self.head, self.block, known)
+        if coding is None:
+            return 0
+        self.coded = True
+        if not self.is_head:
+            self.packer = self.compression.pack(coding, known)
+            self.packer.promised = promised
+            self.packer.whole = not self.trailing and known != SW_NO_LENGTH and known <= min(length, WHOLE_BYTES)
+        return 0
+
+    cdef Py_ssize_t _push_packed(self, const unsigned char *data, Py_ssize_t length, bint last, bint ends) except -1:
+        """As `push`, through the packer. `ends`: the body ends with these bytes, if not the response."""
+        cdef Packer packer = self.packer
+        cdef Py_ssize_t done = 0, end = length, step, put
+        if packer.promised != SW_NO_LENGTH:
+            if length > packer.promised:
+                end = <Py_ssize_t>packer.promised
+                if not self.overlong:
+                    self.overlong = True
+                    logger.error("the app's response is longer than its Content-Length: cut there")
+            elif last and length < packer.promised:
+                self._too_short(packer.promised - length)
+            if self.measured and end == packer.promised:
+                ends = True
+        while not self.complete:
+            if packer.waiting() and (packer.ended or not packer.whole):
+                if packer.ended and not self.opened and packer.whole:
+                    self.head.announce(packer.waiting())
+                    self.remaining = packer.waiting()
+                put = self._publish(<unsigned char *>PyByteArray_AS_STRING(packer.out) + packer.out_at,
+                                    packer.waiting(), packer.ended and not self.trailing)
+                packer.taken(put)
+                if self.blocked != WAIT_NONE:
+                    return done
+                continue
+            if packer.ended or (done == end and not ends):
+                if packer.ended and not self.trailing:
+                    self._publish(NULL, 0, True)
+                elif not self.opened:  # the app lets its head go before it has a body
+                    self._publish(NULL, 0, False)
+                if self.blocked != WAIT_NONE:
+                    return done
+                break
+            if self.is_gone():
+                break
+            if self.turn_bytes >= self.turn_limit:
+                self.blocked = WAIT_TURN
+                return done
+            step = min(end - done, PIECE_BYTES)
+            if done + step < end:
+                packer.feed(data + done, step, FEED_MORE)
+            elif ends and not self.short:
+                packer.feed(data + done, step, FEED_END)
+            else:
+                packer.feed(data + done, step, FEED_FLUSH)
+                packer.ended = ends
+            done += step
+            self.turn_bytes += step
+            if packer.promised != SW_NO_LENGTH:
+                packer.promised -= step
+        return length
+
+    cdef bint _push_file_packed(self, int fd, uint64_t offset, uint64_t length, bint last) except -1:
+        """As `push_file`, of the end of a body whose beginning is compressed."""
+        cdef Packer packer = self.packer
+        cdef uint64_t left
+        cdef bytes piece
+        cdef bint ends
+        while not self.complete and not self.is_gone():
+            left = length - packer.file_bytes
+            piece = os.pread(fd, min(<uint64_t>PIECE_BYTES, left), offset + packer.file_bytes)
+            if left and not piece:
+                raise OSError("a file has become shorter")
+            ends = <uint64_t>PyBytes_GET_SIZE(piece) == left
+            packer.file_bytes += self._push_packed(
+                <const unsigned char *>PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece), last and ends, ends)
+            if self.blocked != WAIT_NONE:
+                return False
+            if ends:
+                break
+        return True
+
+    cdef bint finish_packed(self) except -1:
+        """The body has ended, trailers follow. False: wait for what `blocked` says and repeat."""
+        self._push_packed(NULL, 0, False, True)
+        return self.blocked == WAIT_NONE
+
+    cdef int unpack(self) except -1:
+        """The packer is needed no more."""
+        self.packer.release()
+        self.packer = None
+        return 0
+
+    cdef int64_t missing(self) noexcept:
+        """Body bytes announced and not yet given, or SW_NO_LENGTH."""
+        return self.remaining if self.packer is None else self.packer.promised
 
     # ---- bodies outside the ring
 

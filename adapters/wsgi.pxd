@@ -1,5 +1,6 @@
 from libc.stdint cimport uint64_t
 
+from swhttp.adapters.compression cimport Compression
 from swhttp.adapters.exchange cimport Exchange
 from swhttp.adapters.fields cimport WsgiFields
 from swhttp.adapters.outlet cimport Outlet
@@ -20,6 +21,7 @@ cdef class WsgiAdapter:
     cdef list spare
     cdef str spool_dir
     cdef uint64_t spool_max_bytes
+    cdef Compression compression
     cdef int run(self, int reactor, const sw_descriptor *descriptor) except -1
     cdef dict _environ(self, int reactor, const sw_block *block)
     cdef int _set_origin(self, const sw_block *block, dict environ) except -1

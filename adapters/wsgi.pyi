@@ -1,5 +1,6 @@
 from typing import Any
 
+from swhttp.adapters.compression import Compression
 from swhttp.adapters.outlet import Outlet
 
 class WsgiAdapter:
@@ -12,4 +13,6 @@ class WsgiAdapter:
         software: str,
         spool_dir: str,
         spool_max_bytes: int,
+        root_path: str = "",
+        compression: Compression | None = None,
     ) -> None: ...

@@ -23,6 +23,7 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcmp
 
 from swhttp.adapters.cache cimport CacheRow
+from swhttp.adapters.compression cimport Compression
 from swhttp.adapters.exchange cimport WAIT_NONE, WAIT_SPACE, Exchange
 from swhttp.adapters.fields cimport WsgiFields
 from swhttp.adapters.input cimport EmptyInput
@@ -75,11 +76,12 @@ cdef class WsgiAdapter:
 
     outlet: where frames go; app: the WSGI callable; binds: texts of the listeners; multithread: does the worker
     have several threads; software: for SERVER_SOFTWARE; spool_dir, spool_max_bytes: where, and how far, a response may
-    be ahead of a slow client, 0: not in files; root_path: below which the app lives.
+    be ahead of a slow client, 0: not in files; root_path: below which the app lives; compression: what is compressed,
+    None: nothing is.
     """
 
     def __init__(self, Outlet outlet, app, tuple binds, bint multithread, str software, str spool_dir,
-                 uint64_t spool_max_bytes, str root_path=""):
+                 uint64_t spool_max_bytes, str root_path="", Compression compression=None):
         self.outlet = outlet
         self.app = app
         self.fields = WsgiFields()
@@ -89,6 +91,7 @@ cdef class WsgiAdapter:
         self.spare = []
         self.spool_dir = spool_dir
         self.spool_max_bytes = spool_max_bytes
+        self.compression = compression
         # Its copies get HTTP_ variables added. A dict grows at the 22nd key, and copies as it is: with more keys
         # than that here, no copy has to grow for the usual request.
         self.template = {
@@ -111,7 +114,7 @@ cdef class WsgiAdapter:
         if self.spare:
             exchange = <WsgiExchange>self.spare.pop()
         else:
-            exchange = WsgiExchange(self.outlet, self.spool_dir, self.spool_max_bytes)
+            exchange = WsgiExchange(self.outlet, self.spool_dir, self.spool_max_bytes, self.compression)
         exchange.open(reactor, descriptor)
         try:
             if exchange.block.flags & SW_BLOCK_BODY_FILE:
@@ -125,6 +128,8 @@ cdef class WsgiAdapter:
             exchange.settle()
         if exchange.spool is not None:
             exchange.spool = None
+        if exchange.packer is not None:
+            exchange.unpack()
         if (sw_references(<PyObject *>exchange) == SW_KEPT_REFERENCES and len(self.spare) < MAX_SPARE
                 and sw_unshared(<PyObject *>exchange.start_method) and sw_unshared(<PyObject *>exchange.write_method)):
             self.spare.append(exchange)
@@ -210,7 +215,8 @@ cdef class WsgiAdapter:
 cdef class WsgiExchange(Exchange):
     """One request: the two callables that the app gets, and the body on its way out."""
 
-    def __cinit__(self, Outlet outlet, str spool_dir, uint64_t spool_max_bytes):
+    def __cinit__(self, Outlet outlet, str spool_dir, uint64_t spool_max_bytes, Compression compression):
+        self.compression = compression
         self.spool_dir = spool_dir
         self.spool_max_bytes = spool_max_bytes
         self.start_method = self.start_response
@@ -234,6 +240,10 @@ cdef class WsgiExchange(Exchange):
         elif self.started:
             raise RuntimeError("start_response was called twice without exc_info")
         self.started = False
+        if self.weighed:  # the head that was, which never went out
+            self.weighed = self.coded = False
+            if self.packer is not None:
+                self.unpack()
         if not isinstance(status, str):
             raise InvalidResponse(f"status {status!r:.100} is not a string")
         name = _octets(status, &name_len)
@@ -306,7 +316,7 @@ cdef class WsgiExchange(Exchange):
     cdef int answer_file(self, object wrapper) except -1:
         """Send what a FileWrapper wraps: the file itself, if that can be done."""
         part = part_of(wrapper.filelike)
-        if part is None:
+        if part is None or self.packer is not None:
             return self.answer(wrapper)
         if not self.started:
             raise RuntimeError("the app sent its body before it called start_response")

@@ -22,6 +22,7 @@ from swhttp import (
     accessformat,
     affinity,
     binds,
+    compressing,
     cpus,
     fields,
     limits,
@@ -51,6 +52,7 @@ MOST: Final = {
     "backlog": limits.MOST_BACKLOG, "worker_concurrency": limits.MOST_WORKER_CONCURRENCY,
     "queue_size": limits.MOST_QUEUE_SIZE, "max_workers": limits.MAX_WORKERS, "max_requests": limits.MOST_REQUESTS,
     "max_worker_memory_mib": limits.MOST_WORKER_MEMORY_MIB, "boot_retries": limits.MOST_BOOT_RETRIES,
+    "compress_min_bytes": limits.MOST_COMPRESS_MIN_BYTES,
 }
 """The highest value of each of these options."""
 FILLED_IN: Final = ("workers", "reactors", "max_workers")
@@ -287,6 +289,22 @@ class Config:
         default_text="none",
         help="A field for every response, the server's own answers too; repeatable. It comes in addition to one of the "
              "same name from the app; only a Server takes the place of the server's, and the app's of both.")
+    compress: str = _option(
+        compressing.OFF, "--compress", group="Responses", metavar="CODINGS",
+        help="Compress the app's responses for clients that accept it: by zstd, br or gzip, with commas between them, "
+             "what is preferred first. auto: by all whose libraries are there; off: not at all. zstd and br need "
+             "libraries: pip install 'swhttp[compress]'.")
+    compress_level: int | None = _option(
+        None, "--compress-level", group="Responses", metavar="N",
+        default_text=", ".join(f"{coding} {level}" for coding, level in compressing.USUAL.items()),
+        help=f"How hard to try, for every coding: from {compressing.LEVELS[0]} to {compressing.LEVELS[-1]}.")
+    compress_min_bytes: int = _option(
+        limits.COMPRESS_MIN_BYTES, "--compress-min-bytes", group="Responses", metavar="BYTES",
+        help="A body that is known to be smaller is not compressed.")
+    compress_types: str = _option(
+        ",".join(compressing.TYPES), "--compress-types", group="Responses", metavar="TYPES",
+        help="Media types that are compressed, with commas between them: type/subtype, type/* or +suffix. "
+             "text/event-stream is only if it is named.")
     log_level: str = _option(
         "info", "--log-level", group="Logging", choices=logs.LEVELS,
         help="What the server's own log shows: lines of this level and above.")
@@ -398,6 +416,7 @@ class Config:
             fields.check(self.header)
         except ValueError as error:
             raise _bad("--header", str(error)) from None
+        self._check_compression()
         try:
             accessformat.parse(self.access_log_format)
         except ValueError as error:
@@ -458,6 +477,16 @@ class Config:
                     raise _bad(OPTIONS[name].main, f"it needs /proc, which is not in {self.chroot!r}")
         if self.daemon and accessfile.is_stream(self.access_log):
             raise _bad("--access-log", f"{self.access_log} leads nowhere from the background: name a file")
+
+    def _check_compression(self) -> None:
+        for flag, check, text in (("--compress", compressing.parse_codings, self.compress),
+                                  ("--compress-types", compressing.parse_types, self.compress_types)):
+            try:
+                check(text)
+            except ValueError as error:
+                raise _bad(flag, str(error)) from None
+        if self.compress_level is not None:
+            _check_count("--compress-level", self.compress_level, compressing.LEVELS[-1], compressing.LEVELS[0])
 
     def _check_reload(self) -> None:
         self._fill("reload_dir", tuple(map(os.path.abspath, self.reload_dir)) or (self.app_dir,))
@@ -525,6 +554,14 @@ class Config:
         return logs.LogSettings(
             level=self.log_level, path=self.error_log, form=self.log_format, config=self.log_config,
             app_dir=self.app_dir, identity=self.identity)
+
+    @property
+    def compression(self) -> compressing.Compressing | None:
+        """Which responses are compressed, and how; None: none is."""
+        if not (codings := compressing.parse_codings(self.compress)):
+            return None
+        return compressing.Compressing(
+            codings, self.compress_level, self.compress_min_bytes, compressing.parse_types(self.compress_types))
 
     @property
     def preloads(self) -> bool:

@@ -387,4 +387,5 @@ class Manager:
             app_dir=config.app_dir, interface=config.interface, threads=config.threads, channel=channel,
             binds=self._bind_texts, first_word=self._first_word,
             tmp_dir=config.tmp_dir, response_spool_max_bytes=config.response_spool_max_bytes,
-            root_path=config.root_path, lifespan=config.lifespan, hooks=config.hooks, stacks_fds=self._stacks_fds())
+            root_path=config.root_path, compressing=config.compression, lifespan=config.lifespan, hooks=config.hooks,
+            stacks_fds=self._stacks_fds())

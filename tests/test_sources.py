@@ -370,6 +370,8 @@ def test_a_bad_value_in_a_variable_is_named_with_it(variables: dict[str, str], s
         ("upload_tmp_dir = '/'", "tmp_dir", "/"), ("daemonize = true", "daemon", True),
         ("daemonize = 1", "daemon", True), ("open_cpu_affinity = 1", "cpu_affinity", "auto"),
         ("open_cpu_affinity = false", "cpu_affinity", "off"), ("user = 'nobody'", "user", "nobody"),
+        ("http_compression = true", "compress", "auto"), ("http_compression = false", "compress", "off"),
+        ("http_compression_level = 3", "compress_level", 3), ("compression_min_length = 20", "compress_min_bytes", 20),
     ],
 )
 def test_names_of_swoole_are_understood_in_files(here: Path, text: str, field: str, value: object) -> None:

@@ -143,22 +143,23 @@ cdef class AsgiLoop(Runners):
         return self._drain_soon() if self.channel.stops == self.channel.reactors else 0
 
 
-async def _serve(context, app, loop, ready, stopping, hooks):
+async def _serve(context, app, loop, ready, stopping, hooks, compression):
     await hooks.start_in_loop()
     try:
-        await _serve_app(context, app, loop, ready, stopping, hooks)
+        await _serve_app(context, app, loop, ready, stopping, hooks, compression)
     finally:
         await hooks.stop_in_loop()
 
 
-async def _serve_app(context, app, loop, ready, stopping, hooks):
+async def _serve_app(context, app, loop, ready, stopping, hooks, compression):
     cdef AsgiAdapter adapter
     cdef Channel channel
     cdef AsgiLoop worker
     lifespan = Lifespan(app, context.lifespan)
     await lifespan.startup()
     channel = Channel(context.memory, context.slot)
-    adapter = AsgiAdapter(channel, app, loop, lifespan.state, context.binds, channel.reactors, context.root_path)
+    adapter = AsgiAdapter(channel, app, loop, lifespan.state, context.binds, channel.reactors, context.root_path,
+                          compression)
     worker = AsgiLoop(channel, adapter, loop, hooks.exit_in_loop)
     loop.add_signal_handler(signal.SIGTERM, stopping)
     ours = {asyncio.current_task(), lifespan.task}
@@ -203,15 +204,16 @@ def _end_tasks(loop):
             logger.warning("%d tasks of the application do not end when cancelled: left behind", len(left))
 
 
-def serve(context, app, ready, stopping, hooks):
+def serve(context, app, ready, stopping, hooks, compression):
     """Serve `app` in the slot of `context` until every reactor has sent EVENT_STOP.
 
     ready, stopping: called when requests can come, and when this process was asked to leave; hooks: a
-    `swhttp.worker.hookcalls.HookCalls`. Raises LifespanFailed.
+    `swhttp.worker.hookcalls.HookCalls`; compression: a `swhttp.adapters.compression.Compression` or None. Raises
+    LifespanFailed.
     """
     loop = uvloop.new_event_loop()
     try:
-        loop.run_until_complete(_serve(context, app, loop, ready, stopping, hooks))
+        loop.run_until_complete(_serve(context, app, loop, ready, stopping, hooks, compression))
     finally:
         _end_tasks(loop)
         loop.run_until_complete(loop.shutdown_asyncgens())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from swhttp import limits
+from swhttp.compressing import Compressing
 from swhttp.ipc.memory import SharedMemory
 from swhttp.worker.firstword import FirstWord
 
@@ -54,6 +55,8 @@ class WorkerContext:
     """WSGI: how much of one response may be in a file, ahead of its client."""
     root_path: str = ""
     """Below which the app lives, as in "/shop"; empty: at the root."""
+    compressing: Compressing | None = None
+    """Which responses are compressed, and how; None: none is."""
     first_word: FirstWord | None = None
     """Of the workers that boot with the server, one says why they cannot. None: it boots later, and says so itself."""
     hooks: Any = ""

@@ -11,6 +11,7 @@ import gc
 import os
 
 from swhttp import daemon, hygiene, logs
+from swhttp.adapters.compression import Compression
 from swhttp.adapters.lifespan import LifespanFailed
 from swhttp.errors import ExitCode
 from swhttp.hookmodule import HookModule
@@ -35,6 +36,11 @@ def run(context: WorkerContext) -> int:
         module = HookModule.load(context.hooks, context.app_dir or "") if context.hooks else None
     except BaseException as error:
         return boot.failed(error, context, manager).exit_code
+    try:
+        compression = Compression(context.compressing) if context.compressing is not None else None
+    except Exception as error:  # a library that is there, and cannot be imported
+        broken = application.BootFailure(f"--compress: a library cannot be used: {error}")
+        return boot.failed(broken, context, manager).exit_code
     hooks = HookCalls(
         module, Worker(context.slot, context.generation, os.getpid(), loaded.interface, loaded.app))
 
@@ -55,11 +61,11 @@ def run(context: WorkerContext) -> int:
         if loaded.interface == "asgi":
             from swhttp.worker import asgi_loop
 
-            asgi_loop.serve(context, loaded.app, ready, stopping, hooks)
+            asgi_loop.serve(context, loaded.app, ready, stopping, hooks, compression)
         else:
             from swhttp.worker import wsgi_loop
 
-            wsgi_loop.serve(context, loaded.app, ready, stopping, hooks)
+            wsgi_loop.serve(context, loaded.app, ready, stopping, hooks, compression)
     except LifespanFailed as error:
         return boot.failed(error.__cause__ or application.BootFailure(str(error)), context, manager).exit_code
     return ExitCode.OK

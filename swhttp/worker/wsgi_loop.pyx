@@ -297,25 +297,25 @@ def _work(WsgiLoop worker, bint is_main):
         os._exit(ExitCode.INTERNAL)
 
 
-def serve(context, app, ready, stopping, hooks):
+def serve(context, app, ready, stopping, hooks, compression):
     """Serve `app` in the slot of `context` until every reactor has sent EVENT_STOP.
 
     ready, stopping: called when requests can come, and when this process was asked to leave; hooks: a
-    `swhttp.worker.hookcalls.HookCalls`.
+    `swhttp.worker.hookcalls.HookCalls`; compression: a `swhttp.adapters.compression.Compression` or None.
     """
     cdef WsgiLoop worker = WsgiLoop(context.memory, context.slot, context.channel.fileno(), context.threads,
                                     hooks.exit)
     hooks.start()
     try:
-        _serve(worker, context, app, ready, stopping)
+        _serve(worker, context, app, ready, stopping, compression)
     finally:
         hooks.stop()
 
 
-def _serve(WsgiLoop worker, context, app, ready, stopping):
+def _serve(WsgiLoop worker, context, app, ready, stopping, compression):
     signal.signal(signal.SIGTERM, lambda number, frame: stopping())
     worker.adapter = WsgiAdapter(worker, app, context.binds, context.threads > 1, f"swhttp/{swhttp.__version__}",
-                                 context.tmp_dir, context.response_spool_max_bytes, context.root_path)
+                                 context.tmp_dir, context.response_spool_max_bytes, context.root_path, compression)
     threads = [threading.Thread(target=_work, args=(worker, False), name=f"swhttp-{number}")
                for number in range(1, context.threads)]
     for thread in threads:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from swhttp.compressing import Compressing
 from swhttp.ipc import ring
 from swhttp.ipc.geometry import Geometry
 from swhttp.ipc.memory import SharedMemory
@@ -198,9 +199,10 @@ class Rig:
 
 @contextlib.contextmanager
 def working(app: str, interface: str, *, threads: int = 1, before: Callable[[], None] = lambda: None,
-            tmp_dir: str | None = None, spool_max: int = 0, blocks: int = BLOCKS, **sizes: Any) -> Iterator[Rig]:
+            tmp_dir: str | None = None, spool_max: int = 0, blocks: int = BLOCKS,
+            compressing: Compressing | None = None, **sizes: Any) -> Iterator[Rig]:
     """A worker in slot 0, and us as its reactor. `before`: called in the worker; `blocks`: requests at
-    once; `sizes`: of the shared memory."""
+    once; `compressing`: what it compresses; `sizes`: of the shared memory."""
     geometry: dict[str, Any] = {
         "reactors": 1, "slots": 1, "request_ring_bytes": 8192, "response_ring_bytes": 65536, "table_entries": blocks,
         "sessions": 8, "block_classes": ((BLOCK_BYTES, blocks), (CHUNK_BYTES, CHUNKS)),
@@ -222,7 +224,8 @@ def working(app: str, interface: str, *, threads: int = 1, before: Callable[[], 
             place = {} if tmp_dir is None else {"tmp_dir": tmp_dir}
             status = run(WorkerContext(
                 slot=0, generation=1, memory=memory, app=app, factory=False, app_dir=str(APPS), interface=interface,
-                threads=threads, channel=theirs, binds=(), response_spool_max_bytes=spool_max, **place))
+                threads=threads, channel=theirs, binds=(), response_spool_max_bytes=spool_max,
+                compressing=compressing, **place))
         finally:
             sys.stderr.flush()
             os._exit(status)
