@@ -60,6 +60,7 @@ MAX_PREFETCH: Final = 16  # requests queued behind the threads of a WSGI worker
 PREFETCH_WINDOW_S: Final = 0.001  # as many as fit in this much service time
 REVOKE_AFTER_S: Final = 0.002  # a prefetched request older than this goes to an idle worker
 REVOKE_LONE_AFTER_S: Final = 0.1  # the same for one that its worker has nothing before, so should have begun
+AUDIT_S: Final = 1.0  # between two looks at words that a worker may have spoilt without anybody's noticing
 QUEUE_SIZE: Final = 16384  # requests without a worker, a reactor; past it 503
 QUEUE_TIMEOUT_S: Final = 30.0  # past it 503
 MOST_WORKER_CONCURRENCY: Final = REQUEST_TABLE_ENTRIES  # of --worker-concurrency
@@ -70,6 +71,8 @@ TICK_S: Final = 0.0005  # how long a reactor sleeps at most while a worker holds
 
 # Flow.
 HIGH_WATER_BYTES: Final = 256 * 1024  # response bytes a worker may be ahead of its client, and one frame
+MAX_OUTBOX_BYTES: Final = 16 * HIGH_WATER_BYTES  # of one response, outside of files; no sane worker gets near it
+MAX_OUTBOX_PIECES: Final = 1024  # of arenas and files that one response may wait in; the same
 SLOW_AFTER_S: Final = 0.025  # a client that takes nothing whole of what it is sent for this long is slow
 MOVE_AFTER_S: Final = 0.2  # what a client has kept in the arena for this long goes to a file
 RESPONSE_SPOOL_MAX_BYTES: Final = 1024 * 1024 * 1024  # of a WSGI response, in a file, ahead of its client

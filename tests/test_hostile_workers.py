@@ -86,7 +86,6 @@ BEFORE_ITS_HEAD = {
     "an interim response with a body": [["frame", SMALL, INTERIM, 103, "ID", NO_LENGTH, LINE, 4, b"body".hex()]],
     "a negative credit": [["frame", CREDIT, 0, 0, "ID", -1, "", 0]],
     "a request that does not exist": [["frame", SMALL, HEAD | LAST, 200, 1 << 40, NO_LENGTH, LINE, 0]],
-    "the request of another worker": [["frame", SMALL, HEAD | LAST, 200, "OTHER", NO_LENGTH, LINE, 0]],
     "a length below none": [head(SMALL, 0, "", length=-2)],
     "a status below 200": [["frame", SMALL, HEAD | LAST, 99, "ID", NO_LENGTH, LINE, 0]],
     "a head without a byte": [["frame", SMALL, HEAD | LAST, 200, "ID", NO_LENGTH, "", 0]],

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define SW_ARENA_CLASSES 4
+#define SW_ARENA_GIVE_TRIES 65536
 #define SW_NO_ARENA_BLOCK 0xFFFFFFFFu
 
 typedef struct {
@@ -155,10 +156,13 @@ static inline void sw_arena_give(sw_arena *arena, uint32_t block)
     sw_arena_class *c = sw_arena_class_of(arena, block);
     sw_arena_returned *list = &arena->returned[c - arena->by_size];
     uint32_t head = atomic_load_explicit(&list->head, memory_order_relaxed);
-    do
+    /* Bounded: a worker that keeps changing the head loses a block of its own. */
+    for (int n = 0; n < SW_ARENA_GIVE_TRIES; n++) {
         atomic_store_explicit(&arena->next[block], head, memory_order_relaxed);
-    while (!atomic_compare_exchange_weak_explicit(&list->head, &head, block + 1, memory_order_release,
-                                                  memory_order_relaxed));
+        if (atomic_compare_exchange_weak_explicit(&list->head, &head, block + 1, memory_order_release,
+                                                  memory_order_relaxed))
+            return;
+    }
 }
 
 #endif

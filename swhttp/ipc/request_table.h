@@ -1,4 +1,5 @@
-/* The request table: who owns a request in flight. One table per reactor, one entry per request with a worker.
+/* The request table: who owns a request in flight. One table per slot and reactor, in the memory that only the slot's
+ * worker may write; one entry per request with that worker. An index is given out once in all tables of a reactor.
  *
  *   word = request_id << 2 | state          request_id = serial << 16 | index of the entry
  *
@@ -72,6 +73,13 @@ static inline uint32_t sw_request_state(sw_request_entry *entry, uint64_t reques
 {
     uint64_t word = atomic_load_explicit(&entry->word, memory_order_acquire);
     return word >> 2 == request_id ? (uint32_t)(word & 3) : SW_REQUEST_FREE;
+}
+
+/* Is the entry as a reactor and a worker leave it for a request that is with the worker? */
+static inline int sw_request_is_sound(sw_request_entry *entry, uint64_t request_id)
+{
+    uint32_t state = sw_request_state(entry, request_id);
+    return state == SW_REQUEST_QUEUED || state == SW_REQUEST_TAKEN;
 }
 
 static inline void sw_request_free(sw_request_entry *entry)

@@ -145,6 +145,17 @@ static inline void sw_ring_want_space(sw_ring_end *end)
     atomic_thread_fence(memory_order_seq_cst);
 }
 
+/* Does the word that this side alone writes still say what it has written? */
+static inline int sw_ring_head_is(sw_ring_end *end, uint64_t head)
+{
+    return atomic_load_explicit(&end->ring->head, memory_order_relaxed) == head;
+}
+
+static inline int sw_ring_tail_is(sw_ring_end *end, uint64_t tail)
+{
+    return atomic_load_explicit(&end->ring->tail, memory_order_relaxed) == tail;
+}
+
 /* Bytes that the consumer has not released yet, as far as the producer can see. */
 static inline uint64_t sw_ring_unread(sw_ring_end *end)
 {

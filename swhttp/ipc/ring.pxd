@@ -21,6 +21,8 @@ cdef extern from "swhttp/ipc/ring.h" nogil:
     bint sw_ring_has_room(sw_ring_end *end, uint64_t length)
     void sw_ring_publish(sw_ring_end *end, uint64_t length)
     void sw_ring_want_space(sw_ring_end *end)
+    bint sw_ring_head_is(sw_ring_end *end, uint64_t head)
+    bint sw_ring_tail_is(sw_ring_end *end, uint64_t tail)
     uint64_t sw_ring_unread(sw_ring_end *end)
     bint sw_ring_has_more(sw_ring_end *end)
     int64_t sw_ring_peek(sw_ring_end *end, unsigned char **at)

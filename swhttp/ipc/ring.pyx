@@ -440,15 +440,21 @@ cdef class Sleeper:
 
 
 cdef class RequestTable:
-    """A reactor's request table, both sides of it. All ids as `request_id` makes them; IndexError for others."""
+    """A reactor's request table in a slot, both sides of it. All ids as `request_id` makes them; IndexError for
+    others."""
 
     cdef sw_request_entry *entries
     cdef readonly SharedMemory memory
-    cdef readonly int reactor
+    cdef readonly int reactor, slot
 
-    def __init__(self, SharedMemory memory, int reactor=0):
-        self.memory, self.reactor = memory, reactor
-        self.entries = <sw_request_entry *>(<Segment>memory.tables[reactor]).address
+    def __init__(self, SharedMemory memory, int reactor=0, int slot=0):
+        self.memory, self.reactor, self.slot = memory, reactor, slot
+        self.entries = <sw_request_entry *>memory.request_table(slot, reactor)
+
+    @property
+    def offset(self):
+        """Where in the slot's segment it begins."""
+        return <char *>self.entries - <char *>(<Segment>self.memory.slots[self.slot]).address
 
     cdef sw_request_entry *_entry(self, uint64_t request_id) except NULL:
         if sw_request_index(request_id) >= <uint32_t>self.memory.geometry.table_entries:

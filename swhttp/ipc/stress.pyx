@@ -19,7 +19,7 @@ from swhttp.ipc.arena cimport (SW_NO_ARENA_BLOCK, sw_arena, sw_arena_at, sw_aren
                                sw_arena_take_back)
 from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_PACKAGE, EVENT_STOP, RESPONSE_SMALL, SW_FRAME_LAST,
                                SW_NO_LENGTH, sw_descriptor, sw_frame, sw_frame_bytes, sw_frame_read)
-from swhttp.ipc.memory cimport Segment, SharedMemory
+from swhttp.ipc.memory cimport SharedMemory
 from swhttp.ipc.request_table cimport (sw_request_ack, sw_request_acked, sw_request_entry, sw_request_free,
                                        sw_request_id, sw_request_index, sw_request_queue, sw_request_revoke,
                                        sw_request_take, sw_request_want_ack)
@@ -490,7 +490,7 @@ cdef class _Run:
                        memory.geometry.request_ring_bytes)
         sw_ring_attach(&link.responses, memory.response_ring(slot, reactor),
                        memory.response_ring_data(slot, reactor), memory.geometry.response_ring_bytes)
-        link.table = <sw_request_entry *>(<Segment>memory.tables[reactor]).address
+        link.table = <sw_request_entry *>memory.request_table(slot, reactor)
         self.side.count += 1
         return 0
 

@@ -31,6 +31,7 @@ from swhttp.ipc.spin cimport SW_SPIN_LOOKS, sw_spin_pause, sw_spin_yield
 from swhttp.reactor.accept cimport (ACCEPT_PAUSE_NS, SW_DATA_CONNECTIONS, SW_DATA_LISTENERS, accept_adopt,
                                     accept_again, accept_listen, accept_new, accept_rest)
 from swhttp.reactor.accesslog cimport access_publish
+from swhttp.reactor.audit cimport audit_look, audit_next_ns
 from swhttp.reactor.connection cimport conn_close, conn_end, conn_feed_starved, conn_next, conn_release, conn_todo
 from swhttp.reactor.dispatch cimport (dispatch_could_go_on, dispatch_flush, dispatch_leave_queue, dispatch_rebalance,
                                       dispatch_submit, dispatch_untaken, dispatch_waiting)
@@ -139,7 +140,6 @@ cdef class Reactor:
         for size, count in geometry.block_classes:
             if not sw_blocks_add(&s.blocks, size, count):
                 raise MemoryError("request blocks")
-        s.table = <sw_request_entry *>(<Segment>memory.tables[index]).address
         s.table_entries = geometry.table_entries
         s.sessions = <sw_session *>(<Segment>memory.sessions[index]).address
         s.max_conns = geometry.sessions
@@ -162,6 +162,7 @@ cdef class Reactor:
                            memory.request_ring_data(i, index), geometry.request_ring_bytes)
             sw_ring_attach(&s.links[i].responses, memory.response_ring(i, index),
                            memory.response_ring_data(i, index), geometry.response_ring_bytes)
+            s.links[i].table = <sw_request_entry *>memory.request_table(i, index)
             s.links[i].sleeping = <sw_sleeping *>memory.slot_sleeping(i)
             s.links[i].eventfd = memory.slot_eventfds[i]
             s.links[i].channel = memory.reactor_channels[i][index]
@@ -313,6 +314,7 @@ cdef class Reactor:
         wait_ns = _sooner(timer_next_ns(s), slow_next_ns(s))
         if s.overdue_every_ns != 0:
             wait_ns = _sooner(wait_ns, overdue_next_ns(s))
+        wait_ns = _sooner(wait_ns, audit_next_ns(s))
         if s.waiting_count > 0:
             wait_ns = _sooner(wait_ns, SECOND_NS // 10)  # the queue's own deadline
         if s.accept_paused_until_ns:
@@ -409,6 +411,7 @@ cdef class Reactor:
         slots_look(s)
         dispatch_waiting(s)
         dispatch_rebalance(s)
+        audit_look(s)
         conn_feed_starved(s)
         slow_look(s)
         if s.overdue_every_ns != 0:

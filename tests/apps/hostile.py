@@ -2,7 +2,9 @@
 
     /hostile?plan=<JSON>   a list of steps, each a list whose first item says what (see `Wild`); then it waits for ever
 
-`ID` in a plan is the request's own id, `OTHER` that of another request which some worker has taken.
+    /id                    the beginning of a response, its request's id; its end when the client has gone
+
+`ID` in a plan is the request's own id.
 """
 
 from __future__ import annotations
@@ -25,7 +27,6 @@ from tests.apps import bodies
 
 Message = MutableMapping[str, Any]
 FRAME = struct.Struct("=IBBHQqII")
-TABLE_ROW = 64
 
 
 def our_context() -> WorkerContext:
@@ -47,32 +48,24 @@ class Wild:
         self.memory, self.slot = context.memory, context.slot
         self.out = ring.Producer(self.memory, self.slot, responses=True)
         self.out.catch_up()
-        self.names = {"ID": self._own_id()}
-        self.names["OTHER"] = self._other_id()
 
-    def _own_id(self) -> int:
+    def own_id(self, path: bytes) -> int:
+        """The id of the request for a target that begins with `path`, which this worker has taken."""
         requests = ring.DescriptorReader(self.memory, self.slot)
         data = self.memory.slots[self.slot].view()[requests.data_offset :][: requests.size]
-        table = ring.RequestTable(self.memory)
+        table = ring.RequestTable(self.memory, slot=self.slot)
         for at in range(0, requests.size, ring.DESCRIPTOR_BYTES):
             request_id, block = struct.unpack_from("=QI", data, at)
             if request_id and table.state(request_id) == ring.TAKEN:
                 target = ring.read_block(self.memory, 0, block)["target"]
-                if target.startswith(b"/hostile"):
+                if target.startswith(path):
                     return int(request_id)
         raise LookupError("my request")
 
-    def _other_id(self) -> int:
-        table = self.memory.tables[0].view()
-        for index in range(64):
-            word = int.from_bytes(table[index * TABLE_ROW : index * TABLE_ROW + 8], "little")
-            if word & 3 == ring.TAKEN and word >> 2 != self.names["ID"]:
-                return word >> 2
-        return 0
-
     def do(self, plan: list[list[Any]]) -> None:
+        request_id = self.own_id(b"/hostile")
         for what, *arguments in plan:
-            getattr(self, what)(*(self.names.get(value, value) for value in arguments))
+            getattr(self, what)(*(request_id if value == "ID" else value for value in arguments))
         ring.Sleeper(self.memory, reactor=0).wake()
 
     def frame(self, type: int, flags: int, status: int, request_id: int, length: int, head: str, body_len: int,
@@ -131,6 +124,13 @@ async def asgi(
     scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
 ) -> None:
     """ASGI 3."""
+    if scope["type"] == "http" and scope["path"] == "/id":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        body = b"%d\n" % Wild().own_id(b"/id")
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        return
     if scope["type"] != "http" or scope["path"] != "/hostile":
         await bodies.asgi(scope, receive, send)
         return

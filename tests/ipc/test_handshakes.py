@@ -154,7 +154,7 @@ def test_an_entry_given_out_again_remembers_nothing(table: RequestTable) -> None
 
 def test_a_segment_cannot_be_shrunk_under_its_users(memory: SharedMemory) -> None:
     with pytest.raises(PermissionError):
-        os.ftruncate(memory.tables[0].fd, 0)
+        os.ftruncate(memory.slots[0].fd, 0)
 
 
 def test_a_segment_that_cannot_be_made_closes_nothing_of_others() -> None:
