@@ -14,17 +14,16 @@ import pytest
 
 from swhttp.ipc.ring import CREDIT, HEAD, INTERIM, LAST, NO_LENGTH, SHM, SMALL, TMPFILE, TRAILERS
 from swhttp.limits import ARENA_CLASSES
-from tests.apps.bodies import content
 from tests.support.client import Closed, Connection, Reset
 from tests.support.counters import gauge
 from tests.support.fleet import Start
 from tests.support.processes import wait_until
 from tests.support.server import Server
+from tests.support.survivors import both_serve
 
 REPLACED = r"\[ERROR\] Worker has written what cannot be into its memory: slot \d+, pid {pid}\b"
 BLOCKS = sum(count for _, count in ARENA_CLASSES)
 LINE = "HTTP/1.1 200 OK\r\n"
-BIG_BYTES = 100_000
 FILE = Path(__file__).read_bytes()
 
 
@@ -115,20 +114,6 @@ def replaced(site: Server, before: list[int]) -> None:
     assert f"pid {old}, signal 9" in site.log.text()
     assert len(site.workers()) == 2
     both_serve(site, new)
-
-
-def both_serve(site: Server, new: int) -> None:
-    """What needs the ring, the arena and the channel for files; the new worker is among those who answer."""
-    seen = set()
-    for seed in range(50):
-        with site.connect() as client:
-            seen.add(client.get("/pid").json()["pid"])
-            for target, expected in ((f"/big?seed={seed}&size={BIG_BYTES}", content(seed, BIG_BYTES)),
-                                     (f"/file?path={__file__}", Path(__file__).read_bytes())):
-                assert client.get(target).body == expected
-        if new in seen and len(seen) == 2:
-            return
-    raise AssertionError(f"{seen} answer, {new} is new")
 
 
 def bad_frames(site: Server) -> int:

@@ -17,6 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "swhttp/ipc/crashpoint.h"
+
 #define SW_ARENA_CLASSES 4
 #define SW_ARENA_GIVE_TRIES 65536
 #define SW_NO_ARENA_BLOCK 0xFFFFFFFFu
@@ -104,6 +106,7 @@ static inline uint32_t sw_arena_take_from(sw_arena *arena, int i)
     uint32_t block;
     if (atomic_load_explicit(&arena->returned[i].head, memory_order_relaxed) != 0) {
         uint32_t newest = atomic_exchange_explicit(&arena->returned[i].head, 0, memory_order_acquire), at = newest;
+        SW_CRASH_POINT("blocks-fetched");
         for (uint32_t n = 0; at - 1 - c->first < c->count && n < c->count; n++) {
             uint32_t next = atomic_load_explicit(&arena->next[at - 1], memory_order_relaxed);
             arena->own[at - 1] = next ? next : c->free;
@@ -134,6 +137,7 @@ static inline uint32_t sw_arena_take(sw_arena *arena, uint64_t length, uint32_t 
         uint32_t block = sw_arena_take_from(arena, i);
         if (block != SW_NO_ARENA_BLOCK) {
             *room = arena->by_size[i].bytes;
+            SW_CRASH_POINT("block-taken");
             return block;
         }
     }

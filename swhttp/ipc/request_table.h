@@ -18,6 +18,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "swhttp/ipc/crashpoint.h"
+
 #define SW_REQUEST_FREE 0u
 #define SW_REQUEST_QUEUED 1u
 #define SW_REQUEST_TAKEN 2u
@@ -114,7 +116,11 @@ static inline int sw_request_set_full(sw_request_entry *entry, uint32_t full)
 /* 1: the request is this worker's, which owes its final frame; 0: the reactor has taken it back. */
 static inline int sw_request_take(sw_request_entry *entry, uint64_t request_id)
 {
-    return sw_request_swap(entry, request_id, SW_REQUEST_QUEUED, SW_REQUEST_TAKEN);
+    int taken;
+    SW_CRASH_POINT("request-found");
+    taken = sw_request_swap(entry, request_id, SW_REQUEST_QUEUED, SW_REQUEST_TAKEN);
+    SW_CRASH_POINT("request-taken");
+    return taken;
 }
 
 static inline int sw_request_closed(sw_request_entry *entry)
@@ -138,6 +144,7 @@ static inline void sw_request_want_ack(sw_request_entry *entry)
 {
     atomic_store_explicit(&entry->want_ack, 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
+    SW_CRASH_POINT("ack-wanted");
 }
 
 #endif

@@ -38,6 +38,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "swhttp/ipc/crashpoint.h"
+
 #define SW_CACHE_LINE 64
 #define SW_RING_WRAP 0xFFFFFFFFu
 
@@ -112,7 +114,9 @@ static inline unsigned char *sw_ring_reserve(sw_ring_end *end, uint64_t length)
         memcpy(end->data + at, &wrap, sizeof wrap);
         end->own += to_end;
         at = 0;
+        SW_CRASH_POINT("ring-wrapped");
     }
+    SW_CRASH_POINT("frame-reserved");
     return end->data + at;
 }
 
@@ -134,7 +138,9 @@ static inline int sw_ring_has_room(sw_ring_end *end, uint64_t length)
 static inline void sw_ring_publish(sw_ring_end *end, uint64_t length)
 {
     end->own += length;
+    SW_CRASH_POINT("frame-written");
     atomic_store_explicit(&end->ring->head, end->own, memory_order_release);
+    SW_CRASH_POINT("frame-published");
 }
 
 /* Say that room is wanted. The caller has announced sleep before this, and must try to reserve once more before
@@ -209,7 +215,9 @@ static inline void sw_ring_advance(sw_ring_end *end, uint64_t length)
 /* Give back the room of all frames stepped over. Returns 1 when the producer waits for room and must be woken. */
 static inline int sw_ring_release(sw_ring_end *end)
 {
+    SW_CRASH_POINT("frame-read");
     atomic_store_explicit(&end->ring->tail, end->own, memory_order_release);
+    SW_CRASH_POINT("frame-released");
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&end->ring->want_space, memory_order_relaxed) == 0)
         return 0;
@@ -223,6 +231,7 @@ static inline void sw_sleep_begin(sw_sleeping *word, uint32_t how)
 {
     atomic_store_explicit(&word->value, how, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
+    SW_CRASH_POINT("sleep-announced");
 }
 
 static inline void sw_sleep_end(sw_sleeping *word)
@@ -239,7 +248,10 @@ static inline int sw_wake_claim(sw_sleeping *word, int quiet)
     value = atomic_load_explicit(&word->value, memory_order_relaxed);
     if (value == SW_AWAKE || (quiet && value == SW_ASLEEP_WITH_TICK))
         return 0;
-    return atomic_exchange_explicit(&word->value, SW_AWAKE, memory_order_acq_rel) != SW_AWAKE;
+    if (atomic_exchange_explicit(&word->value, SW_AWAKE, memory_order_acq_rel) == SW_AWAKE)
+        return 0;
+    SW_CRASH_POINT("wake-claimed");
+    return 1;
 }
 
 /* eventfds are non-blocking: a full counter already means "awake". */

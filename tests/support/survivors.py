@@ -1,0 +1,25 @@
+"""What must be so again when a worker has gone wild or died: the new one serves, by every way there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.apps.bodies import content
+from tests.support.server import Server
+
+BIG_BYTES = 100_000
+
+
+def both_serve(site: Server, new: int) -> None:
+    """What needs the ring, the arena and the channel for files; the new worker is among those who answer. The app is
+    tests/apps/bodies.py, or has its paths."""
+    seen = set()
+    for seed in range(50):
+        with site.connect() as client:
+            seen.add(client.get("/pid").json()["pid"])
+            for target, expected in ((f"/big?seed={seed}&size={BIG_BYTES}", content(seed, BIG_BYTES)),
+                                     (f"/file?path={__file__}", Path(__file__).read_bytes())):
+                assert client.get(target).body == expected
+        if new in seen and len(seen) == 2:
+            return
+    raise AssertionError(f"{seen} answer, {new} is new")
