@@ -17,9 +17,8 @@ from tests.apps.bodies import content, report_of
 from tests.support import crashing
 from tests.support.client import Connection
 from tests.support.fleet import Start
-from tests.support.processes import wait_until
 from tests.support.server import Server
-from tests.support.survivors import both_serve
+from tests.support.survivors import Bystander
 
 FILE = Path(__file__)
 UPLOAD = bytes(range(256)) * 6000  # a WSGI worker gets it in a file
@@ -96,31 +95,6 @@ CASES: list[tuple[str, int, Ask, int, tuple[str, ...]]] = [
 def figures(site: Server) -> dict[str, int]:
     reactor: dict[str, Any] = site.counters().reactors[0]
     return {name: int(reactor[name]) for name in ("replayed", "worker_lost", "cut", "bad_frames")}
-
-
-class Bystander:
-    """A request that waits in one worker while the other one dies."""
-
-    def __init__(self, site: Server) -> None:
-        self.site = site
-        self.before = set(site.workers())
-        self.gate = site.gate()
-        self.client = site.connect()
-        self.client.send_request("POST", f"/upload?gate={self.gate.path}", body=b"x")
-        self.visitor = self.gate.entered()
-        [self.victim] = self.before - {self.visitor.pid}
-
-    def wait_for_death(self) -> None:
-        wait_until(lambda: self.victim not in self.site.workers(), "the armed worker to die")
-
-    def end(self) -> None:
-        """It was none of its business."""
-        self.visitor.release()
-        answer = self.client.response()
-        assert (answer.status, answer.json()["pid"]) == (200, self.visitor.pid)
-        self.gate.__exit__(None, None, None)
-        [new] = self.site.wait_for_workers(1, other_than=self.before)
-        both_serve(self.site, new)
 
 
 def armed(site: Server, point: str, nth: int) -> str:

@@ -1,6 +1,7 @@
 """A worker gone wild: /hostile puts into its own shared memory what no worker of ours would. The rest is bodies.py.
 
-    /hostile?plan=<JSON>   a list of steps, each a list whose first item says what (see `Wild`); then it waits for ever
+    /hostile?plan=<JSON>   a list of steps, each a list whose first item says what (see `Wild`); then it waits for ever,
+                           or answers if the last step says so
 
     /id                    the beginning of a response, its request's id; its end when the client has gone
 
@@ -12,6 +13,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
+import signal
 import socket
 import struct
 import sys
@@ -26,6 +29,7 @@ from swhttp.worker.context import WorkerContext
 from tests.apps import bodies
 
 Message = MutableMapping[str, Any]
+PAGE, RING_BYTES, TABLE_ROW = 4096, 128, 64
 FRAME = struct.Struct("=IBBHQqII")
 
 
@@ -48,6 +52,7 @@ class Wild:
         self.memory, self.slot = context.memory, context.slot
         self.out = ring.Producer(self.memory, self.slot, responses=True)
         self.out.catch_up()
+        self.teller: socket.socket | None = None
 
     def own_id(self, path: bytes) -> int:
         """The id of the request for a target that begins with `path`, which this worker has taken."""
@@ -67,6 +72,54 @@ class Wild:
         for what, *arguments in plan:
             getattr(self, what)(*(request_id if value == "ID" else value for value in arguments))
         ring.Sleeper(self.memory, reactor=0).wake()
+
+    def answer(self) -> None:
+        """The last step: go on as if nothing had been."""
+
+    def tell(self, path: str) -> None:
+        """The gate at `path`, which process this is."""
+        self.teller = teller = socket.socket(socket.AF_UNIX)
+        teller.connect(path)
+        teller.sendall(b"%d\n" % os.getpid())
+
+    def block(self) -> None:
+        """The last step: with all of the event loop."""
+        while True:
+            signal.pause()
+
+    def scribble(self, seed: int, where: str, how: str, count: int) -> None:
+        """Spoil a part of what this worker may write. `how`: "bits", "bytes" or "words", `count` of them at random
+        places; "zeros", "ones": all of it."""
+        view, start, length = self._parts()[where]
+        part = view[start : start + length]
+        rng = random.Random(seed)
+        if how in ("zeros", "ones"):
+            part[:] = bytes([0 if how == "zeros" else 0xFF]) * length
+            return
+        for _ in range(count):
+            if how == "words":
+                at = rng.randrange(length // 8) * 8
+                part[at : at + 8] = rng.randbytes(8)
+            else:
+                at = rng.randrange(length)
+                part[at] = part[at] ^ 1 << rng.randrange(8) if how == "bits" else rng.randrange(256)
+
+    def _parts(self) -> dict[str, tuple[memoryview, int, int]]:
+        slot, board = self.memory.slots[self.slot].view(), self.memory.scoreboard.segment.view()
+        requests = ring.DescriptorReader(self.memory, self.slot)
+        blocks = ring.Arena(self.memory, self.slot).at(0)
+        assert blocks is not None
+        return {
+            "sleeping word": (slot, 0, 8),
+            "descriptors": (slot, requests.data_offset, requests.size),
+            "frames": (slot, self.out.data_offset, self.out.size),
+            "ring indices": (slot, requests.words_offset, self.out.words_offset + RING_BYTES - requests.words_offset),
+            "request table": (slot, ring.RequestTable(self.memory, slot=self.slot).offset, 16 * TABLE_ROW),
+            "returned blocks": (slot, blocks - PAGE, PAGE),
+            "blocks": (slot, blocks, 1 << 20),
+            "the reactor's sleeping word": (self.memory.wake_words[0].view(), 0, 8),
+            "scoreboard": (board, PAGE * (1 + self.slot), PAGE),
+        }
 
     def frame(self, type: int, flags: int, status: int, request_id: int, length: int, head: str, body_len: int,
               payload: str = "") -> None:
@@ -134,5 +187,9 @@ async def asgi(
     if scope["type"] != "http" or scope["path"] != "/hostile":
         await bodies.asgi(scope, receive, send)
         return
-    Wild().do(json.loads(parse_qs(scope["query_string"].decode())["plan"][0]))
-    await asyncio.Event().wait()
+    plan = json.loads(parse_qs(scope["query_string"].decode())["plan"][0])
+    Wild().do(plan)
+    if plan[-1] != ["answer"]:
+        await asyncio.Event().wait()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"well"})

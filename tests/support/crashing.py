@@ -17,7 +17,8 @@ from tests.support.server import TESTS
 
 TREE = TESTS.parent
 VARIABLE = "SWHTTP_CRASH_POINT"
-MODULES = ("swhttp/worker/channel", "swhttp/worker/asgi_loop", "swhttp/worker/wsgi_loop", "adapters/asgi", "adapters/wsgi")
+MODULES = ("swhttp/worker/channel", "swhttp/worker/asgi_loop", "swhttp/worker/wsgi_loop", "adapters/asgi",
+           "adapters/wsgi")
 
 
 def build(directory: Path) -> dict[str, str]:
