@@ -20,10 +20,10 @@ class SharedMemory:
     scoreboard: Scoreboard
     blocks: list[Segment]
     sessions: list[Segment]
-    wake_words: list[Segment]
     slots: list[Segment]
     reactor_eventfds: list[int]
     slot_eventfds: list[int]
+    wake_eventfds: list[list[int]]
     reactor_channels: list[list[int]]
     worker_channels: list[list[int]]
     def __init__(self, geometry: Geometry) -> None: ...

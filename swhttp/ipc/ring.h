@@ -14,7 +14,8 @@
  * then releases the tail. Each side keeps its own index in private memory and reads only the other's from
  * shared memory, and checks it: a peer that scribbles can lose its own frames and nothing else.
  *
- * Sleeping. The consumer has ONE `sleeping` word for all its rings. To sleep: store it, full fence, look at
+ * Sleeping. A worker has ONE `sleeping` word for all its rings, a reactor one for each worker, which is all that this
+ * worker can spoil; what follows holds for each of them. To sleep: store it, full fence, look at
  * every ring once more, only then block. To wake: publish, full fence, load it, and if it is set exchange it to
  * 0 and write the eventfd. Both fences are needed (store buffers: each side's store must be visible before its
  * load). `make model` proves this pairing and fails when either fence is taken out.
@@ -226,11 +227,22 @@ static inline int sw_ring_release(sw_ring_end *end)
 
 /* ---- sleeping and waking ---- */
 
-/* Announce sleep. The caller must look at every ring once more before it blocks. */
-static inline void sw_sleep_begin(sw_sleeping *word, uint32_t how)
+/* Announce sleep, in two steps where there are several words: each, then the fence. The caller must look at every ring
+ * once more before it blocks. */
+static inline void sw_sleep_say(sw_sleeping *word, uint32_t how)
 {
     atomic_store_explicit(&word->value, how, memory_order_relaxed);
+}
+
+static inline void sw_sleep_fence(void)
+{
     atomic_thread_fence(memory_order_seq_cst);
+}
+
+static inline void sw_sleep_begin(sw_sleeping *word, uint32_t how)
+{
+    sw_sleep_say(word, how);
+    sw_sleep_fence();
     SW_CRASH_POINT("sleep-announced");
 }
 

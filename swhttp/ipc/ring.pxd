@@ -28,6 +28,8 @@ cdef extern from "swhttp/ipc/ring.h" nogil:
     int64_t sw_ring_peek(sw_ring_end *end, unsigned char **at)
     void sw_ring_advance(sw_ring_end *end, uint64_t length)
     bint sw_ring_release(sw_ring_end *end)
+    void sw_sleep_say(sw_sleeping *word, uint32_t how)
+    void sw_sleep_fence()
     void sw_sleep_begin(sw_sleeping *word, uint32_t how)
     void sw_sleep_end(sw_sleeping *word)
     bint sw_wake_claim(sw_sleeping *word, bint quiet)

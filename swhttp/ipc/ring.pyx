@@ -393,22 +393,20 @@ cdef class Arena:
 
 
 cdef class Sleeper:
-    """The sleeping word and eventfd of a worker (`slot`) or of a reactor (`reactor`): give one of them."""
+    """The sleeping word and eventfd of a worker (`slot`), or of a reactor for that worker (`reactor` too)."""
 
     cdef sw_sleeping *word
     cdef readonly SharedMemory memory
     cdef readonly int fd
 
-    def __init__(self, SharedMemory memory, *, slot=None, reactor=None):
-        if (slot is None) == (reactor is None):
-            raise TypeError("either slot or reactor")
+    def __init__(self, SharedMemory memory, *, int slot=0, reactor=None):
         self.memory = memory
-        if slot is not None:
+        if reactor is None:
             self.fd = memory.slot_eventfds[slot]
             self.word = <sw_sleeping *>memory.slot_sleeping(slot)
         else:
-            self.fd = memory.reactor_eventfds[reactor]
-            self.word = <sw_sleeping *>memory.reactor_sleeping(reactor)
+            self.fd = memory.wake_eventfds[slot][reactor]
+            self.word = <sw_sleeping *>memory.reactor_sleeping(slot, reactor)
 
     @property
     def value(self):

@@ -13,7 +13,8 @@ A worker for which one is wrong is given up. Two more can be wrong without a tra
     a request is QUEUED and its descriptor not in the ring any more    taken back, and sent again
     a worker does not come for what is in its ring                     its eventfd is written, whatever its word says
 
-and so is the counter of the reactor's own eventfd, which any worker may fill until it takes no more.
+And since the reactor looks, an answer is found whose worker has spoilt the word or the eventfd that would have told of
+it.
 
 It is cheap because it is rare: it reads one line for each ring and request. It must never find fault with an honest
 worker that is merely slow, or stopped. Runs without the GIL.
@@ -23,7 +24,7 @@ from libc.stdint cimport uint64_t
 
 from swhttp.ipc.request_table cimport (SW_REQUEST_QUEUED, sw_request_entry, sw_request_index, sw_request_is_sound,
                                        sw_request_state)
-from swhttp.ipc.ring cimport sw_eventfd_drain, sw_eventfd_write, sw_ring_head_is, sw_ring_tail_is, sw_ring_unread
+from swhttp.ipc.ring cimport sw_eventfd_write, sw_ring_head_is, sw_ring_tail_is, sw_ring_unread
 from swhttp.ipc.scoreboard cimport REACTOR_IN_FLIGHT
 from swhttp.reactor.dispatch cimport dispatch_give_up, dispatch_revoke, dispatch_submit
 from swhttp.reactor.reasons cimport REASON_NONE
@@ -33,15 +34,6 @@ from swhttp.reactor.state cimport CONN_REFUSED, SLOT_STOPPING, SLOT_UP, STAGE_IN
 from swhttp import limits
 
 cdef uint64_t AUDIT_NS = <uint64_t>(limits.AUDIT_S * 1e9)
-
-cdef extern from "<poll.h>" nogil:
-    struct pollfd:
-        int fd
-        short events
-        short revents
-    enum:
-        POLLIN
-    int poll(pollfd *fds, unsigned long count, int timeout_ms)
 
 
 cdef int64_t audit_next_ns(State *s) noexcept nogil:
@@ -59,22 +51,12 @@ cdef void audit_look(State *s) noexcept nogil:
     s.audit_at_ns = s.now_ns + AUDIT_NS
     if s.line[REACTOR_IN_FLIGHT] == 0 and s.waiting_count == 0:
         return
-    _empty_eventfd(s)
     for slot in range(s.slots_used):
         if s.links[slot].state == SLOT_UP or s.links[slot].state == SLOT_STOPPING:
             if _is_sound(s, &s.links[slot]):
                 _mend(s, slot)
             else:
                 dispatch_give_up(s, slot)
-
-
-cdef void _empty_eventfd(State *s) noexcept nogil:
-    # Nobody reads it but here: every write to it is an edge for epoll, unless it is full.
-    cdef pollfd own
-    own.fd = s.eventfd
-    own.events = POLLIN
-    if poll(&own, 1, 0) > 0:
-        sw_eventfd_drain(s.eventfd)
 
 
 cdef bint _is_sound(State *s, SlotLink *link) noexcept nogil:

@@ -284,8 +284,10 @@ cdef struct SlotLink:
     sw_ring_end requests
     sw_ring_end responses
     sw_request_entry *table  # who owns a request that is here
-    sw_sleeping *sleeping
-    int eventfd
+    sw_sleeping *sleeping    # the worker's
+    int eventfd              # the worker's
+    sw_sleeping *wakes_us    # by which the worker knows that we sleep
+    bint told                # it does, at the moment
     uint32_t generation
     uint8_t state
     uint8_t asgi
@@ -316,7 +318,6 @@ cdef struct State:
     int eventfd
     uint64_t now_ns
     int64_t *line            # its page of the scoreboard
-    sw_sleeping *sleeping
     # Settings.
     int dispatch
     uint32_t threads

@@ -71,7 +71,7 @@ class Wild:
         request_id = self.own_id(b"/hostile")
         for what, *arguments in plan:
             getattr(self, what)(*(request_id if value == "ID" else value for value in arguments))
-        ring.Sleeper(self.memory, reactor=0).wake()
+        ring.Sleeper(self.memory, slot=self.slot, reactor=0).wake()
 
     def answer(self) -> None:
         """The last step: go on as if nothing had been."""
@@ -117,7 +117,7 @@ class Wild:
             "request table": (slot, ring.RequestTable(self.memory, slot=self.slot).offset, 16 * TABLE_ROW),
             "returned blocks": (slot, blocks - PAGE, PAGE),
             "blocks": (slot, blocks, 1 << 20),
-            "the reactor's sleeping word": (self.memory.wake_words[0].view(), 0, 8),
+            "the reactor's sleeping word": (slot, 64, 8),
             "scoreboard": (board, PAGE * (1 + self.slot), PAGE),
         }
 
