@@ -156,6 +156,77 @@ def test_a_worker_that_publishes_this_behind_a_head_is_replaced_and_its_response
     replaced(site, before)
 
 
+def test_the_request_of_another_worker_is_not_answered(site: Server) -> None:
+    before, bad = site.workers(), bad_frames(site)
+    with site.connect() as other, site.connect() as client:
+        other.send_request(target="/id")
+        others = int(next(other.pieces(other.head())))
+        wreak(client, [["frame", SMALL, LAST, 0, others, NO_LENGTH, "", 4, b"lies".hex()]])
+        assert client.response().status == 502
+        assert bad_frames(site) == bad + 1
+        replaced(site, before)
+        assert not other.wait_readable(0)
+
+
+SPOILT = {
+    "the head of the requests": ["word", "head of requests", 16 << 20],
+    "a tail of the requests before their head": ["word", "tail of requests", 1 << 40],
+    "the tail of the responses": ["word", "tail of responses", 8],
+    "who owns a request": ["word", "owner", 4711],
+}
+
+
+@pytest.mark.parametrize("case", SPOILT)
+def test_a_worker_that_spoils_what_nobody_reads_is_found_out(site: Server, case: str) -> None:
+    before, bad = site.workers(), bad_frames(site)
+    with site.connect() as client:
+        wreak(client, [SPOILT[case]])
+        assert client.response().status == 502
+    assert bad_frames(site) == bad + 1
+    replaced(site, before)
+
+
+@pytest.mark.parametrize("step", [["keep", "worker sleeps", 0], ["keep", "reactor sleeps", 0], ["fill"]],
+                         ids=["the worker is awake", "the reactor is awake", "its eventfd is full"])
+def test_who_is_not_woken_is_looked_at(site: Server, step: list[Any]) -> None:
+    before = site.workers()
+    with site.gate() as gate, site.connect() as bystander, site.connect() as client:
+        bystander.send_request("POST", gate.target.replace("/hold", "/upload"), body=b"x")
+        visitor = gate.entered()
+        wreak(client, [step, ["answer"]])
+        assert client.response().body == b"well"
+        for _ in range(2):
+            assert client.get("/pid").status == 200
+        assert set(site.workers()) == set(before)
+        visitor.release()
+        assert bystander.response().json()["pid"] == visitor.pid
+    put_an_end(site, before)
+
+
+@pytest.mark.parametrize("kind", ["blocks", "files"])
+def test_what_a_worker_sends_to_a_client_that_does_not_read_has_a_bound(site: Server, kind: str) -> None:
+    before = site.workers()
+    steps: list[list[Any]] = [["repeat", 220, rest(SHM, 65536, block(0), flags=0), "ID"]]
+    if kind == "files":  # behind what fills the socket
+        steps = [["repeat", 20, rest(SHM, 65536, block(0), flags=0), "ID"], ["send", "file", "ID", __file__], rest(TMPFILE, 0, part(0, 1), flags=0),
+                 ["repeat", 2000, rest(TMPFILE, 0, part(0, 2, passed=0), flags=0), "ID"]]
+    with site.connect(buffer_bytes=4096) as client:
+        wreak(client, [head(SHM, 65536, block(0), flags=HEAD), *steps])
+        cut = client.expect_cut()
+        assert len(cut.partial) < 200 * 65536
+    put_an_end(site, before)
+
+
+def test_a_worker_that_hangs_up_on_files_does_not_hold_up_the_others(server: Start) -> None:
+    site = server("hostile:wsgi", "--workers", "2", "--reactors", "1")
+    before, body = site.workers(), bytes(1 << 21)
+    with site.connect() as client:
+        client.request("GET", "/hostile?plan=" + quote(json.dumps([["hang_up"]])))
+        for _ in range(4):
+            assert client.request("POST", "/upload", body=body).json()["length"] == len(body)
+    replaced(site, before)
+
+
 def test_a_credit_that_is_taken_back_replaces_the_worker(site: Server) -> None:
     before = site.workers()
     with site.connect() as client:

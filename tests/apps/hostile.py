@@ -18,8 +18,10 @@ import signal
 import socket
 import struct
 import sys
+import threading
+import time
 from array import array
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from types import FrameType
 from typing import Any
 from urllib.parse import parse_qs
@@ -72,6 +74,43 @@ class Wild:
         for what, *arguments in plan:
             getattr(self, what)(*(request_id if value == "ID" else value for value in arguments))
         ring.Sleeper(self.memory, slot=self.slot, reactor=0).wake()
+
+    def repeat(self, times: int, step: list[Any], request_id: int) -> None:
+        """The same step so many times."""
+        for _ in range(times):
+            getattr(self, step[0])(*(request_id if value == "ID" else value for value in step[1:]))
+
+    def word(self, name: str, value: int) -> None:
+        """Write a word that a reactor looks at."""
+        view = self.memory.slots[self.slot].view()
+        at = self._words()[name]
+        view[at : at + 8] = value.to_bytes(8, "little")
+
+    def keep(self, name: str, value: int) -> None:
+        """The same, again and again, in a thread."""
+        def for_ever() -> None:
+            while True:
+                self.word(name, value)
+                time.sleep(0.0001)
+
+        threading.Thread(target=for_ever, daemon=True).start()
+
+    def _words(self) -> dict[str, int]:
+        requests = ring.DescriptorReader(self.memory, self.slot)
+        table = ring.RequestTable(self.memory, slot=self.slot)
+        entry = table.offset + TABLE_ROW * ring.index_of(self.own_id(b"/hostile"))
+        return {"head of requests": requests.words_offset, "tail of requests": requests.words_offset + 64,
+                "tail of responses": self.out.words_offset + 64, "owner": entry,
+                "worker sleeps": 0, "reactor sleeps": 64}
+
+    def fill(self) -> None:
+        """The eventfd that wakes the reactor: it takes no more."""
+        os.eventfd_write(self.memory.wake_eventfds[self.slot][0], (1 << 64) - 2)
+
+    def hang_up(self) -> None:
+        """On the channel for files."""
+        with socket.socket(fileno=os.dup(self.memory.worker_channels[self.slot][0])) as end:
+            end.shutdown(socket.SHUT_RDWR)
 
     def answer(self) -> None:
         """The last step: go on as if nothing had been."""
@@ -193,3 +232,10 @@ async def asgi(
         await asyncio.Event().wait()
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"well"})
+
+
+def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """WSGI, where a plan is answered as /pid is."""
+    if environ["PATH_INFO"] == "/hostile":
+        Wild().do(json.loads(parse_qs(environ["QUERY_STRING"])["plan"][0]))
+    return bodies.wsgi(environ, start_response)
