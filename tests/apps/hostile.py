@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -82,30 +83,33 @@ class Wild:
 
     def word(self, name: str, value: int) -> None:
         """Write a word that a reactor looks at."""
-        view = self.memory.slots[self.slot].view()
-        at = self._words()[name]
-        view[at : at + 8] = value.to_bytes(8, "little")
+        at = self._place(name)
+        self.memory.slots[self.slot].view()[at : at + 8] = value.to_bytes(8, "little")
 
     def keep(self, name: str, value: int) -> None:
         """The same, again and again, in a thread."""
+        view, at = self.memory.slots[self.slot].view(), self._place(name)
+
         def for_ever() -> None:
             while True:
-                self.word(name, value)
+                view[at : at + 8] = value.to_bytes(8, "little")
                 time.sleep(0.0001)
 
         threading.Thread(target=for_ever, daemon=True).start()
 
-    def _words(self) -> dict[str, int]:
+    def _place(self, name: str) -> int:
         requests = ring.DescriptorReader(self.memory, self.slot)
         table = ring.RequestTable(self.memory, slot=self.slot)
-        entry = table.offset + TABLE_ROW * ring.index_of(self.own_id(b"/hostile"))
         return {"head of requests": requests.words_offset, "tail of requests": requests.words_offset + 64,
-                "tail of responses": self.out.words_offset + 64, "owner": entry,
-                "worker sleeps": 0, "reactor sleeps": 64}
+                "tail of responses": self.out.words_offset + 64, "worker sleeps": 0, "reactor sleeps": 64,
+                "owner": table.offset + TABLE_ROW * ring.index_of(self.own_id(b"/hostile"))}[name]
 
     def fill(self) -> None:
         """The eventfd that wakes the reactor: it takes no more."""
-        os.eventfd_write(self.memory.wake_eventfds[self.slot][0], (1 << 64) - 2)
+        end = self.memory.wake_eventfds[self.slot][0]
+        with contextlib.suppress(BlockingIOError):  # if nothing is in it yet
+            os.eventfd_read(end)
+        os.eventfd_write(end, (1 << 64) - 2)
 
     def hang_up(self) -> None:
         """On the channel for files."""
