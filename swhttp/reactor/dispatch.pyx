@@ -184,7 +184,7 @@ cdef bint _post(State *s, int slot, Conn *c) noexcept nogil:
     flags = 0
     if c.upload != NULL and c.upload.fd >= 0:
         if not sw_fd_send(link.channel, c.upload.fd, request_id):
-            if errno == EAGAIN:
+            if errno == EAGAIN and not link.channel_full:
                 link.channel_full = 1
             elif errno == EPIPE or errno == ECONNRESET or errno == ENOTCONN:
                 dispatch_give_up(s, slot)  # it has closed its end
