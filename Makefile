@@ -15,7 +15,7 @@ help:
 	@echo "make serve       serve examples/flask_app.py at http://127.0.0.1:8000"
 	@echo "make test        run the tests"
 	@echo "make differential  20,000 requests against h11 (minutes)"
-	@echo "make soak        workers reloaded, replaced and killed under load; a gibibyte each way at 1 MiB a second"
+	@echo "make soak        workers reloaded, replaced, killed and gone wild; a gibibyte each way at 1 MiB a second"
 	@echo "make lint        ruff, mypy --strict, cython-lint"
 	@echo "make docs        write docs/options.md from the options"
 	@echo "make model       check the wake-up protocol with spin"
@@ -43,6 +43,7 @@ soak: $(VENV)/testing
 	$(BIN)/python -m tests.soak.recycling --seconds 60
 	$(BIN)/python -m tests.soak.storm --seconds 60
 	$(BIN)/python -m tests.soak.flow --mib 1024 --rate-mib 1
+	$(BIN)/python -m tests.soak.corruption --seconds 300
 
 lint: $(VENV)/linters
 	$(BIN)/ruff check .

@@ -14,17 +14,16 @@ import pytest
 
 from swhttp.ipc.ring import CREDIT, HEAD, INTERIM, LAST, NO_LENGTH, SHM, SMALL, TMPFILE, TRAILERS
 from swhttp.limits import ARENA_CLASSES
-from tests.apps.bodies import content
 from tests.support.client import Closed, Connection, Reset
 from tests.support.counters import gauge
 from tests.support.fleet import Start
 from tests.support.processes import wait_until
 from tests.support.server import Server
+from tests.support.survivors import both_serve
 
 REPLACED = r"\[ERROR\] Worker has written what cannot be into its memory: slot \d+, pid {pid}\b"
 BLOCKS = sum(count for _, count in ARENA_CLASSES)
 LINE = "HTTP/1.1 200 OK\r\n"
-BIG_BYTES = 100_000
 FILE = Path(__file__).read_bytes()
 
 
@@ -86,7 +85,6 @@ BEFORE_ITS_HEAD = {
     "an interim response with a body": [["frame", SMALL, INTERIM, 103, "ID", NO_LENGTH, LINE, 4, b"body".hex()]],
     "a negative credit": [["frame", CREDIT, 0, 0, "ID", -1, "", 0]],
     "a request that does not exist": [["frame", SMALL, HEAD | LAST, 200, 1 << 40, NO_LENGTH, LINE, 0]],
-    "the request of another worker": [["frame", SMALL, HEAD | LAST, 200, "OTHER", NO_LENGTH, LINE, 0]],
     "a length below none": [head(SMALL, 0, "", length=-2)],
     "a status below 200": [["frame", SMALL, HEAD | LAST, 99, "ID", NO_LENGTH, LINE, 0]],
     "a head without a byte": [["frame", SMALL, HEAD | LAST, 200, "ID", NO_LENGTH, "", 0]],
@@ -116,20 +114,6 @@ def replaced(site: Server, before: list[int]) -> None:
     assert f"pid {old}, signal 9" in site.log.text()
     assert len(site.workers()) == 2
     both_serve(site, new)
-
-
-def both_serve(site: Server, new: int) -> None:
-    """What needs the ring, the arena and the channel for files; the new worker is among those who answer."""
-    seen = set()
-    for seed in range(50):
-        with site.connect() as client:
-            seen.add(client.get("/pid").json()["pid"])
-            for target, expected in ((f"/big?seed={seed}&size={BIG_BYTES}", content(seed, BIG_BYTES)),
-                                     (f"/file?path={__file__}", Path(__file__).read_bytes())):
-                assert client.get(target).body == expected
-        if new in seen and len(seen) == 2:
-            return
-    raise AssertionError(f"{seen} answer, {new} is new")
 
 
 def bad_frames(site: Server) -> int:
@@ -169,6 +153,83 @@ def test_a_worker_that_publishes_this_behind_a_head_is_replaced_and_its_response
             return bad_frames(site) == bad + 1
 
         wait_until(is_noticed, "the bad frame, which may come after a whole response")
+    replaced(site, before)
+
+
+def test_the_request_of_another_worker_is_not_answered(site: Server) -> None:
+    before, bad = site.workers(), bad_frames(site)
+    with site.connect() as other, site.connect() as client:
+        other.send_request(target="/id")
+        others = int(next(other.pieces(other.head())))
+        assert other.raw(2) == b"\r\n"
+        wreak(client, [["frame", SMALL, LAST, 0, others, NO_LENGTH, "", 4, b"lies".hex()]])
+        assert client.response().status == 502
+        assert bad_frames(site) == bad + 1
+        assert not other.wait_readable(0)
+    replaced(site, before)
+
+
+SPOILT = {
+    "the head of the requests": ["word", "head of requests", 16 << 20],
+    "a tail of the requests before their head": ["word", "tail of requests", 1 << 40],
+    "the tail of the responses": ["word", "tail of responses", 8],
+    "who owns a request": ["word", "owner", 4711],
+}
+
+
+@pytest.mark.parametrize("case", SPOILT)
+def test_a_worker_that_spoils_what_nobody_reads_is_found_out(site: Server, case: str) -> None:
+    before, bad = site.workers(), bad_frames(site)
+    with site.connect() as client:
+        wreak(client, [SPOILT[case], ["block"]])
+        assert client.response().status == 502
+    assert bad_frames(site) == bad + 1
+    replaced(site, before)
+
+
+@pytest.mark.parametrize("step", [["keep", "worker sleeps", 0], ["keep", "reactor sleeps", 0], ["fill"]],
+                         ids=["the worker is awake", "the reactor is awake", "its eventfd is full"])
+def test_who_is_not_woken_is_looked_at(site: Server, step: list[Any]) -> None:
+    before = site.workers()
+    with site.gate() as gate, site.connect() as bystander, site.connect() as client:
+        bystander.send_request("POST", gate.target.replace("/hold", "/upload"), body=b"x")
+        visitor = gate.entered()
+        wreak(client, [step, ["answer"]])
+        assert client.response().body == b"well"
+        for _ in range(2):
+            assert client.get("/pid").status == 200
+        assert set(site.workers()) == set(before)
+        visitor.release()
+        assert bystander.response().json()["pid"] == visitor.pid
+    put_an_end(site, before)
+
+
+@pytest.mark.parametrize("kind", ["blocks", "files"])
+def test_what_a_worker_sends_to_a_client_that_does_not_read_has_a_bound(
+    site: Server, kind: str, tmp_path: Path
+) -> None:
+    before = site.workers()
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(1 << 26)
+    steps: list[list[Any]] = [["repeat", 220, rest(SHM, 65536, block(0), flags=0), "ID"]]
+    if kind == "files":  # behind what fills the socket
+        steps = [["send", "file", "ID", str(large)], rest(TMPFILE, 0, part(0, 1 << 26), flags=0),
+                 ["repeat", 2000, rest(TMPFILE, 0, part(0, 2, passed=0), flags=0), "ID"]]
+    with site.connect(buffer_bytes=4096) as client:
+        wreak(client, [head(SHM, 65536, block(0), flags=HEAD), *steps])
+        cut = client.expect_cut()
+        assert len(cut.partial) < 200 * 65536, "all of it"
+    put_an_end(site, before)
+
+
+def test_a_worker_that_hangs_up_on_files_does_not_hold_up_the_others(server: Start) -> None:
+    site = server("hostile:wsgi", "--workers", "2", "--reactors", "1")
+    before, body = site.workers(), bytes(1 << 21)
+    with site.connect() as client:
+        client.request("GET", "/hostile?plan=" + quote(json.dumps([["hang_up"]])))
+        for _ in range(4):
+            assert client.request("POST", "/upload", body=body).json()["length"] == len(body)
     replaced(site, before)
 
 

@@ -17,7 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "swhttp/ipc/crashpoint.h"
+
 #define SW_ARENA_CLASSES 4
+#define SW_ARENA_GIVE_TRIES 65536
 #define SW_NO_ARENA_BLOCK 0xFFFFFFFFu
 
 typedef struct {
@@ -103,6 +106,7 @@ static inline uint32_t sw_arena_take_from(sw_arena *arena, int i)
     uint32_t block;
     if (atomic_load_explicit(&arena->returned[i].head, memory_order_relaxed) != 0) {
         uint32_t newest = atomic_exchange_explicit(&arena->returned[i].head, 0, memory_order_acquire), at = newest;
+        SW_CRASH_POINT("blocks-fetched");
         for (uint32_t n = 0; at - 1 - c->first < c->count && n < c->count; n++) {
             uint32_t next = atomic_load_explicit(&arena->next[at - 1], memory_order_relaxed);
             arena->own[at - 1] = next ? next : c->free;
@@ -133,6 +137,7 @@ static inline uint32_t sw_arena_take(sw_arena *arena, uint64_t length, uint32_t 
         uint32_t block = sw_arena_take_from(arena, i);
         if (block != SW_NO_ARENA_BLOCK) {
             *room = arena->by_size[i].bytes;
+            SW_CRASH_POINT("block-taken");
             return block;
         }
     }
@@ -155,10 +160,13 @@ static inline void sw_arena_give(sw_arena *arena, uint32_t block)
     sw_arena_class *c = sw_arena_class_of(arena, block);
     sw_arena_returned *list = &arena->returned[c - arena->by_size];
     uint32_t head = atomic_load_explicit(&list->head, memory_order_relaxed);
-    do
+    /* Bounded: a worker that keeps changing the head loses a block of its own. */
+    for (int n = 0; n < SW_ARENA_GIVE_TRIES; n++) {
         atomic_store_explicit(&arena->next[block], head, memory_order_relaxed);
-    while (!atomic_compare_exchange_weak_explicit(&list->head, &head, block + 1, memory_order_release,
-                                                  memory_order_relaxed));
+        if (atomic_compare_exchange_weak_explicit(&list->head, &head, block + 1, memory_order_release,
+                                                  memory_order_relaxed))
+            return;
+    }
 }
 
 #endif

@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "swhttp/ipc/crashpoint.h"
+
 #define SW_FD_NONE (-1)
 #define SW_FD_BROKEN (-2)
 #define SW_FD_MOST_MESSAGES 4096 /* no socket's buffer holds more, not even empty ones */
@@ -36,9 +38,11 @@ static inline int sw_fd_send(int channel, int fd, uint64_t request_id)
     control.head.cmsg_type = SCM_RIGHTS;
     control.head.cmsg_len = CMSG_LEN(sizeof(int));
     memcpy(CMSG_DATA(&control.head), &fd, sizeof fd);
+    SW_CRASH_POINT("file-to-send");
     do
         sent = sendmsg(channel, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (sent < 0 && errno == EINTR);
+    SW_CRASH_POINT("file-sent");
     return sent == (ssize_t)sizeof request_id;
 }
 
@@ -64,6 +68,7 @@ static inline int sw_fd_receive(int channel, uint64_t *request_id)
     while (got < 0 && errno == EINTR);
     if (got < 0)
         return SW_FD_NONE;
+    SW_CRASH_POINT("file-received");
     head = CMSG_FIRSTHDR(&message);
     if (head != NULL && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS
         && head->cmsg_len == CMSG_LEN(sizeof(int)))

@@ -3,13 +3,19 @@
 It owns the mappings, the eventfds, the channels for fds and the geometry of all; who may see what is decided here too
 (`keep_for_worker`, `keep_for_zygote`, `keep_for_manager`). It never looks at what the rings or blocks hold.
 
-    per reactor   blocks (workers: read-only), request table, session table (read-only), sleeping word
-    per slot      | sleeping word | request rings, one per reactor | response rings, one per reactor | arena |
+    per reactor   blocks, session table (workers: read-only)
+    per slot      | sleeping words | request rings, one per reactor | response rings | request tables | arena |
     once          scoreboard
+
+What a worker may write is its own slot and its page of the scoreboard; so each reactor has a sleeping word and an
+eventfd for each slot, or one worker could take the others' wake-ups away. It cannot make more of it writable, because
+the manager maps the rest anew, read-only, and seals it; and the processes that an application forks have not even its
+slot.
 """
 
 from libc.errno cimport errno
-from posix.mman cimport (MAP_FAILED, MAP_NORESERVE, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, mprotect, munmap)
+from posix.mman cimport (MAP_FAILED, MAP_FIXED, MAP_NORESERVE, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, mprotect,
+                         munmap)
 
 import fcntl
 import os
@@ -21,8 +27,14 @@ from swhttp.ipc.ring cimport sw_ring_reset, sw_sleep_end, sw_sleeping
 
 from swhttp.ipc import scoreboard as scoreboard_module
 
+cdef extern from "<sys/mman.h>" nogil:
+    enum:
+        MADV_DONTFORK
+    int madvise(void *address, size_t length, int advice)
+
 cdef enum:
     PAGE = 4096
+    F_SEAL_FUTURE_WRITE = 16  # Linux 5.1; Python does not name it
     RING_HEAD = 128        # sizeof(sw_ring)
     WAKE_WORD = 64         # sizeof(sw_sleeping)
     SESSION_ROW = 128      # sizeof(sw_session)
@@ -72,6 +84,22 @@ cdef class Segment:
                                              length or self.size - offset, protection):
             raise OSError(errno, f"mprotect of {self.name}")
 
+    def seal(self):
+        """Make it read-only in this process and all that it forks, for good; where it is mapped already it stays
+        writable."""
+        try:
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, F_SEAL_FUTURE_WRITE)
+        except OSError:  # this kernel does not know that seal: read-only until somebody makes it writable on purpose
+            self.protect()
+            return
+        if mmap(self.address, self.size, PROT_READ, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, self.fd, 0) == MAP_FAILED:
+            raise OSError(errno, f"mmap of {self.name}")
+
+    def keep_from_children(self):
+        """Processes that this one forks do not have it."""
+        if madvise(self.address, self.size, MADV_DONTFORK):
+            raise OSError(errno, f"madvise of {self.name}")
+
     def close_fd(self):
         """Close the memfd; the mapping stays."""
         if self.fd >= 0:
@@ -106,13 +134,13 @@ cdef class SharedMemory:
         board = Segment("scoreboard", scoreboard_module.size_bytes(g.reactors, g.slots))
         self.scoreboard = scoreboard_module.Scoreboard(board, g.reactors, g.slots)
         self.blocks = [Segment(f"blocks-{r}", g.arena_bytes) for r in range(g.reactors)]
-        self.tables = [Segment(f"requests-{r}", g.table_entries * TABLE_ROW) for r in range(g.reactors)]
         self.sessions = [Segment(f"sessions-{r}", g.sessions * SESSION_ROW) for r in range(g.reactors)]
-        self.wake_words = [Segment(f"wake-{r}", WAKE_WORD) for r in range(g.reactors)]
         self.slots = [Segment(f"slot-{s}", self._slot_bytes()) for s in range(g.slots)]
         flags = os.EFD_CLOEXEC | os.EFD_NONBLOCK
         self.reactor_eventfds = [os.eventfd(0, flags) for _ in range(g.reactors)]
         self.slot_eventfds = [os.eventfd(0, flags) for _ in range(g.slots)]
+        # [slot][reactor]: by which the slot's worker wakes that reactor. -1: closed in this process.
+        self.wake_eventfds = [[os.eventfd(0, flags) for _ in range(g.reactors)] for _ in range(g.slots)]
         # [slot][reactor]: the reactor's end, and the worker's. -1: closed in this process.
         pairs = [[_socket_pair() for _ in range(g.reactors)] for _ in range(g.slots)]
         self.reactor_channels = [[ours for ours, _ in row] for row in pairs]
@@ -123,15 +151,19 @@ cdef class SharedMemory:
         return (self._arena_start() + _pages(ARENA_WORDS + 4 * g.arena_blocks)
                 + sum(size * count for size, count in g.arena_classes))
 
-    # The sleeping word has the first page, then the data of the rings, then their heads, then the arena.
+    # The sleeping words, the worker's first, have a cache line each; then the data of the rings, their heads, the
+    # request tables, the arena.
     cdef void *_at(self, int slot, size_t offset) noexcept:
         return <char *>(<Segment>self.slots[slot]).address + offset
 
     cdef void *slot_sleeping(self, int slot) noexcept:
         return self._at(slot, 0)
 
-    cdef void *reactor_sleeping(self, int reactor) noexcept:
-        return (<Segment>self.wake_words[reactor]).address
+    cdef void *reactor_sleeping(self, int slot, int reactor) noexcept:
+        return self._at(slot, WAKE_WORD * (1 + <size_t>reactor))
+
+    cdef size_t _rings_data(self) noexcept:
+        return _pages(WAKE_WORD * (1 + <size_t>self.geometry.reactors))
 
     cdef void *request_ring(self, int slot, int reactor) noexcept:
         return self._at(slot, self._rings_start() + 2 * reactor * RING_HEAD)
@@ -142,17 +174,27 @@ cdef class SharedMemory:
     cdef size_t _rings_start(self) noexcept:
         cdef size_t data = self.geometry.reactors * (self.geometry.request_ring_bytes
                                                      + self.geometry.response_ring_bytes)
-        return PAGE + data
+        return self._rings_data() + data
 
     cdef void *request_ring_data(self, int slot, int reactor) noexcept:
-        return self._at(slot, PAGE + <size_t>self.geometry.request_ring_bytes * reactor)
+        return self._at(slot, self._rings_data() + <size_t>self.geometry.request_ring_bytes * reactor)
 
     cdef void *response_ring_data(self, int slot, int reactor) noexcept:
-        return self._at(slot, PAGE + <size_t>self.geometry.request_ring_bytes * self.geometry.reactors
+        return self._at(slot, self._rings_data()
+                        + <size_t>self.geometry.request_ring_bytes * self.geometry.reactors
                         + <size_t>self.geometry.response_ring_bytes * reactor)
 
-    cdef size_t _arena_start(self):
+    cdef size_t _tables_start(self) noexcept:
         return _pages(self._rings_start() + 2 * RING_HEAD * <size_t>self.geometry.reactors)
+
+    cdef size_t _table_bytes(self) noexcept:
+        return _pages(TABLE_ROW * <size_t>self.geometry.table_entries)
+
+    cdef void *request_table(self, int slot, int reactor) noexcept:
+        return self._at(slot, self._tables_start() + self._table_bytes() * reactor)
+
+    cdef size_t _arena_start(self):
+        return self._tables_start() + self._table_bytes() * <size_t>self.geometry.reactors
 
     cdef describe_arena(self, int slot, sw_arena *arena):
         """Describe a slot's response arena, for a reactor or its worker."""
@@ -169,6 +211,7 @@ cdef class SharedMemory:
         for r in range(self.geometry.reactors):
             sw_ring_reset(self.request_ring(slot, r))
             sw_ring_reset(self.response_ring(slot, r))
+            sw_sleep_end(<sw_sleeping *>self.reactor_sleeping(slot, r))
         self.drain_channels(slot)
         sw_arena_reset(self._at(slot, self._arena_start()))
         sw_sleep_end(<sw_sleeping *>self.slot_sleeping(slot))
@@ -189,10 +232,13 @@ cdef class SharedMemory:
             if s != slot:
                 (<Segment>self.slots[s]).unmap()
         (<Segment>self.slots[slot]).protect(writable=True)
+        # A child that an application has forked may outlive us, and would have what the next worker here is given.
+        (<Segment>self.slots[slot]).keep_from_children()
         self.scoreboard.keep_slot(slot)
         self._close_memfds()
         _close_rows(self.reactor_channels)
         _close_rows(row for s, row in enumerate(self.worker_channels) if s != slot)
+        _close_rows(row for s, row in enumerate(self.wake_eventfds) if s != slot)
 
     def keep_for_zygote(self):
         """In a zygote, where foreign code runs: the same as the manager, but it writes nothing that is a worker's."""
@@ -202,6 +248,11 @@ cdef class SharedMemory:
 
     def keep_for_manager(self):
         """In the manager: it looks at the scoreboard only, but hands everything down to the workers it forks."""
+        for segment in self.blocks + self.sessions:
+            (<Segment>segment).seal()
+        for fd in self.reactor_eventfds:
+            os.close(fd)
+        self.reactor_eventfds = []
         self._close_memfds()
         _close_rows(self.reactor_channels)
 
@@ -210,26 +261,27 @@ cdef class SharedMemory:
         _close_rows(self.worker_channels)
 
     def _close_memfds(self):
-        for segment in [*self.blocks, *self.tables, *self.sessions, *self.wake_words, *self.slots,
+        for segment in [*self.blocks, *self.sessions, *self.slots,
                         self.scoreboard.segment]:
             (<Segment>segment).close_fd()
 
     def worker_fds(self, int slot):
-        """The fds that the worker in `slot` needs: its own eventfd, every reactor's, and its channels."""
-        return [self.slot_eventfds[slot], *self.reactor_eventfds, *self.worker_channels[slot]]
+        """The fds that the worker in `slot` needs: its own eventfd, those by which it wakes reactors, its channels."""
+        return [self.slot_eventfds[slot], *self.wake_eventfds[slot], *self.worker_channels[slot]]
 
     def manager_fds(self):
         """The fds that the manager needs for itself and all workers."""
-        return [*self.slot_eventfds, *self.reactor_eventfds, *(fd for row in self.worker_channels for fd in row)]
+        return [*self.slot_eventfds, *(fd for row in self.wake_eventfds + self.worker_channels for fd in row)]
 
     def close(self):
         """Unmap all and close all fds, in this process."""
-        for segment in [*self.blocks, *self.tables, *self.sessions, *self.wake_words, *self.slots,
+        for segment in [*self.blocks, *self.sessions, *self.slots,
                         self.scoreboard.segment]:
             (<Segment>segment).unmap()
         for fd in [*self.reactor_eventfds, *self.slot_eventfds]:
             os.close(fd)
         self.reactor_eventfds, self.slot_eventfds = [], []
+        _close_rows(self.wake_eventfds)
         _close_rows(self.reactor_channels)
         _close_rows(self.worker_channels)
 

@@ -1,4 +1,5 @@
-/* The request table: who owns a request in flight. One table per reactor, one entry per request with a worker.
+/* The request table: who owns a request in flight. One table per slot and reactor, in the memory that only the slot's
+ * worker may write; one entry per request with that worker. An index is given out once in all tables of a reactor.
  *
  *   word = request_id << 2 | state          request_id = serial << 16 | index of the entry
  *
@@ -16,6 +17,8 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+
+#include "swhttp/ipc/crashpoint.h"
 
 #define SW_REQUEST_FREE 0u
 #define SW_REQUEST_QUEUED 1u
@@ -74,6 +77,13 @@ static inline uint32_t sw_request_state(sw_request_entry *entry, uint64_t reques
     return word >> 2 == request_id ? (uint32_t)(word & 3) : SW_REQUEST_FREE;
 }
 
+/* Is the entry as a reactor and a worker leave it for a request that is with the worker? */
+static inline int sw_request_is_sound(sw_request_entry *entry, uint64_t request_id)
+{
+    uint32_t state = sw_request_state(entry, request_id);
+    return state == SW_REQUEST_QUEUED || state == SW_REQUEST_TAKEN;
+}
+
 static inline void sw_request_free(sw_request_entry *entry)
 {
     atomic_store_explicit(&entry->word, SW_REQUEST_FREE, memory_order_relaxed);
@@ -106,7 +116,11 @@ static inline int sw_request_set_full(sw_request_entry *entry, uint32_t full)
 /* 1: the request is this worker's, which owes its final frame; 0: the reactor has taken it back. */
 static inline int sw_request_take(sw_request_entry *entry, uint64_t request_id)
 {
-    return sw_request_swap(entry, request_id, SW_REQUEST_QUEUED, SW_REQUEST_TAKEN);
+    int taken;
+    SW_CRASH_POINT("request-found");
+    taken = sw_request_swap(entry, request_id, SW_REQUEST_QUEUED, SW_REQUEST_TAKEN);
+    SW_CRASH_POINT("request-taken");
+    return taken;
 }
 
 static inline int sw_request_closed(sw_request_entry *entry)
@@ -130,6 +144,7 @@ static inline void sw_request_want_ack(sw_request_entry *entry)
 {
     atomic_store_explicit(&entry->want_ack, 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
+    SW_CRASH_POINT("ack-wanted");
 }
 
 #endif

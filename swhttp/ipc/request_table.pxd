@@ -15,6 +15,7 @@ cdef extern from "swhttp/ipc/request_table.h" nogil:
     void sw_request_queue(sw_request_entry *entry, uint64_t request_id)
     bint sw_request_revoke(sw_request_entry *entry, uint64_t request_id)
     uint32_t sw_request_state(sw_request_entry *entry, uint64_t request_id)
+    bint sw_request_is_sound(sw_request_entry *entry, uint64_t request_id)
     void sw_request_free(sw_request_entry *entry)
     bint sw_request_ack(sw_request_entry *entry, uint64_t acked, bint closed)
     bint sw_request_take(sw_request_entry *entry, uint64_t request_id)

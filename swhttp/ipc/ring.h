@@ -14,7 +14,8 @@
  * then releases the tail. Each side keeps its own index in private memory and reads only the other's from
  * shared memory, and checks it: a peer that scribbles can lose its own frames and nothing else.
  *
- * Sleeping. The consumer has ONE `sleeping` word for all its rings. To sleep: store it, full fence, look at
+ * Sleeping. A worker has ONE `sleeping` word for all its rings, a reactor one for each worker, which is all that this
+ * worker can spoil; what follows holds for each of them. To sleep: store it, full fence, look at
  * every ring once more, only then block. To wake: publish, full fence, load it, and if it is set exchange it to
  * 0 and write the eventfd. Both fences are needed (store buffers: each side's store must be visible before its
  * load). `make model` proves this pairing and fails when either fence is taken out.
@@ -37,6 +38,8 @@
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "swhttp/ipc/crashpoint.h"
 
 #define SW_CACHE_LINE 64
 #define SW_RING_WRAP 0xFFFFFFFFu
@@ -112,7 +115,9 @@ static inline unsigned char *sw_ring_reserve(sw_ring_end *end, uint64_t length)
         memcpy(end->data + at, &wrap, sizeof wrap);
         end->own += to_end;
         at = 0;
+        SW_CRASH_POINT("ring-wrapped");
     }
+    SW_CRASH_POINT("frame-reserved");
     return end->data + at;
 }
 
@@ -134,7 +139,9 @@ static inline int sw_ring_has_room(sw_ring_end *end, uint64_t length)
 static inline void sw_ring_publish(sw_ring_end *end, uint64_t length)
 {
     end->own += length;
+    SW_CRASH_POINT("frame-written");
     atomic_store_explicit(&end->ring->head, end->own, memory_order_release);
+    SW_CRASH_POINT("frame-published");
 }
 
 /* Say that room is wanted. The caller has announced sleep before this, and must try to reserve once more before
@@ -143,6 +150,17 @@ static inline void sw_ring_want_space(sw_ring_end *end)
 {
     atomic_store_explicit(&end->ring->want_space, 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
+}
+
+/* Does the word that this side alone writes still say what it has written? */
+static inline int sw_ring_head_is(sw_ring_end *end, uint64_t head)
+{
+    return atomic_load_explicit(&end->ring->head, memory_order_relaxed) == head;
+}
+
+static inline int sw_ring_tail_is(sw_ring_end *end, uint64_t tail)
+{
+    return atomic_load_explicit(&end->ring->tail, memory_order_relaxed) == tail;
 }
 
 /* Bytes that the consumer has not released yet, as far as the producer can see. */
@@ -198,7 +216,9 @@ static inline void sw_ring_advance(sw_ring_end *end, uint64_t length)
 /* Give back the room of all frames stepped over. Returns 1 when the producer waits for room and must be woken. */
 static inline int sw_ring_release(sw_ring_end *end)
 {
+    SW_CRASH_POINT("frame-read");
     atomic_store_explicit(&end->ring->tail, end->own, memory_order_release);
+    SW_CRASH_POINT("frame-released");
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&end->ring->want_space, memory_order_relaxed) == 0)
         return 0;
@@ -207,11 +227,23 @@ static inline int sw_ring_release(sw_ring_end *end)
 
 /* ---- sleeping and waking ---- */
 
-/* Announce sleep. The caller must look at every ring once more before it blocks. */
-static inline void sw_sleep_begin(sw_sleeping *word, uint32_t how)
+/* Announce sleep, in two steps where there are several words: each, then the fence. The caller must look at every ring
+ * once more before it blocks. */
+static inline void sw_sleep_say(sw_sleeping *word, uint32_t how)
 {
     atomic_store_explicit(&word->value, how, memory_order_relaxed);
+}
+
+static inline void sw_sleep_fence(void)
+{
     atomic_thread_fence(memory_order_seq_cst);
+}
+
+static inline void sw_sleep_begin(sw_sleeping *word, uint32_t how)
+{
+    sw_sleep_say(word, how);
+    sw_sleep_fence();
+    SW_CRASH_POINT("sleep-announced");
 }
 
 static inline void sw_sleep_end(sw_sleeping *word)
@@ -228,7 +260,10 @@ static inline int sw_wake_claim(sw_sleeping *word, int quiet)
     value = atomic_load_explicit(&word->value, memory_order_relaxed);
     if (value == SW_AWAKE || (quiet && value == SW_ASLEEP_WITH_TICK))
         return 0;
-    return atomic_exchange_explicit(&word->value, SW_AWAKE, memory_order_acq_rel) != SW_AWAKE;
+    if (atomic_exchange_explicit(&word->value, SW_AWAKE, memory_order_acq_rel) == SW_AWAKE)
+        return 0;
+    SW_CRASH_POINT("wake-claimed");
+    return 1;
 }
 
 /* eventfds are non-blocking: a full counter already means "awake". */

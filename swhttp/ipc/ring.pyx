@@ -393,22 +393,20 @@ cdef class Arena:
 
 
 cdef class Sleeper:
-    """The sleeping word and eventfd of a worker (`slot`) or of a reactor (`reactor`): give one of them."""
+    """The sleeping word and eventfd of a worker (`slot`), or of a reactor for that worker (`reactor` too)."""
 
     cdef sw_sleeping *word
     cdef readonly SharedMemory memory
     cdef readonly int fd
 
-    def __init__(self, SharedMemory memory, *, slot=None, reactor=None):
-        if (slot is None) == (reactor is None):
-            raise TypeError("either slot or reactor")
+    def __init__(self, SharedMemory memory, *, int slot=0, reactor=None):
         self.memory = memory
-        if slot is not None:
+        if reactor is None:
             self.fd = memory.slot_eventfds[slot]
             self.word = <sw_sleeping *>memory.slot_sleeping(slot)
         else:
-            self.fd = memory.reactor_eventfds[reactor]
-            self.word = <sw_sleeping *>memory.reactor_sleeping(reactor)
+            self.fd = memory.wake_eventfds[slot][reactor]
+            self.word = <sw_sleeping *>memory.reactor_sleeping(slot, reactor)
 
     @property
     def value(self):
@@ -440,15 +438,21 @@ cdef class Sleeper:
 
 
 cdef class RequestTable:
-    """A reactor's request table, both sides of it. All ids as `request_id` makes them; IndexError for others."""
+    """A reactor's request table in a slot, both sides of it. All ids as `request_id` makes them; IndexError for
+    others."""
 
     cdef sw_request_entry *entries
     cdef readonly SharedMemory memory
-    cdef readonly int reactor
+    cdef readonly int reactor, slot
 
-    def __init__(self, SharedMemory memory, int reactor=0):
-        self.memory, self.reactor = memory, reactor
-        self.entries = <sw_request_entry *>(<Segment>memory.tables[reactor]).address
+    def __init__(self, SharedMemory memory, int reactor=0, int slot=0):
+        self.memory, self.reactor, self.slot = memory, reactor, slot
+        self.entries = <sw_request_entry *>memory.request_table(slot, reactor)
+
+    @property
+    def offset(self):
+        """Where in the slot's segment it begins."""
+        return <char *>self.entries - <char *>(<Segment>self.memory.slots[self.slot]).address
 
     cdef sw_request_entry *_entry(self, uint64_t request_id) except NULL:
         if sw_request_index(request_id) >= <uint32_t>self.memory.geometry.table_entries:

@@ -19,14 +19,14 @@ from swhttp.ipc.arena cimport (SW_NO_ARENA_BLOCK, sw_arena, sw_arena_at, sw_aren
                                sw_arena_take_back)
 from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_PACKAGE, EVENT_STOP, RESPONSE_SMALL, SW_FRAME_LAST,
                                SW_NO_LENGTH, sw_descriptor, sw_frame, sw_frame_bytes, sw_frame_read)
-from swhttp.ipc.memory cimport Segment, SharedMemory
+from swhttp.ipc.memory cimport SharedMemory
 from swhttp.ipc.request_table cimport (sw_request_ack, sw_request_acked, sw_request_entry, sw_request_free,
                                        sw_request_id, sw_request_index, sw_request_queue, sw_request_revoke,
                                        sw_request_take, sw_request_want_ack)
 from swhttp.ipc.ring cimport (SW_ASLEEP, sw_eventfd_drain, sw_eventfd_write, sw_ring_advance, sw_ring_attach,
                               sw_ring_end, sw_ring_has_more, sw_ring_has_room, sw_ring_max_frame, sw_ring_peek,
                               sw_ring_publish, sw_ring_release, sw_ring_reserve, sw_ring_unread, sw_ring_want_space,
-                              sw_sleep_begin, sw_sleep_end, sw_sleeping, sw_wake_claim)
+                              sw_sleep_end, sw_sleep_fence, sw_sleep_say, sw_sleeping, sw_wake_claim)
 from swhttp.ipc.scoreboard cimport (REACTOR_DISPATCHED, REACTOR_RESPONSES, REACTOR_REVOKED, REACTOR_TURNS,
                                     REACTOR_WAKES, SLOT_DONE, SLOT_FRAMES, SLOT_LOST, SLOT_QUIET, SLOT_SLEEPS,
                                     SLOT_TAKEN, SLOT_WAKES, Scoreboard)
@@ -92,8 +92,9 @@ cdef struct Flight:    # reactor: a request in flight
 cdef struct Side:
     Link links[MAX_LINKS]
     int count
-    sw_sleeping *word
-    int fd
+    sw_sleeping *words[MAX_LINKS]
+    pollfd ends[MAX_LINKS]
+    int sleepers       # how many of both: a worker has one, a reactor one for each worker
     int64_t *line
     uint64_t random
     int jitter         # delays are below 2 ** (0 to jitter) empty turns
@@ -148,11 +149,25 @@ cdef uint64_t _body_bytes(Side *s, uint64_t request_id, int frame) noexcept nogi
 
 cdef void _block(Side *s) noexcept nogil:
     """Sleep was announced and everything looked at: now until somebody writes the eventfd, however long."""
-    cdef pollfd p
-    p.fd, p.events, p.revents = s.fd, POLLIN, 0
-    while poll(&p, 1, -1) != 1:
+    cdef int i
+    while poll(s.ends, s.sleepers, -1) < 1:
         pass
-    sw_eventfd_drain(s.fd)
+    for i in range(s.sleepers):
+        if s.ends[i].revents & POLLIN:
+            sw_eventfd_drain(s.ends[i].fd)
+
+
+cdef void _announce(Side *s) noexcept nogil:
+    cdef int i
+    for i in range(s.sleepers):
+        sw_sleep_say(s.words[i], SW_ASLEEP)
+    sw_sleep_fence()
+
+
+cdef void _awake(Side *s) noexcept nogil:
+    cdef int i
+    for i in range(s.sleepers):
+        sw_sleep_end(s.words[i])
 
 
 cdef bint _wake(Link *link, bint quiet) noexcept nogil:
@@ -205,14 +220,14 @@ cdef unsigned char *_room(Side *s, Link *link, uint64_t size) noexcept nogil:
     while at == NULL:
         _flush(s)
         stress_pause(_turns(s))
-        sw_sleep_begin(s.word, SW_ASLEEP)
+        _announce(s)
         sw_ring_want_space(&link.responses)
         at = sw_ring_reserve(&link.responses, size)
         if at == NULL:
             s.line[SLOT_SLEEPS] += 1
             _block(s)
             at = sw_ring_reserve(&link.responses, size)
-        sw_sleep_end(s.word)
+        _awake(s)
     return at
 
 
@@ -236,11 +251,11 @@ cdef int _wait_for_ack(Side *s, sw_request_entry *entry, uint64_t sent) noexcept
                 break
             if _linger(s, False):
                 continue
-            sw_sleep_begin(s.word, SW_ASLEEP)
+            _announce(s)
             if not _has_more(s):
                 s.line[SLOT_SLEEPS] += 1
                 _block(s)
-            sw_sleep_end(s.word)
+            _awake(s)
     return FINE
 
 
@@ -287,11 +302,11 @@ cdef int _worker(Side *s) noexcept nogil:
             _flush(s)
             if _linger(s, False):
                 continue
-            sw_sleep_begin(s.word, SW_ASLEEP)
+            _announce(s)
             if not _has_more(s):
                 s.line[SLOT_SLEEPS] += 1
                 _block(s)
-            sw_sleep_end(s.word)
+            _awake(s)
         elif d.type == EVENT_PACKAGE:
             stress_pause(_turns(s) & 0x3FF)
             if sw_request_take(&s.links[link].table[sw_request_index(d.request_id)], d.request_id):
@@ -453,7 +468,7 @@ cdef int _reactor(Side *s, uint64_t total, int outstanding, int revoke_of_16) no
             continue
         if _linger(s, True):
             continue
-        sw_sleep_begin(s.word, SW_ASLEEP)
+        _announce(s)
         ready = False
         for i in range(s.count):
             ready |= sw_ring_has_more(&s.links[i].responses)
@@ -463,7 +478,7 @@ cdef int _reactor(Side *s, uint64_t total, int outstanding, int revoke_of_16) no
         if not ready:
             s.line[REACTOR_TURNS] += 1
             _block(s)
-        sw_sleep_end(s.word)
+        _awake(s)
     return FINE
 
 
@@ -490,9 +505,15 @@ cdef class _Run:
                        memory.geometry.request_ring_bytes)
         sw_ring_attach(&link.responses, memory.response_ring(slot, reactor),
                        memory.response_ring_data(slot, reactor), memory.geometry.response_ring_bytes)
-        link.table = <sw_request_entry *>(<Segment>memory.tables[reactor]).address
+        link.table = <sw_request_entry *>memory.request_table(slot, reactor)
         self.side.count += 1
         return 0
+
+    cdef void sleeper(self, void *word, int fd) noexcept:
+        self.side.words[self.side.sleepers] = <sw_sleeping *>word
+        self.side.ends[self.side.sleepers].fd = fd
+        self.side.ends[self.side.sleepers].events = POLLIN
+        self.side.sleepers += 1
 
 
 def run_worker(SharedMemory memory, int slot, int reactors, uint8_t[::1] owned, *, int jitter=0, int frames=1,
@@ -510,9 +531,9 @@ def run_worker(SharedMemory memory, int slot, int reactors, uint8_t[::1] owned, 
     run.prepare(memory, jitter, frames, high, owned, seed)
     for r in range(reactors):
         run.link(memory, slot, r)
-        run.side.links[r].word = <sw_sleeping *>memory.reactor_sleeping(r)
-        run.side.links[r].fd = memory.reactor_eventfds[r]
-    run.side.word, run.side.fd = <sw_sleeping *>memory.slot_sleeping(slot), memory.slot_eventfds[slot]
+        run.side.links[r].word = <sw_sleeping *>memory.reactor_sleeping(slot, r)
+        run.side.links[r].fd = memory.wake_eventfds[slot][r]
+    run.sleeper(memory.slot_sleeping(slot), memory.slot_eventfds[slot])
     run.side.line = (<Scoreboard>memory.scoreboard).slot(slot)
     run.side.hold, run.side.quiet = hold, quiet
     with nogil:
@@ -538,8 +559,7 @@ def run_reactor(SharedMemory memory, int reactor, int slots, uint64_t total, int
         run.link(memory, slot, reactor)
         run.side.links[slot].word = <sw_sleeping *>memory.slot_sleeping(slot)
         run.side.links[slot].fd = memory.slot_eventfds[slot]
-    run.side.word = <sw_sleeping *>memory.reactor_sleeping(reactor)
-    run.side.fd = memory.reactor_eventfds[reactor]
+        run.sleeper(memory.reactor_sleeping(slot, reactor), memory.wake_eventfds[slot][reactor])
     run.side.line = (<Scoreboard>memory.scoreboard).reactor(reactor)
     with nogil:
         fault = _reactor(&run.side, total, outstanding, revoke_of_16)

@@ -212,7 +212,7 @@ cdef void conn_close(State *s, Conn *c) noexcept nogil:
 
 cdef void conn_tell_gone(State *s, Conn *c) noexcept nogil:
     """Nothing more will come from the client of a request that a worker has, and nothing more can be delivered."""
-    sw_request_ack(&s.table[sw_request_index(c.request_id)], c.response_bytes, True)
+    sw_request_ack(&s.links[c.slot].table[sw_request_index(c.request_id)], c.response_bytes, True)
     dispatch_tell(s, c, EVENT_CLOSE)
 
 

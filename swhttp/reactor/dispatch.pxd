@@ -3,6 +3,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from swhttp.reactor.state cimport Conn, SlotLink, State
 
 
+cdef void dispatch_give_up(State *s, int slot) noexcept nogil
 cdef int dispatch_submit(State *s, Conn *c, bint again) noexcept nogil
 cdef int dispatch_replay(State *s, Conn *c) noexcept nogil
 cdef void dispatch_waiting(State *s) noexcept nogil

@@ -7,7 +7,8 @@ caller does. Runs without the GIL (phase 3).
 A connection is on at most one list: a queue while STAGE_WAITING, a slot's list while STAGE_IN_FLIGHT or STAGE_GONE.
 """
 
-from libc.stdint cimport int64_t
+from libc.errno cimport EAGAIN, ECONNRESET, ENOTCONN, EPIPE, errno
+from libc.stdint cimport int64_t, uint16_t, uint64_t
 
 from swhttp.ipc.fdpass cimport sw_fd_send
 from swhttp.ipc.frame cimport EVENT_PACKAGE, EVENT_PACKAGE_START, SW_DESCRIPTOR_FD, sw_descriptor
@@ -15,12 +16,13 @@ from swhttp.ipc.request_table cimport (SW_REQUEST_QUEUED, sw_request_free, sw_re
                                        sw_request_queue, sw_request_revoke, sw_request_state)
 from swhttp.ipc.ring cimport (sw_eventfd_write, sw_ring_has_room, sw_ring_publish, sw_ring_reserve, sw_ring_unread,
                               sw_ring_want_space, sw_wake_claim)
-from swhttp.ipc.scoreboard cimport (REACTOR_DISPATCHED, REACTOR_IN_FLIGHT, REACTOR_REVOKED, REACTOR_WAITING,
-                                    REACTOR_WAKES, SLOT_SERVICE_NS)
+from swhttp.ipc.scoreboard cimport (REACTOR_BAD_FRAMES, REACTOR_DISPATCHED, REACTOR_IN_FLIGHT, REACTOR_REVOKED,
+                                    REACTOR_WAITING, REACTOR_WAKES, SLOT_SERVICE_NS)
 from swhttp.reactor.reasons cimport REASON_NONE, REASON_QUEUE_FULL
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, DISPATCH_FIXED, DISPATCH_IDLE, DISPATCH_IP, DISPATCH_ROUND_ROBIN,
-                                   SLOT_UP, STAGE_IN_FLIGHT, STAGE_WAITING, sw_gauge_get_fenced, sw_gauge_set_fenced,
-                                   sw_load_in_flight, sw_load_release, sw_load_reserve)
+                                   MAIL_CORRUPT, SLOT_CORRUPT, SLOT_UP, STAGE_IN_FLIGHT, STAGE_WAITING,
+                                   sw_gauge_get_fenced, sw_gauge_set_fenced, sw_load_in_flight, sw_load_release,
+                                   sw_load_reserve, sw_mail, sw_mailbox_send)
 
 from swhttp import limits
 
@@ -110,7 +112,7 @@ cdef int _least_slot(State *s) noexcept nogil:
         for i in range(s.slots_used):
             slot = <int>((s.turn + <uint32_t>i) % <uint32_t>s.slots_used)
             link = &s.links[slot]
-            if link.state != SLOT_UP:
+            if link.state != SLOT_UP or link.channel_full:
                 continue
             load = sw_load_in_flight(&s.loads[slot])
             # A ring can be full of requests that were taken back, while its worker is busy with one.
@@ -131,7 +133,7 @@ cdef int _round_robin_slot(State *s) noexcept nogil:
     for i in range(s.slots_used):
         slot = <int>((s.turn + <uint32_t>i) % <uint32_t>s.slots_used)
         link = &s.links[slot]
-        if (link.state == SLOT_UP and sw_ring_has_room(&link.requests, sizeof(sw_descriptor))
+        if (link.state == SLOT_UP and not link.channel_full and sw_ring_has_room(&link.requests, sizeof(sw_descriptor))
                 and sw_load_reserve(&s.loads[slot], link.generation, _capacity(s, link))):
             s.turn = <uint32_t>slot + 1
             return slot
@@ -144,11 +146,27 @@ cdef int _reserve_any(State *s) noexcept nogil:
 
 # ---- posting ----
 
+cdef void dispatch_give_up(State *s, int slot) noexcept nogil:
+    """The worker in `slot` has written what cannot be: it gets nothing more, nothing of it is read, and the main thread
+    has it replaced."""
+    cdef SlotLink *link = &s.links[slot]
+    cdef sw_mail mail
+    s.line[REACTOR_BAD_FRAMES] += 1
+    if link.state == SLOT_UP:
+        s.up -= 1
+    link.state = SLOT_CORRUPT
+    mail.kind = MAIL_CORRUPT
+    mail.a = slot
+    sw_mailbox_send(s.reports, &mail, False)
+
+
 cdef bint _post(State *s, int slot, Conn *c) noexcept nogil:
     """Hand `c`'s block to `slot`, where room is reserved. False: its ring or the table is full at the moment."""
     cdef SlotLink *link = &s.links[slot]
     cdef sw_descriptor *d
     cdef uint32_t index
+    cdef uint64_t request_id
+    cdef uint16_t flags
     if s.free_entry_count > 0:
         index = s.free_entries[s.free_entry_count - 1]
     elif s.entries_used < s.table_entries:
@@ -162,22 +180,27 @@ cdef bint _post(State *s, int slot, Conn *c) noexcept nogil:
         if d == NULL:
             return False
     s.serial += 1
-    d.request_id = sw_request_id(s.serial, index)
+    request_id = sw_request_id(s.serial, index)  # the worker may change what is in the ring: it is not read again
+    flags = 0
+    if c.upload != NULL and c.upload.fd >= 0:
+        if not sw_fd_send(link.channel, c.upload.fd, request_id):
+            if errno == EAGAIN and not link.channel_full:
+                link.channel_full = 1
+            elif errno == EPIPE or errno == ECONNRESET or errno == ENOTCONN:
+                dispatch_give_up(s, slot)  # it has closed its end
+            return False
+        flags = SW_DESCRIPTOR_FD
+    d.request_id = request_id
     d.block = c.block
     d.type = EVENT_PACKAGE_START if c.flags & CONN_BODY_OPEN else EVENT_PACKAGE
-    d.flags = 0
-    if c.upload != NULL and c.upload.fd >= 0:
-        if not sw_fd_send(link.channel, c.upload.fd, d.request_id):
-            link.channel_full = 1
-            return False
-        d.flags = SW_DESCRIPTOR_FD
+    d.flags = flags
     if s.free_entry_count > 0:
         s.free_entry_count -= 1
     else:
         s.entries_used += 1
-    c.request_id = d.request_id
+    c.request_id = request_id
     c.slow_told = False
-    sw_request_queue(&s.table[index], c.request_id)
+    sw_request_queue(&link.table[index], request_id)
     sw_ring_publish(&link.requests, sizeof(sw_descriptor))
     link.posted = 1
     link.in_flight += 1
@@ -338,7 +361,7 @@ cdef void _unlink(State *s, Conn *c) noexcept nogil:
     cdef SlotLink *link = &s.links[c.slot]
     cdef uint32_t index = sw_request_index(c.request_id)
     cdef int other
-    sw_request_free(&s.table[index])
+    sw_request_free(&link.table[index])
     s.in_flight[index] = NULL
     s.free_entries[s.free_entry_count] = index
     s.free_entry_count += 1
@@ -362,7 +385,7 @@ cdef void dispatch_finish(State *s, Conn *c) noexcept nogil:
 
 cdef bint dispatch_revoke(State *s, Conn *c) noexcept nogil:
     """Take a request back that no worker has begun. False: one has, and the request is its own."""
-    if not sw_request_revoke(&s.table[sw_request_index(c.request_id)], c.request_id):
+    if not sw_request_revoke(&s.links[c.slot].table[sw_request_index(c.request_id)], c.request_id):
         return False
     s.line[REACTOR_REVOKED] += 1
     _unlink(s, c)
@@ -423,7 +446,7 @@ cdef void dispatch_rebalance(State *s) noexcept nogil:
                 continue
             patience_ns = REVOKE_AFTER_NS if sw_load_in_flight(&s.loads[slot]) > 1 else REVOKE_LONE_AFTER_NS
             c = link.last  # taken in order, so those not taken stand at the end
-            while c != NULL and sw_request_state(&s.table[sw_request_index(c.request_id)],
+            while c != NULL and sw_request_state(&link.table[sw_request_index(c.request_id)],
                                                  c.request_id) == SW_REQUEST_QUEUED:
                 if (s.now_ns - c.since_ns >= patience_ns and c.stage == STAGE_IN_FLIGHT
                         and (oldest == NULL or c.since_ns < oldest.since_ns)):

@@ -18,6 +18,8 @@ cdef class Reactor:
     cdef _run(self)
     cdef void _without_gil(self) noexcept nogil
     cdef void _phase1(self) noexcept nogil
+    cdef void _announce_sleep(self, uint32_t how) noexcept nogil
+    cdef void _end_sleep(self) noexcept nogil
     cdef bint _spin(self) noexcept nogil
     cdef int64_t _sleep_ns(self, bint tick) noexcept nogil
     cdef void _do_todo(self) noexcept nogil

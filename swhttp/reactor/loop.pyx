@@ -23,7 +23,8 @@ from swhttp.ipc.blocks cimport sw_blocks_add, sw_blocks_at, sw_blocks_destroy, s
 from swhttp.ipc.clock cimport sw_monotonic_ns
 from swhttp.ipc.memory cimport Segment, SharedMemory
 from swhttp.ipc.request_table cimport sw_request_entry
-from swhttp.ipc.ring cimport SW_ASLEEP, SW_ASLEEP_WITH_TICK, sw_ring_attach, sw_sleep_begin, sw_sleep_end, sw_sleeping
+from swhttp.ipc.ring cimport (SW_ASLEEP, SW_ASLEEP_WITH_TICK, sw_ring_attach, sw_sleep_end, sw_sleep_fence,
+                              sw_sleep_say, sw_sleeping)
 from swhttp.ipc.scoreboard cimport (REACTOR_GIL_NS, REACTOR_GIL_TURNS, REACTOR_GIL_WAIT_NS, REACTOR_IN_FLIGHT,
                                     REACTOR_TICKS, REACTOR_TIMEOUTS, REACTOR_TURNS, Scoreboard)
 from swhttp.ipc.sessions cimport sw_address, sw_session
@@ -31,6 +32,7 @@ from swhttp.ipc.spin cimport SW_SPIN_LOOKS, sw_spin_pause, sw_spin_yield
 from swhttp.reactor.accept cimport (ACCEPT_PAUSE_NS, SW_DATA_CONNECTIONS, SW_DATA_LISTENERS, accept_adopt,
                                     accept_again, accept_listen, accept_new, accept_rest)
 from swhttp.reactor.accesslog cimport access_publish
+from swhttp.reactor.audit cimport audit_look, audit_next_ns
 from swhttp.reactor.connection cimport conn_close, conn_end, conn_feed_starved, conn_next, conn_release, conn_todo
 from swhttp.reactor.dispatch cimport (dispatch_could_go_on, dispatch_flush, dispatch_leave_queue, dispatch_rebalance,
                                       dispatch_submit, dispatch_untaken, dispatch_waiting)
@@ -51,10 +53,10 @@ from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_E
                                    CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED,
                                    MAIL_LISTEN, MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STAGE, MAIL_SLOT_STOP,
                                    MAIL_SLOT_UP, MAIL_SNAPSHOT, MAIL_SNAPSHOT_TAKEN, MAIL_STOP, MAIL_SWITCH, MAX_EVENTS,
-                                   MAX_PIECES, SCRATCH_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD,
-                                   STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_LINGER, STAGE_READY, WHEEL_TICK_NS,
-                                   Conn, Piece, SlotLink, State, sw_mail, sw_mailbox_pending, sw_mailbox_send,
-                                   sw_mailbox_take)
+                                   MAX_PIECES, SCRATCH_BYTES, SLAB_BYTES, SLOT_DOWN, STAGE_BODY, STAGE_CHUNKED,
+                                   STAGE_DISCARD, STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_LINGER, STAGE_READY,
+                                   WHEEL_TICK_NS, Conn, Piece, SlotLink, State, sw_mail, sw_mailbox_pending,
+                                   sw_mailbox_send, sw_mailbox_take)
 from swhttp.reactor.system cimport (EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CLOEXEC,
                                     EPOLL_CTL_ADD, epoll_create1, epoll_ctl, epoll_event, sw_epoll_wait)
 from swhttp.reactor.timers cimport timer_arm, timer_expired, timer_next_ns, timer_set
@@ -69,7 +71,7 @@ cdef int64_t SPIN_IN_FLIGHT = limits.SPIN_IN_FLIGHT
 cdef int64_t SECOND_NS = 1000000000
 
 cdef enum:
-    DATA_WAKE = 1  # epoll's user data of our eventfd, below the first listener's
+    DATA_WAKE = 1  # epoll's user data of our eventfds, below the first listener's
     DATE_LINE_BYTES = 37  # "date: Sun, 06 Nov 1994 08:49:37 GMT" and its CRLF (RFC 9110 §5.6.7)
 
 
@@ -109,7 +111,6 @@ cdef class Reactor:
         s.reactors = geometry.reactors
         s.slots = geometry.slots
         s.eventfd = memory.reactor_eventfds[index]
-        s.sleeping = <sw_sleeping *>memory.reactor_sleeping(index)
         s.line = (<Scoreboard>memory.scoreboard).reactor(index)
         s.dispatch = DISPATCH_MODES.index(settings.dispatch)
         s.threads = settings.threads
@@ -139,7 +140,6 @@ cdef class Reactor:
         for size, count in geometry.block_classes:
             if not sw_blocks_add(&s.blocks, size, count):
                 raise MemoryError("request blocks")
-        s.table = <sw_request_entry *>(<Segment>memory.tables[index]).address
         s.table_entries = geometry.table_entries
         s.sessions = <sw_session *>(<Segment>memory.sessions[index]).address
         s.max_conns = geometry.sessions
@@ -162,8 +162,10 @@ cdef class Reactor:
                            memory.request_ring_data(i, index), geometry.request_ring_bytes)
             sw_ring_attach(&s.links[i].responses, memory.response_ring(i, index),
                            memory.response_ring_data(i, index), geometry.response_ring_bytes)
+            s.links[i].table = <sw_request_entry *>memory.request_table(i, index)
             s.links[i].sleeping = <sw_sleeping *>memory.slot_sleeping(i)
             s.links[i].eventfd = memory.slot_eventfds[i]
+            s.links[i].wakes_us = <sw_sleeping *>memory.reactor_sleeping(i, index)
             s.links[i].channel = memory.reactor_channels[i][index]
             memory.describe_arena(i, &s.links[i].arena)
             s.links[i].line = (<Scoreboard>memory.scoreboard).slot(i)
@@ -186,6 +188,8 @@ cdef class Reactor:
         if s.epoll < 0:
             raise OSError(errno, "epoll_create1")
         self.watch(s.eventfd, EPOLLIN | EPOLLET, DATA_WAKE)
+        for i in range(s.slots):
+            self.watch(memory.wake_eventfds[i][index], EPOLLIN | EPOLLET, DATA_WAKE)
         self.http1 = Http1()
         self.http1.state = s
 
@@ -252,14 +256,14 @@ cdef class Reactor:
         cdef bint accepting = False
         if s.todo_first == NULL and s.ready_first == NULL and not s.more_published and not self._spin():
             tick = dispatch_untaken(s)
-            sw_sleep_begin(s.sleeping, SW_ASLEEP_WITH_TICK if tick else SW_ASLEEP)
+            self._announce_sleep(SW_ASLEEP_WITH_TICK if tick else SW_ASLEEP)
             slept = True
             if not (settle_anything_published(s) or sw_mailbox_pending(&s.inboxes[s.index])
                     or dispatch_could_go_on(s)):
                 timeout_ns = self._sleep_ns(tick)
         n = sw_epoll_wait(s.epoll, s.events, MAX_EVENTS, timeout_ns)
         if slept:
-            sw_sleep_end(s.sleeping)
+            self._end_sleep()
         s.now_ns = sw_monotonic_ns()
         if n <= 0 and tick and timeout_ns == TICK_NS:
             s.line[REACTOR_TICKS] += 1
@@ -277,6 +281,24 @@ cdef class Reactor:
             data = <size_t>s.events[i].data.ptr
             if SW_DATA_LISTENERS <= data < SW_DATA_CONNECTIONS:
                 accept_new(s, <int>(data - SW_DATA_LISTENERS))
+
+    cdef void _announce_sleep(self, uint32_t how) noexcept nogil:
+        """To the workers that may have news for us: answers, or room where we want some."""
+        cdef State *s = &self.state
+        cdef SlotLink *link
+        cdef int slot
+        for slot in range(s.slots_used):
+            link = &s.links[slot]
+            link.told = link.in_flight > 0 or link.stop_owed or (s.waiting_count > 0 and link.state != SLOT_DOWN)
+            if link.told:
+                sw_sleep_say(link.wakes_us, how)
+        sw_sleep_fence()
+
+    cdef void _end_sleep(self) noexcept nogil:
+        cdef int slot
+        for slot in range(self.state.slots_used):
+            if self.state.links[slot].told:
+                sw_sleep_end(self.state.links[slot].wakes_us)
 
     cdef bint _spin(self) noexcept nogil:
         """Look for a lone response a little longer, when experience says that it is about to come.
@@ -313,6 +335,7 @@ cdef class Reactor:
         wait_ns = _sooner(timer_next_ns(s), slow_next_ns(s))
         if s.overdue_every_ns != 0:
             wait_ns = _sooner(wait_ns, overdue_next_ns(s))
+        wait_ns = _sooner(wait_ns, audit_next_ns(s))
         if s.waiting_count > 0:
             wait_ns = _sooner(wait_ns, SECOND_NS // 10)  # the queue's own deadline
         if s.accept_paused_until_ns:
@@ -409,6 +432,7 @@ cdef class Reactor:
         slots_look(s)
         dispatch_waiting(s)
         dispatch_rebalance(s)
+        audit_look(s)
         conn_feed_starved(s)
         slow_look(s)
         if s.overdue_every_ns != 0:

@@ -27,7 +27,8 @@ from swhttp.reactor.timers cimport timer_arm, timer_earned
 
 from swhttp import limits
 
-cdef uint64_t MAX_OUTBOX_BYTES = 16 * limits.HIGH_WATER_BYTES  # in memory; no honest worker gets near it
+cdef uint64_t MAX_OUTBOX_BYTES = limits.MAX_OUTBOX_BYTES
+cdef uint32_t MAX_OUTBOX_PIECES = limits.MAX_OUTBOX_PIECES
 cdef uint64_t SEND_PER_TURN_BYTES = limits.SEND_PER_TURN_BYTES
 cdef uint64_t SPOOL_RENEW_BYTES = 4 * limits.HIGH_WATER_BYTES
 
@@ -90,7 +91,7 @@ cdef void out_file_drop(State *s, OutFile *file) noexcept nogil:
         s.line[REACTOR_FILES] -= 1
 
 
-cdef void _piece_free(State *s, OutPiece *piece) noexcept nogil:
+cdef void _piece_free(State *s, Conn *c, OutPiece *piece) noexcept nogil:
     if piece.kind == OUT_HEAP:
         free(piece.memory)
     elif piece.kind == OUT_ARENA:
@@ -98,13 +99,18 @@ cdef void _piece_free(State *s, OutPiece *piece) noexcept nogil:
         s.line[REACTOR_ARENA_HELD] -= 1
     else:
         out_file_drop(s, piece.file)
+    c.out_pieces -= 1
     free(piece)
 
 
 cdef OutPiece *_piece_add(State *s, Conn *c, uint8_t kind, uint64_t left) noexcept nogil:
-    cdef OutPiece *piece = <OutPiece *>malloc(sizeof(OutPiece))
+    cdef OutPiece *piece
+    if c.out_pieces >= MAX_OUTBOX_PIECES and kind != OUT_HEAP:
+        return NULL
+    piece = <OutPiece *>malloc(sizeof(OutPiece))
     if piece == NULL:
         return NULL
+    c.out_pieces += 1
     memset(piece, 0, sizeof(OutPiece))
     piece.kind = kind
     piece.left = left
@@ -159,7 +165,7 @@ cdef void out_drop(State *s, Conn *c) noexcept nogil:
     while c.out_first != NULL:
         piece = c.out_first
         c.out_first = piece.next
-        _piece_free(s, piece)
+        _piece_free(s, c, piece)
     c.out_last = NULL
     c.out_bytes = c.out_held = 0
     c.write_by_ns = 0
@@ -243,7 +249,9 @@ cdef bint out_put_block(State *s, Conn *c, iovec *pieces, int count, int which, 
                 skip -= pieces[i].iov_len
                 continue
             if i == which:
-                piece = _piece_add(s, c, OUT_ARENA, pieces[i].iov_len - skip)
+                piece = NULL
+                if c.out_held + pieces[i].iov_len <= MAX_OUTBOX_BYTES:
+                    piece = _piece_add(s, c, OUT_ARENA, pieces[i].iov_len - skip)
                 kept = held = piece != NULL
                 if held:
                     piece.slot = slot
@@ -362,7 +370,7 @@ cdef void _sent(State *s, Conn *c, uint64_t sent) noexcept nogil:
             c.out_first = piece.next
             if c.out_first == NULL:
                 c.out_last = NULL
-            _piece_free(s, piece)
+            _piece_free(s, c, piece)
             whole = True
     if whole:
         pace_set(s, c, PACE_FRESH if c.out_first != NULL else PACE_NONE)

@@ -75,7 +75,7 @@ cdef void overdue_look(State *s) noexcept nogil:
 
 
 cdef bint _untaken(State *s, Conn *c) noexcept nogil:
-    return sw_request_state(&s.table[sw_request_index(c.request_id)], c.request_id) == SW_REQUEST_QUEUED
+    return sw_request_state(&s.links[c.slot].table[sw_request_index(c.request_id)], c.request_id) == SW_REQUEST_QUEUED
 
 
 cdef void _look_at(State *s, int slot) noexcept nogil:

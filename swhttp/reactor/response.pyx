@@ -415,8 +415,8 @@ cdef void response_progress(State *s, Conn *c) noexcept nogil:
     if c.stage == STAGE_IN_FLIGHT and (pending <= LOW_WATER_BYTES or c.file != NULL):
         if pending <= LOW_WATER_BYTES and c.slow_told:
             c.slow_told = False
-            sw_request_set_full(&s.table[sw_request_index(c.request_id)], 0)
-        if sw_request_ack(&s.table[sw_request_index(c.request_id)],
+            sw_request_set_full(&s.links[c.slot].table[sw_request_index(c.request_id)], 0)
+        if sw_request_ack(&s.links[c.slot].table[sw_request_index(c.request_id)],
                           c.response_bytes - (pending if pending < c.response_bytes else c.response_bytes), False):
             dispatch_tell(s, c, EVENT_BUFFER_EMPTY)
 

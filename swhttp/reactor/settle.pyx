@@ -13,16 +13,17 @@ from swhttp.ipc.fdpass cimport sw_fd_drain
 from swhttp.ipc.frame cimport EVENT_CREDIT, SW_FRAME_LAST, sw_block, sw_frame, sw_frame_read
 from swhttp.ipc.request_table cimport sw_request_index
 from swhttp.ipc.ring cimport sw_ring_advance, sw_ring_has_more, sw_ring_peek, sw_ring_release
-from swhttp.ipc.scoreboard cimport REACTOR_BAD_FRAMES, REACTOR_REPLAYED
+from swhttp.ipc.scoreboard cimport REACTOR_REPLAYED
 from swhttp.reactor.body cimport body_credit
 from swhttp.reactor.connection cimport conn_drop_block, conn_release, conn_request_text
-from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_replay, dispatch_revoke, dispatch_submit
+from swhttp.reactor.dispatch cimport (dispatch_finish, dispatch_give_up, dispatch_replay, dispatch_revoke,
+                                      dispatch_submit)
 from swhttp.reactor.outbox cimport out_file_drop
 from swhttp.reactor.reasons cimport REASON_NONE, REASON_QUARANTINED, REASON_WORKER_LOST
 from swhttp.reactor.response cimport response_continue, response_cut, response_drop, response_frame, response_own
 from swhttp.reactor.slots cimport slot_down, slot_rehome
 from swhttp.reactor.slow cimport slow_leave
-from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_EXPECT, CONN_HEAD_SENT, CONN_REFUSED, MAIL_CORRUPT, MAIL_LOST,
+from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_EXPECT, CONN_HEAD_SENT, CONN_REFUSED, MAIL_LOST,
                                    SLOT_CORRUPT, SLOT_DOWN, SLOT_UP, STAGE_FREE, STAGE_GONE, STAGE_IN_FLIGHT, Conn,
                                    SlotLink, sw_mail, sw_mailbox_send)
 
@@ -83,7 +84,6 @@ cdef bint _settle_link(State *s, int slot) noexcept nogil:
     cdef sw_frame frame
     cdef unsigned char *at
     cdef int64_t ready
-    cdef sw_mail mail
     cdef uint64_t start = link.responses.own
     cdef uint64_t released = start
     cdef bint more = False
@@ -93,13 +93,7 @@ cdef bint _settle_link(State *s, int slot) noexcept nogil:
             break
         if ready < 0 or not sw_frame_read(&frame, at, <uint64_t>ready) or not _settle_frame(
                 s, link, slot, &frame, at + sizeof(sw_frame)):
-            s.line[REACTOR_BAD_FRAMES] += 1
-            if link.state == SLOT_UP:
-                s.up -= 1
-            link.state = SLOT_CORRUPT
-            mail.kind = MAIL_CORRUPT
-            mail.a = slot
-            sw_mailbox_send(s.reports, &mail, False)
+            dispatch_give_up(s, slot)
             return False
         sw_ring_advance(&link.responses, frame.size)
         if link.responses.own - released >= RELEASE_BYTES:
@@ -197,11 +191,12 @@ cdef int settle_dead(State *s, int slot) noexcept nogil:
     cdef Conn *c
     cdef Conn *previous
     cdef int reason, begun = 0
+    cdef uint64_t whole_turns = 1 + link.responses.size // TURN_BYTES
     if link.state == SLOT_DOWN:
         return 0
-    if link.state != SLOT_CORRUPT:
-        while _settle_link(s, slot):
-            pass
+    # No more than a ring holds: somebody may still write there, a child that has made the slot writable, say.
+    while link.state != SLOT_CORRUPT and whole_turns > 0 and _settle_link(s, slot):
+        whole_turns -= 1
     if link.state == SLOT_UP:
         s.up -= 1
     link.state = SLOT_CORRUPT  # nothing is sent here any more while its requests find a new home

@@ -48,7 +48,7 @@ cdef void slow_look(State *s) noexcept nogil:
         pace_set(s, c, PACE_SLOW)
         if c.stage == STAGE_IN_FLIGHT:
             c.slow_told = True
-            if sw_request_set_full(&s.table[sw_request_index(c.request_id)], 1):
+            if sw_request_set_full(&s.links[c.slot].table[sw_request_index(c.request_id)], 1):
                 dispatch_tell(s, c, EVENT_BUFFER_FULL)
     while s.slow_first != NULL and s.now_ns - s.slow_first.pace_since_ns >= MOVE_AFTER_NS:
         c = s.slow_first

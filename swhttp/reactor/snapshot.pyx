@@ -37,7 +37,7 @@ cdef int _state(State *s, Conn *c) noexcept nogil:
         return SNAPSHOT_WAITING
     if c.stage == STAGE_GONE or c.flags & CONN_REFUSED:
         return SNAPSHOT_ABANDONED
-    if sw_request_state(&s.table[sw_request_index(c.request_id)], c.request_id) == SW_REQUEST_QUEUED:
+    if sw_request_state(&s.links[c.slot].table[sw_request_index(c.request_id)], c.request_id) == SW_REQUEST_QUEUED:
         return SNAPSHOT_QUEUED
     return SNAPSHOT_ANSWERING if c.flags & CONN_HEAD_SENT else SNAPSHOT_TAKEN
 

@@ -252,6 +252,7 @@ cdef struct Conn:
     OutPiece *out_last
     uint64_t out_bytes       # that wait for the socket
     uint64_t out_held        # of these, bytes that are not in files
+    uint32_t out_pieces
     uint64_t write_by_ns     # while some wait: the deadline for them
     uint64_t gone_by_ns      # the end of its input came with the request: when it is taken for gone
     OutFile *file            # that the worker has passed last
@@ -282,8 +283,11 @@ cdef struct Piece:           # bytes for phase 2
 cdef struct SlotLink:
     sw_ring_end requests
     sw_ring_end responses
-    sw_sleeping *sleeping
-    int eventfd
+    sw_request_entry *table  # who owns a request that is here
+    sw_sleeping *sleeping    # the worker's
+    int eventfd              # the worker's
+    sw_sleeping *wakes_us    # by which the worker knows that we sleep
+    bint told                # it does, at the moment
     uint32_t generation
     uint8_t state
     uint8_t asgi
@@ -314,7 +318,6 @@ cdef struct State:
     int eventfd
     uint64_t now_ns
     int64_t *line            # its page of the scoreboard
-    sw_sleeping *sleeping
     # Settings.
     int dispatch
     uint32_t threads
@@ -336,8 +339,7 @@ cdef struct State:
     sw_access_log *access    # NULL: nothing is logged
     # Shared memory.
     sw_blocks blocks
-    sw_request_entry *table
-    uint32_t table_entries
+    uint32_t table_entries   # of each slot; an index is given out once in all of them
     sw_session *sessions
     # Connections.
     Conn *conns
@@ -417,6 +419,7 @@ cdef struct State:
     uint64_t request_timeout_ns  # 0: none
     uint64_t overdue_every_ns  # between two looks, 0: there are none
     uint64_t overdue_at_ns   # the next one
+    uint64_t audit_at_ns     # the next look at what workers may have spoilt
     # Shared with the other reactors and the main thread.
     sw_load *loads           # one a slot
     sw_gauge *open_gauges    # one a reactor

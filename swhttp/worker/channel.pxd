@@ -16,8 +16,8 @@ cdef struct Link:                    # with one reactor
     sw_request_entry *table
     const unsigned char *blocks
     sw_session *sessions
-    sw_sleeping *sleeping            # the reactor's
-    int eventfd                      # the reactor's
+    sw_sleeping *sleeping            # the reactor's, for us
+    int eventfd                      # the same
     int files                        # our end of the channel for fds
     bint held                        # a response was published that it has not been woken for
     bint stopped                     # EVENT_STOP has come

@@ -71,11 +71,11 @@ cdef class Channel(Outlet):
                            geometry.request_ring_bytes)
             sw_ring_attach(&link.responses, memory.response_ring(slot, r), memory.response_ring_data(slot, r),
                            geometry.response_ring_bytes)
-            link.table = <sw_request_entry *>(<Segment>memory.tables[r]).address
+            link.table = <sw_request_entry *>memory.request_table(slot, r)
             link.blocks = <const unsigned char *>(<Segment>memory.blocks[r]).address
             link.sessions = <sw_session *>(<Segment>memory.sessions[r]).address
-            link.sleeping = <sw_sleeping *>memory.reactor_sleeping(r)
-            link.eventfd = memory.reactor_eventfds[r]
+            link.sleeping = <sw_sleeping *>memory.reactor_sleeping(slot, r)
+            link.eventfd = memory.wake_eventfds[slot][r]
             link.files = memory.worker_channels[slot][r]
         memory.describe_arena(slot, &self.arena)
         if not sw_arena_own(&self.arena):

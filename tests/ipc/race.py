@@ -131,8 +131,8 @@ class Race:
                 head, tail, want = (int.from_bytes(words[at : at + 8], "little") for at in (0, 64, 72))
                 lines.append(f"  response ring of reactor {reactor}: {head=} {tail=} want_space={want & 0xFFFFFFFF}")
         for reactor in range(self.reactors):
-            value = Sleeper(self.memory, reactor=reactor).value
-            lines.append(f"reactor {reactor}: sleeping={value} {self._shown(self.workers + reactor)}")
+            values = [Sleeper(self.memory, slot=slot, reactor=reactor).value for slot in range(self.workers)]
+            lines.append(f"reactor {reactor}: sleeping={values} {self._shown(self.workers + reactor)}")
         return "\n".join(lines)
 
     def _shown(self, index: int) -> dict[str, int]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
+import mmap
 import os
 import resource
+import signal
+from collections.abc import Callable
 
 import pytest
 
@@ -21,10 +25,10 @@ def written(sleeper: Sleeper) -> int:
         return 0
 
 
-@pytest.fixture(params=["slot", "reactor"])
+@pytest.fixture(params=[None, 0], ids=["slot", "reactor"])
 def sleeper(request: pytest.FixtureRequest, memory: SharedMemory) -> Sleeper:
     """Each kind of sleeper."""
-    return Sleeper(memory, **{request.param: 0})
+    return Sleeper(memory, slot=0, reactor=request.param)
 
 
 def test_nobody_wakes_who_is_awake(sleeper: Sleeper) -> None:
@@ -154,7 +158,7 @@ def test_an_entry_given_out_again_remembers_nothing(table: RequestTable) -> None
 
 def test_a_segment_cannot_be_shrunk_under_its_users(memory: SharedMemory) -> None:
     with pytest.raises(PermissionError):
-        os.ftruncate(memory.tables[0].fd, 0)
+        os.ftruncate(memory.slots[0].fd, 0)
 
 
 def test_a_segment_that_cannot_be_made_closes_nothing_of_others() -> None:
@@ -171,13 +175,38 @@ def test_a_worker_cannot_write_what_is_not_its_own(memory: SharedMemory) -> None
     assert not faulted(memory, lambda: memory.slots[0].view().__setitem__(0, 1))
 
 
-def faulted(memory: SharedMemory, write: object) -> bool:
-    """Whether a write kills a process that keeps only what the worker of slot 0 needs."""
+def test_a_worker_cannot_make_more_of_it_writable(memory: SharedMemory) -> None:
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory.blocks[0].view()))
+
+    def write_all_the_same() -> None:
+        if ctypes.CDLL(None).mprotect(ctypes.c_void_p(address), 4096, mmap.PROT_READ | mmap.PROT_WRITE) == 0:
+            os._exit(0)
+        memory.blocks[0].view()[0] = 1
+
+    assert faulted(memory, write_all_the_same, memory.keep_for_manager)
+    memory.blocks[0].view()[0] = 1
+
+
+def test_a_child_of_a_worker_does_not_have_its_slot(memory: SharedMemory) -> None:
+    def write_in_a_child() -> None:
+        pid = os.fork()
+        if pid == 0:
+            memory.slots[0].view()[0] = 1
+            os._exit(0)
+        if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGSEGV:
+            os.kill(os.getpid(), signal.SIGSEGV)
+
+    assert faulted(memory, write_in_a_child)
+
+
+def faulted(memory: SharedMemory, write: object, before: Callable[[], None] = lambda: None) -> bool:
+    """Whether a write kills a process that keeps only what the worker of slot 0 needs. `before`: what it was before."""
     pid = os.fork()
     if pid == 0:
         try:
             faulthandler.disable()
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            before()
             memory.keep_for_worker(0)
             write()  # type: ignore[operator]
             os._exit(0)
