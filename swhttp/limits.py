@@ -12,6 +12,10 @@ REQUEST_RING_BYTES: Final = 32 * 1024  # 2,048 descriptors a reactor and slot
 RESPONSE_RING_BYTES: Final = 256 * 1024  # a reactor and slot; stays within a core's L2 cache
 REQUEST_TABLE_ENTRIES: Final = 16384  # requests with workers at once, a reactor
 MAX_SESSIONS: Final = 65536  # client connections at once, a reactor
+MOST_CONNECTIONS: Final = MAX_SESSIONS * MAX_REACTORS  # of --max-connections
+MOST_FDS: Final = 1 << 30  # where there is no limit of open files
+KEPT_FDS: Final = 32  # of the master's: no connection gets these: for files of bodies and responses, logs, verbs
+KEPT_FDS_SHARE: Final = 4  # and of those that are left, one of so many
 # (bytes, count) a reactor. 65 KiB: a chunk of a streamed body; 1,088 KiB: a body for WSGI in memory, and its head.
 BLOCK_CLASSES: Final = ((1024, 20480), (8192, 2048), (32768, 512), (66560, 1024), (163840, 256), (1114112, 64))
 # (bytes, count) a slot, of response bodies. 10 MiB in blocks of 512 KiB cost a quarter less CPU than in 1 MiB.
@@ -75,6 +79,9 @@ MOVE_AFTER_S: Final = 0.2  # what a client has kept in the arena for this long g
 RESPONSE_SPOOL_MAX_BYTES: Final = 1024 * 1024 * 1024  # of a WSGI response, in a file, ahead of its client
 SEND_PER_TURN_BYTES: Final = 512 * 1024  # to one client, before the others get their turn
 ACCEPTS_PER_TURN: Final = 16
+ACCEPT_PAUSE_S: Final = 0.1  # when the system has no fd or memory for a new connection
+ACCEPT_LOG_EVERY_S: Final = 1.0  # that new connections wait is logged no more often than this, by one reactor
+ROOM_LOOK_S: Final = 0.25  # while some wait, how often connections are looked for that can be closed for them
 QUIET_RESPONSES: Final = 8  # a busy worker wakes the reactor for every Nth response
 
 # Stacks of workers, for requests that take too long.

@@ -28,8 +28,8 @@ from swhttp.ipc.scoreboard cimport (REACTOR_GIL_NS, REACTOR_GIL_TURNS, REACTOR_G
                                     REACTOR_TICKS, REACTOR_TIMEOUTS, REACTOR_TURNS, Scoreboard)
 from swhttp.ipc.sessions cimport sw_address, sw_session
 from swhttp.ipc.spin cimport SW_SPIN_LOOKS, sw_spin_pause, sw_spin_yield
-from swhttp.reactor.accept cimport (ACCEPT_PAUSE_NS, SW_DATA_CONNECTIONS, SW_DATA_LISTENERS, accept_adopt,
-                                    accept_again, accept_listen, accept_new, accept_rest)
+from swhttp.reactor.accept cimport (SW_DATA_CONNECTIONS, SW_DATA_LISTENERS, accept_adopt, accept_again,
+                                    accept_hold_no_more, accept_listen, accept_new, accept_rest, accept_wait_ns)
 from swhttp.reactor.accesslog cimport access_publish
 from swhttp.reactor.connection cimport conn_close, conn_end, conn_feed_starved, conn_next, conn_release, conn_todo
 from swhttp.reactor.dispatch cimport (dispatch_could_go_on, dispatch_flush, dispatch_leave_queue, dispatch_rebalance,
@@ -315,8 +315,8 @@ cdef class Reactor:
             wait_ns = _sooner(wait_ns, overdue_next_ns(s))
         if s.waiting_count > 0:
             wait_ns = _sooner(wait_ns, SECOND_NS // 10)  # the queue's own deadline
-        if s.accept_paused_until_ns:
-            wait_ns = _sooner(wait_ns, ACCEPT_PAUSE_NS)
+        if s.crowded:
+            wait_ns = _sooner(wait_ns, accept_wait_ns(s))
         if s.starved_until_ns:
             wait_ns = _sooner(wait_ns, <int64_t>(s.starved_until_ns - s.now_ns) if s.starved_until_ns > s.now_ns else 0)
         return wait_ns
@@ -526,7 +526,7 @@ cdef class Reactor:
                     self._last_look(c)
             elif mail.kind == MAIL_SLOT_UP:
                 slot_up(s, mail.a, <uint32_t>mail.b, mail.c)
-                if not s.listening and not s.draining and not s.holds_back:
+                if not s.listening and not s.draining and not s.holds_back and not s.holding:
                     accept_listen(s, True)
             elif mail.kind == MAIL_LISTEN:
                 s.holds_back = False
@@ -560,6 +560,7 @@ cdef class Reactor:
             accept_listen(s, False)
         if not s.draining:
             s.draining = True
+            accept_hold_no_more(s)
             if not s.holds_back:
                 accept_rest(s)
         for row in range(s.conns_used):

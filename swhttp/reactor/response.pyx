@@ -111,7 +111,7 @@ cdef unsigned char *_fields(State *s, Conn *c, unsigned char *p, int flags) noex
 
 cdef void _frame_body_how(State *s, Conn *c, const sw_frame *frame) noexcept nogil:
     """RFC 9112 §6.3: how the client will know where this body ends."""
-    if frame.flags & SW_FRAME_CLOSE or s.draining:
+    if frame.flags & SW_FRAME_CLOSE or s.draining or s.crowded:
         c.flags &= ~CONN_KEEP_ALIVE
     if c.flags & CONN_BODY_OPEN and frame.flags & SW_FRAME_LAST:
         body_answered(s, c)  # while the head can still say that the connection will be closed
@@ -460,7 +460,7 @@ cdef void response_own(State *s, Conn *c, int reason) noexcept nogil:
     else:
         conn_log(s, c, WARNING, status, slug)
     s.line[REACTOR_RESPONSES] += 1
-    if status not in (502, 503) or s.draining or c.flags & CONN_BODY_OPEN or reason == REASON_SPOOL_FAILED \
+    if status not in (502, 503) or s.draining or s.crowded or c.flags & CONN_BODY_OPEN or reason == REASON_SPOOL_FAILED \
             or reason == REASON_FILE_LOST:
         c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE
     c.flags &= ~CONN_CHUNK_OUT
