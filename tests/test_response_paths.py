@@ -477,11 +477,14 @@ def test_a_file_for_which_the_master_has_no_fd_is_503_until_it_has_one(site: Ser
             assert not answer.keeps_open
             client.half_close()
             client.expect_end()
-            assert other.get("/").json()["pid"] in workers
+            last = other.get("/")
+            assert last.json()["pid"] in workers
+            assert not last.keeps_open  # there are others who wait for its place
             for connection in idle:
                 connection.close()
-            gauge(site, "open", 1)
-            download(other, target, 100_000)
+            gauge(site, "open", 0)
+            with site.connect() as later:
+                download(later, target, 100_000)
     assert site.workers() == workers
     site.wait_for_log(r"\[WARNING\] 503 reason=response-file-lost client=", since=since)
     site.log.catch_up()

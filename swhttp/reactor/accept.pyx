@@ -31,6 +31,15 @@ import logging
 
 from swhttp import limits
 
+cdef extern from "<poll.h>" nogil:
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    enum:
+        POLLIN
+    int poll(pollfd *fds, unsigned long count, int timeout_ms)
+
 cdef int ACCEPTS_PER_TURN = limits.ACCEPTS_PER_TURN
 cdef int MAX_REST = limits.BACKLOG
 cdef int WARNING = logging.WARNING
@@ -77,15 +86,16 @@ cdef bint _has_row(State *s) noexcept nogil:
     return s.free_row_count > 0 or s.conns_used < s.max_conns
 
 
-cdef bint _take_place(State *s) noexcept nogil:
-    """Count one connection more, if there may be one."""
-    if not _has_row(s):
-        _hold(s, b"all session rows are taken", 0)
-        return False
-    if not sw_gauge_take(s.places, s.most_places):
-        _hold(s, b"there is no place for another one", 0)
-        return False
-    return True
+cdef bint _take_place(State *s, int which) noexcept nogil:
+    """Count one connection more, if there may be one. If not, and there is one in that backlog, it waits."""
+    cdef pollfd listener
+    if _has_row(s) and sw_gauge_take(s.places, s.most_places):
+        return True
+    listener.fd = s.listener_fds[which]
+    listener.events = POLLIN
+    if poll(&listener, 1, 0) > 0:
+        _hold(s, b"there is no place for another one" if _has_row(s) else b"all session rows are taken", 0)
+    return False
 
 
 cdef Conn *accept_adopt(State *s, int fd, const sw_address *address) noexcept nogil:
@@ -112,7 +122,7 @@ cdef int accept_new(State *s, int which) noexcept nogil:
     cdef int fd, other, best, nth, why
     cdef sw_mail mail
     for nth in range(ACCEPTS_PER_TURN):
-        if not _take_place(s):
+        if not _take_place(s, which):
             return nth
         length = sizeof(peer)
         fd = sw_accept(s.listener_fds[which], <sockaddr *>&peer, &length)
