@@ -74,6 +74,8 @@ cdef void receive_some(State *s, Conn *c) noexcept nogil:
             return
         to = body_target(s, c, &room)
         if to == NULL or room == 0:
+            if c.stage == STAGE_READY:
+                ready(s, c)
             return
     elif (c.stage == STAGE_IDLE or c.stage == STAGE_HEAD or c.stage == STAGE_CHUNKED or c.stage == STAGE_LINGER
             or (c.flags & CONN_BODY_OPEN and c.stage != STAGE_READY and not body_waits(s, c))):
