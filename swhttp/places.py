@@ -56,7 +56,7 @@ def _is_open(fd: int) -> bool:
 
 
 def connections(asked: int, limit: int, in_use: int, geometry: Geometry) -> int:
-    """How many there may be; `asked`: by --max-connections, 0: as many as can be. Raises ServerError when it is none."""
+    """How many there may be; `asked`: by --max-connections, 0: as many as can be. Raises ServerError for none."""
     free = limit - in_use - limits.KEPT_FDS
     most = free - free // limits.KEPT_FDS_SHARE
     if most < 1:

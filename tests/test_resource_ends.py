@@ -1,7 +1,7 @@
 """What the server does at the end of what it has: file descriptors, places for connections, the disk.
 
-Whoever asks for too much waits, or gets one clear answer; the others never notice; afterwards all is as before, the idle
-CPU too: a reactor that has nothing to do does not go round.
+Whoever asks for too much waits, or gets one clear answer; the others never notice; afterwards all is as before, the
+idle CPU too: a reactor that has nothing to do does not go round.
 """
 
 from __future__ import annotations
@@ -24,26 +24,14 @@ from tests.support.bodies import Check, body
 from tests.support.client import Connection
 from tests.support.counters import Since, gauge, totals
 from tests.support.fleet import Start
+from tests.support.quiet import becomes_quiet
 from tests.support.server import EXIT_CANNOT_START, Server
 
 FDS = 128
 CLIENTS = 500
 NOFILE = ("prlimit", f"--nofile={FDS}:{FDS}")
 MIB = 1 << 20
-QUIET_S = 0.5
-QUIET_TURNS = 2  # of a reactor in that time: a deadline that was put off may be looked at
 HELD = r"reason=accept-paused there is no place for another one"
-
-
-def becomes_quiet(site: Server) -> None:
-    """Wait until nobody in the server does anything any more."""
-
-    def turns() -> int:
-        before = totals(site)["turns"]
-        time.sleep(QUIET_S)  # what is looked for is that nothing happens meanwhile
-        return totals(site)["turns"] - before
-
-    processes.wait_until(lambda: turns() <= QUIET_TURNS, "the reactors to sleep", 15.0)
 
 
 # File descriptors, and places for connections

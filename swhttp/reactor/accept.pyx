@@ -1,12 +1,12 @@
 """New connections: when to take them, and which reactor each is handed to.
 
-It owns the listeners' places in the epoll set, the count of connections against --max-connections, and what is done when
-there is no place, fd or memory for another one. It never reads from what it accepts. Runs without the GIL: in phase 1,
-and at a stop (`accept_rest`) in phase 3.
+It owns the listeners' places in the epoll set, the count of connections against --max-connections, and what is done
+when there is no place, fd or memory for another one. It never reads from what it accepts. Runs without the GIL: in
+phase 1, and at a stop (`accept_rest`) in phase 3.
 
 Holding: a reactor that finds no place leaves new connections in the kernel's backlog, where they lose nothing but time,
-and takes no notice of the listeners until a place is free; so there is nothing to spin on. Who waits there must have its
-turn although those who are in have keep-alive, so as long as any reactor holds, all are `crowded`: answers say
+and takes no notice of the listeners until a place is free; so there is nothing to spin on. Who waits there must have
+its turn although those who are in have keep-alive, so as long as any reactor holds, all are `crowded`: answers say
 `connection: close`, and connections that have been idle for FRESH_S are closed. Who gives a place back wakes those that
 hold: it counts down, fences and looks whether any does; they say that they hold, fence, and look for a place once more.
 When it is fds or memory that the system does not give, nobody tells when it does: then it is tried again after a pause.

@@ -103,16 +103,14 @@ cdef class Http1:
         cdef State *s = self.state
         cdef bint kept = c.input_to > c.input_from or data == NULL
         cdef uint32_t used = 0
-        cdef int reason
+        cdef int reason = REASON_NONE
         if kept:
             if data != NULL and not conn_keep_input(c, data, length):
-                c.reason = REASON_INTERNAL
-                c.stage = STAGE_READY
-                ready(s, c)
-                return
+                reason = REASON_INTERNAL
             data = c.input + c.input_from
             length = c.input_to - c.input_from
-        reason = self.advance(c, data, length, &used)
+        if reason == REASON_NONE:
+            reason = self.advance(c, data, length, &used)
         if reason == REASON_NONE:
             if kept:
                 if used:

@@ -460,8 +460,8 @@ cdef void response_own(State *s, Conn *c, int reason) noexcept nogil:
     else:
         conn_log(s, c, WARNING, status, slug)
     s.line[REACTOR_RESPONSES] += 1
-    if status not in (502, 503) or s.draining or s.crowded or c.flags & CONN_BODY_OPEN or reason == REASON_SPOOL_FAILED \
-            or reason == REASON_FILE_LOST:
+    if (status not in (502, 503) or s.draining or s.crowded or c.flags & CONN_BODY_OPEN
+            or reason == REASON_SPOOL_FAILED or reason == REASON_FILE_LOST):
         c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE
     c.flags &= ~CONN_CHUNK_OUT
     p += snprintf(p, 256, "HTTP/1.1 %d %s\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n%s%s", status,

@@ -20,8 +20,15 @@ SIZES: Final[dict[str, Any]] = {
     "arena_classes": ((4096, 1),),
 }
 
-if __name__ == "__main__":
-    from swhttp import __main__, master
 
-    master.Geometry = functools.partial(master.Geometry, **SIZES)  # type: ignore[misc, assignment]
+def main(**sizes: Any) -> None:
+    """The command, with these sizes and else the smallest."""
+    from swhttp import __main__, master
+    from swhttp.ipc.geometry import Geometry
+
+    vars(master)["Geometry"] = functools.partial(Geometry, **{**SIZES, **sizes})
     __main__.main()
+
+
+if __name__ == "__main__":
+    main()
