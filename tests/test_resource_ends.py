@@ -105,6 +105,24 @@ def test_a_client_that_says_nothing_makes_room_for_one_that_does(server: Start) 
         one.expect_end()
 
 
+def test_when_the_system_has_no_fd_it_is_tried_again_now_and_then(server: Start) -> None:
+    site = server("reference:wsgi", "--workers", "1", "--reactors", "1")
+    _, hard = resource.prlimit(site.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(site.pid, resource.RLIMIT_NOFILE, (len(processes.fds_of(site.pid)), hard))
+    since, started_s = Since(site), time.monotonic()
+    with site.connect() as client:
+        client.send_request(target="/in-the-end")
+        since.passes("accept_held", 8)
+        passed_s = time.monotonic() - started_s
+        assert since["accept_held"] <= passed_s / limits.ACCEPT_PAUSE_S + 2
+        assert since["turns"] < 5 * (passed_s / limits.ACCEPT_PAUSE_S + 10)
+        lines = site.wait_for_log("reason=accept-paused out of file descriptors or memory, with 0 connections")
+        assert len(lines) <= passed_s / limits.ACCEPT_LOG_EVERY_S + 2
+        resource.prlimit(site.pid, resource.RLIMIT_NOFILE, (hard, hard))
+        assert client.response().json()["target"] == "/in-the-end"
+    becomes_quiet(site)
+
+
 def test_more_connections_than_fds_are_not_promised(server: Start) -> None:
     site = server("reference:asgi", "--workers", "1", "--max-connections", "100000", via=NOFILE)
     (line,) = site.wait_for_log(rf"--max-connections 100000: there can be (\d+) at once, for {FDS} files may be open")
