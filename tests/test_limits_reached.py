@@ -1,4 +1,4 @@
-"""Each bound in swhttp/limits.py has a test that reaches it, or a reason why there is none; docs/limits.md says which."""
+"""Each bound in swhttp/limits.py has a test that reaches it, or a reason why none does; docs/limits.md says which."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def markdown() -> str:
     """The text of docs/limits.md."""
     tests = reached()
     lines = [
-        "# Limits", "", "<!-- Made by `make docs`: change swhttp/limits.py and tests/limits_reached.txt instead. -->", "",
+        "# Limits", "", "<!-- Made by `make docs`: change swhttp/limits.py, tests/limits_reached.txt instead. -->", "",
         "Nothing in the server is without a bound. What happens at some of these is told in",
         "[When something is full](when-something-is-full.md); many are the defaults of [options](options.md).",
     ]  # fmt: skip
