@@ -81,9 +81,20 @@ RESPONSE_SPOOL_MAX_BYTES: Final = 1024 * 1024 * 1024  # of a WSGI response, in a
 SEND_PER_TURN_BYTES: Final = 512 * 1024  # to one client, before the others get their turn
 ACCEPTS_PER_TURN: Final = 16  # new connections, before the others get their turn
 ACCEPT_PAUSE_S: Final = 0.1  # when the system has no fd or memory for a new connection
-ACCEPT_LOG_EVERY_S: Final = 1.0  # that new connections wait is logged no more often than this, by one reactor
+REACTOR_LOG_EVERY_S: Final = 1.0  # what goes on and on (connections wait, the disk is full) is logged so often at most
 ROOM_LOOK_S: Final = 0.25  # while some wait, how often connections are looked for that can be closed for them
 QUIET_RESPONSES: Final = 8  # a busy worker wakes the reactor for every Nth response
+
+# The turns of a reactor. Those that are constants of the compiled core, too, are compared there.
+RECV_BYTES: Final = 16 * 1024  # of one client's requests, in a turn: none is further ahead of its answers
+CHUNK_BYTES: Final = 64 * 1024  # of one client's body, in a turn
+EVENTS_PER_TURN: Final = 256  # of the kernel's
+PIECES_PER_TURN: Final = 511  # of requests to be parsed
+OUTBOX_BYTES: Final = 16 * HIGH_WATER_BYTES  # in memory, that wait for a client; past it, it is cut
+POOLED_PARSERS: Final = 8  # that wait for the next request; more are made and dropped as they come
+STARVED_LOOK_S: Final = 0.002  # how often it is looked whether there is a block, or room in a ring, for a body
+QUEUE_LOOK_S: Final = 0.1  # how often it is looked whether a request has waited too long for a worker
+MAILBOX_MESSAGES: Final = 1024  # between two threads of the master; log lines past three quarters of it are dropped
 
 # Stacks of workers, for requests that take too long.
 STACKS_EVERY_S: Final = 1.0  # of one worker: who asks sooner is only counted

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -117,9 +118,25 @@ def test_when_the_system_has_no_fd_it_is_tried_again_now_and_then(server: Start)
         assert since["accept_held"] <= passed_s / limits.ACCEPT_PAUSE_S + 2
         assert since["turns"] < 5 * (passed_s / limits.ACCEPT_PAUSE_S + 10)
         lines = site.wait_for_log("reason=accept-paused out of file descriptors or memory, with 0 connections")
-        assert len(lines) <= passed_s / limits.ACCEPT_LOG_EVERY_S + 2
+        assert len(lines) <= passed_s / limits.REACTOR_LOG_EVERY_S + 2
         resource.prlimit(site.pid, resource.RLIMIT_NOFILE, (hard, hard))
         assert client.response().json()["target"] == "/in-the-end"
+    becomes_quiet(site)
+
+
+def test_a_worker_that_cannot_be_forked_is_forked_when_there_are_fds_again(server: Start) -> None:
+    site = server("reference:wsgi", "--workers", "1", "--reactors", "1")
+    site.expect_log("ERROR|WARNING")
+    manager, (worker,) = site.manager(), site.workers()
+    _, hard = resource.prlimit(manager, resource.RLIMIT_NOFILE)
+    resource.prlimit(manager, resource.RLIMIT_NOFILE, (3, hard))
+    site.kill(signal.SIGKILL, worker)
+    with site.connect() as client:
+        client.send_request(target="/in-the-end")
+        site.wait_for_log(r"Cannot fork a worker into slot \d+: .*Too many open files", count=2)
+        resource.prlimit(manager, resource.RLIMIT_NOFILE, (hard, hard))
+        assert client.response().json()["target"] == "/in-the-end"
+    site.wait_for_workers(1)
     becomes_quiet(site)
 
 

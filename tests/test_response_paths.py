@@ -554,6 +554,15 @@ def test_early_hints_that_wait_for_room_harm_nobody(asgi_site: Server) -> None:
     assert asgi_site.workers() == workers
 
 
+def test_early_hints_without_end_cut_their_own_connection(asgi_site: Server) -> None:
+    asgi_site.expect_log(r"Traceback|\[ERROR\]")  # what the app makes of it is its own affair
+    with asgi_site.connect() as bystander, asgi_site.connect(buffer_bytes=SMALL_BUFFER) as client:
+        assert bystander.get("/").status == 200
+        client.send_request(target=f"/hints-at-once?size={16 * limits.OUTBOX_BYTES}&piece={HINT}")
+        gauge(asgi_site, "open", 1)
+        assert bystander.get("/").status == 200
+
+
 def test_the_extensions_are_declared(asgi_site: Server) -> None:
     declared = {"http.response.trailers", "http.response.early_hint", "http.response.pathsend"}
     assert declared <= set(asgi_site.get("/")["extensions"])

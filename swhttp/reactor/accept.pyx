@@ -45,7 +45,7 @@ cdef int MAX_REST = limits.BACKLOG
 cdef int WARNING = logging.WARNING
 cdef uint64_t PAUSE_NS = <uint64_t>(limits.ACCEPT_PAUSE_S * 1e9)
 cdef uint64_t LOOK_EVERY_NS = <uint64_t>(limits.ROOM_LOOK_S * 1e9)
-cdef uint64_t LOG_EVERY_NS = <uint64_t>(limits.ACCEPT_LOG_EVERY_S * 1e9)
+cdef uint64_t LOG_EVERY_NS = <uint64_t>(limits.REACTOR_LOG_EVERY_S * 1e9)
 
 
 cdef void accept_listen(State *s, bint on) noexcept nogil:

@@ -42,7 +42,7 @@ from swhttp import limits
 cdef uint64_t LINGER_TIMEOUT_NS = <uint64_t>(limits.LINGER_TIMEOUT_S * 1e9)
 cdef uint64_t DISCARD_TIMEOUT_NS = <uint64_t>(limits.DISCARD_TIMEOUT_S * 1e9)
 cdef uint64_t FRESH_NS = <uint64_t>(limits.FRESH_S * 1e9)
-cdef uint64_t STARVED_LOOK_NS = 2000000
+cdef uint64_t STARVED_LOOK_NS = <uint64_t>(limits.STARVED_LOOK_S * 1e9)
 cdef enum:
     METHOD_BYTES = 32        # of a request line in the log; the rest is the target's
     MOST_CLIENT_BYTES = 64

@@ -60,7 +60,7 @@ from swhttp import limits
 cdef uint32_t MEMORY_BODY_BYTES = limits.MEMORY_BODY_BYTES
 cdef uint64_t DISCARD_BYTES = limits.DISCARD_BYTES
 cdef uint64_t MAX_LENGTH = 1 << 62
-cdef int POOLED_PARSERS = 8  # a turn seldom needs more than one; more are made and dropped as they come
+cdef int POOLED_PARSERS = limits.POOLED_PARSERS  # a turn seldom needs more than one
 cdef uint32_t COPY_BYTES = 4096  # a piece up to this length is copied to a bytes object: cheaper than a view
 
 

@@ -51,7 +51,7 @@ from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_E
                                    CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED,
                                    MAIL_LISTEN, MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STAGE, MAIL_SLOT_STOP,
                                    MAIL_SLOT_UP, MAIL_SNAPSHOT, MAIL_SNAPSHOT_TAKEN, MAIL_STOP, MAIL_SWITCH, MAX_EVENTS,
-                                   MAX_PIECES, SCRATCH_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD,
+                                   MAX_PIECES, MAX_RECV_BYTES, SCRATCH_BYTES, SLAB_BYTES, SW_MAILBOX_SIZE, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD,
                                    STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_LINGER, STAGE_READY, WHEEL_TICK_NS,
                                    Conn, Piece, SlotLink, State, sw_mail, sw_mailbox_pending, sw_mailbox_send,
                                    sw_mailbox_take)
@@ -66,7 +66,9 @@ from swhttp.reactor.settings import DISPATCH_MODES, FORWARDED_HEADERS, PROXY_PRO
 cdef int64_t TICK_NS = <int64_t>(limits.TICK_S * 1e9)
 cdef uint64_t GONE_AFTER_NS = <uint64_t>(limits.GONE_AFTER_S * 1e9)
 cdef int64_t SPIN_IN_FLIGHT = limits.SPIN_IN_FLIGHT
-cdef int64_t SECOND_NS = 1000000000
+cdef int64_t QUEUE_LOOK_NS = <int64_t>(limits.QUEUE_LOOK_S * 1e9)
+assert (MAX_RECV_BYTES, CHUNK_BYTES, MAX_EVENTS, MAX_PIECES, SW_MAILBOX_SIZE) == (
+    limits.RECV_BYTES, limits.CHUNK_BYTES, limits.EVENTS_PER_TURN, limits.PIECES_PER_TURN, limits.MAILBOX_MESSAGES)
 
 cdef enum:
     DATA_WAKE = 1  # epoll's user data of our eventfd, below the first listener's
@@ -314,7 +316,7 @@ cdef class Reactor:
         if s.overdue_every_ns != 0:
             wait_ns = _sooner(wait_ns, overdue_next_ns(s))
         if s.waiting_count > 0:
-            wait_ns = _sooner(wait_ns, SECOND_NS // 10)  # the queue's own deadline
+            wait_ns = _sooner(wait_ns, QUEUE_LOOK_NS)
         if s.crowded:
             wait_ns = _sooner(wait_ns, accept_wait_ns(s))
         if s.starved_until_ns:

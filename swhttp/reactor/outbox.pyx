@@ -27,7 +27,7 @@ from swhttp.reactor.timers cimport timer_arm, timer_earned
 
 from swhttp import limits
 
-cdef uint64_t MAX_OUTBOX_BYTES = 16 * limits.HIGH_WATER_BYTES  # in memory; no honest worker gets near it
+cdef uint64_t MAX_OUTBOX_BYTES = limits.OUTBOX_BYTES
 cdef uint64_t SEND_PER_TURN_BYTES = limits.SEND_PER_TURN_BYTES
 cdef uint64_t SPOOL_RENEW_BYTES = 4 * limits.HIGH_WATER_BYTES
 

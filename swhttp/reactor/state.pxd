@@ -31,6 +31,7 @@ cdef extern from "swhttp/reactor/load.h" nogil:
 cdef extern from "swhttp/reactor/mailbox.h" nogil:
     enum:
         SW_MAIL_TEXT
+        SW_MAILBOX_SIZE
         MAIL_SLOT_UP
         MAIL_SLOT_STAGE
         MAIL_SLOT_STOP
