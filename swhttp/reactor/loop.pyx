@@ -50,11 +50,11 @@ from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_E
                                    CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_PIECE, CONN_READABLE, CONN_READY, CONN_UNREAD,
                                    CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED,
                                    MAIL_LISTEN, MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STAGE, MAIL_SLOT_STOP,
-                                   MAIL_SLOT_UP, MAIL_SNAPSHOT, MAIL_SNAPSHOT_TAKEN, MAIL_STOP, MAIL_SWITCH, MAX_EVENTS,
-                                   MAX_PIECES, MAX_RECV_BYTES, SCRATCH_BYTES, SLAB_BYTES, SW_MAILBOX_SIZE, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD,
-                                   STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_LINGER, STAGE_READY, WHEEL_TICK_NS,
-                                   Conn, Piece, SlotLink, State, sw_mail, sw_mailbox_pending, sw_mailbox_send,
-                                   sw_mailbox_take)
+                                   MAIL_SLOT_UP, MAIL_SNAPSHOT, MAIL_SNAPSHOT_TAKEN, MAIL_STOP, MAIL_SWITCH,
+                                   MAX_EVENTS, MAX_PIECES, MAX_RECV_BYTES, SCRATCH_BYTES, SLAB_BYTES, SW_MAILBOX_SIZE,
+                                   STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD, STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE,
+                                   STAGE_LINGER, STAGE_READY, WHEEL_TICK_NS, Conn, Piece, SlotLink, State, sw_mail,
+                                   sw_mailbox_pending, sw_mailbox_send, sw_mailbox_take)
 from swhttp.reactor.system cimport (EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CLOEXEC,
                                     EPOLL_CTL_ADD, epoll_create1, epoll_ctl, epoll_event, sw_epoll_wait)
 from swhttp.reactor.timers cimport timer_arm, timer_expired, timer_next_ns, timer_set
