@@ -17,7 +17,7 @@ help:
 	@echo "make differential  20,000 requests against h11 (minutes)"
 	@echo "make soak        workers reloaded, replaced, killed and gone wild; a gibibyte each way at 1 MiB a second"
 	@echo "make lint        ruff, mypy --strict, cython-lint"
-	@echo "make docs        write docs/options.md from the options"
+	@echo "make docs        write docs/options.md and docs/limits.md"
 	@echo "make model       check the wake-up protocol with spin"
 	@echo "make bench       compare with other servers (long)"
 	@echo "make bench-gate  check the promised ratios (some 12 minutes)"
@@ -44,6 +44,7 @@ soak: $(VENV)/testing
 	$(BIN)/python -m tests.soak.storm --seconds 60
 	$(BIN)/python -m tests.soak.flow --mib 1024 --rate-mib 1
 	$(BIN)/python -m tests.soak.corruption --seconds 300
+	SWHTTP_TESTS_MODULE=tests.support.tight $(BIN)/python -m pytest tests/conformance tests/frameworks
 
 lint: $(VENV)/linters
 	$(BIN)/ruff check .
@@ -53,6 +54,7 @@ lint: $(VENV)/linters
 
 docs: build
 	$(BIN)/python -m swhttp.reference > docs/options.md
+	$(BIN)/python -m tests.support.limitdocs > docs/limits.md
 
 model:
 	@for tool in spin gcc; do command -v $$tool >/dev/null || \

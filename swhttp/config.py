@@ -53,6 +53,7 @@ MOST: Final = {
     "queue_size": limits.MOST_QUEUE_SIZE, "max_workers": limits.MAX_WORKERS, "max_requests": limits.MOST_REQUESTS,
     "max_worker_memory_mib": limits.MOST_WORKER_MEMORY_MIB, "boot_retries": limits.MOST_BOOT_RETRIES,
     "compress_min_bytes": limits.MOST_COMPRESS_MIN_BYTES,
+    "max_connections": limits.MOST_CONNECTIONS,
 }
 """The highest value of each of these options."""
 FILLED_IN: Final = ("workers", "reactors", "max_workers")
@@ -61,6 +62,7 @@ WAYS_TO_LISTEN: Final = (("bind",), ("host", "port"), ("uds",), ("fd",))
 """Only one of these can be given."""
 MAY_BE_ZERO: Final = frozenset({
     "limit_request_body", "inline_body_bytes", "response_spool_max_bytes", "queue_size", "max_requests",
+    "max_connections",
     "max_worker_memory_mib", "max_worker_lifetime_s", "boot_retries", "slow_log_s", "request_timeout_s"})
 MOST_S: Final = {"max_worker_lifetime_s": limits.MOST_LIFETIME_S}
 """The highest value of options in seconds that is not limits.MAX_WAIT_S."""
@@ -105,6 +107,10 @@ class Config:
         limits.BACKLOG, "--backlog", group="Listening", metavar="N",
         help="How many connections may wait in the kernel until they are accepted; it takes no more than "
              "net.core.somaxconn. An inherited socket keeps its own.")
+    max_connections: int = _option(
+        0, "--max-connections", group="Listening", metavar="N", default_text="as many as open files allow",
+        help="How many client connections may be open at once. More wait in the kernel; while some do, idle "
+             "connections are closed and answers end theirs, so that all have their turn.")
     reuse_port: bool = _option(
         False, "--reuse-port", group="Listening",
         help="Other servers of the same user may listen on the same TCP port at the same time (SO_REUSEPORT); the "

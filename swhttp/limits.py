@@ -5,17 +5,22 @@ from __future__ import annotations
 from typing import Final
 
 # Shared memory. It is touched lazily: an idle server pays for what it has used, not for these figures.
-MAX_REACTORS: Final = 64
-MAX_SLOTS: Final = 512
-MAX_WORKERS: Final = MAX_SLOTS // 2
+MAX_REACTORS: Final = 64  # threads of the master that own connections
+MAX_SLOTS: Final = 512  # places for worker processes, two for each worker
+MAX_WORKERS: Final = MAX_SLOTS // 2  # of --workers and --max-workers
 REQUEST_RING_BYTES: Final = 32 * 1024  # 2,048 descriptors a reactor and slot
 RESPONSE_RING_BYTES: Final = 256 * 1024  # a reactor and slot; stays within a core's L2 cache
 REQUEST_TABLE_ENTRIES: Final = 16384  # requests with workers at once, a reactor
 MAX_SESSIONS: Final = 65536  # client connections at once, a reactor
-# (bytes, count) a reactor. 65 KiB: a chunk of a streamed body; 1,088 KiB: a body for WSGI in memory, and its head.
-BLOCK_CLASSES: Final = ((1024, 20480), (8192, 2048), (32768, 512), (66560, 1024), (163840, 256), (1114112, 64))
-# (bytes, count) a slot, of response bodies. 10 MiB in blocks of 512 KiB cost a quarter less CPU than in 1 MiB.
-ARENA_CLASSES: Final = ((65536, 128), (262144, 32), (524288, 32))
+MOST_CONNECTIONS: Final = MAX_SESSIONS * MAX_REACTORS  # of --max-connections
+MOST_FDS: Final = 1 << 30  # where there is no limit of open files
+KEPT_FDS: Final = 32  # of the master's: no connection gets these: for files of bodies and responses, logs, verbs
+KEPT_FDS_SHARE: Final = 4  # and of those that are left, one of so many
+# 65 KiB: a chunk of a streamed body; 1,088 KiB: a body for WSGI in memory, and its head.
+BLOCK_CLASSES: Final = (  # (bytes, count) of request blocks, a reactor
+    (1024, 20480), (8192, 2048), (32768, 512), (66560, 1024), (163840, 256), (1114112, 64))
+# 10 MiB in blocks of 512 KiB cost a quarter less CPU than in 1 MiB.
+ARENA_CLASSES: Final = ((65536, 128), (262144, 32), (524288, 32))  # (bytes, count) of blocks of response bodies, a slot
 MAX_SMALL_FRAME_BYTES: Final = 16 * 1024  # payload of one RESPONSE_SMALL frame
 
 # Requests (RFC 9112 leaves these to us; defaults of nginx and gunicorn where they agree).
@@ -45,9 +50,9 @@ MAX_FORWARDED_HOST_BYTES: Final = 261  # a name of 255 bytes, a colon and a port
 MAX_PROXY_HEADER_BYTES: Final = 8 * 1024  # of the PROXY protocol, version 2 with all its TLVs; past it 400
 
 # Deadlines, in seconds, each for the whole of what it names.
-HEAD_TIMEOUT_S: Final = 10.0
-BODY_TIMEOUT_S: Final = 30.0
-WRITE_TIMEOUT_S: Final = 60.0
+HEAD_TIMEOUT_S: Final = 10.0  # past it 408
+BODY_TIMEOUT_S: Final = 30.0  # past it 408
+WRITE_TIMEOUT_S: Final = 60.0  # of what waits for a client; past it the connection is cut
 MIN_RATE_BYTES_S: Final = 500  # body and response: each byte adds its time at this rate to what is left of the deadline
 FRESH_S: Final = 1.0  # when the server ends: how long after a connection or an answer the next request is waited for
 GONE_AFTER_S: Final = 1.0  # a client whose end of input came with its request, and that has no answer yet
@@ -74,14 +79,27 @@ HIGH_WATER_BYTES: Final = 256 * 1024  # response bytes a worker may be ahead of 
 MAX_PACKERS: Final = 128  # responses that a worker compresses at once, in 0.3 to 1.5 MiB each; more go as they are
 COMPRESS_MIN_BYTES: Final = 1024  # a smaller body is not compressed: it fits one packet anyway
 MOST_COMPRESS_MIN_BYTES: Final = 1 << 30  # of --compress-min-bytes
-MAX_OUTBOX_BYTES: Final = 16 * HIGH_WATER_BYTES  # of one response, outside of files; no sane worker gets near it
-MAX_OUTBOX_PIECES: Final = 1024  # of arenas and files that one response may wait in; the same
 SLOW_AFTER_S: Final = 0.025  # a client that takes nothing whole of what it is sent for this long is slow
 MOVE_AFTER_S: Final = 0.2  # what a client has kept in the arena for this long goes to a file
 RESPONSE_SPOOL_MAX_BYTES: Final = 1024 * 1024 * 1024  # of a WSGI response, in a file, ahead of its client
 SEND_PER_TURN_BYTES: Final = 512 * 1024  # to one client, before the others get their turn
-ACCEPTS_PER_TURN: Final = 16
+ACCEPTS_PER_TURN: Final = 16  # new connections, before the others get their turn
+ACCEPT_PAUSE_S: Final = 0.1  # when the system has no fd or memory for a new connection
+REACTOR_LOG_EVERY_S: Final = 1.0  # what goes on and on (connections wait, the disk is full) is logged so often at most
+ROOM_LOOK_S: Final = 0.25  # while some wait, how often connections are looked for that can be closed for them
 QUIET_RESPONSES: Final = 8  # a busy worker wakes the reactor for every Nth response
+
+# The turns of a reactor. Those that are constants of the compiled core, too, are compared there.
+RECV_BYTES: Final = 16 * 1024  # of one client's requests, in a turn: none is further ahead of its answers
+CHUNK_BYTES: Final = 64 * 1024  # of one client's body, in a turn
+EVENTS_PER_TURN: Final = 256  # of the kernel's
+PIECES_PER_TURN: Final = 511  # of requests to be parsed
+OUTBOX_BYTES: Final = 16 * HIGH_WATER_BYTES  # in memory, that wait for a client; past it, it is cut
+OUTBOX_PIECES: Final = 1024  # of arenas and files, that wait for a client; past it, it is cut. No sane worker gets near
+POOLED_PARSERS: Final = 8  # that wait for the next request; more are made and dropped as they come
+STARVED_LOOK_S: Final = 0.002  # how often it is looked whether there is a block, or room in a ring, for a body
+QUEUE_LOOK_S: Final = 0.1  # how often it is looked whether a request has waited too long for a worker
+MAILBOX_MESSAGES: Final = 1024  # between two threads of the master; log lines past three quarters of it are dropped
 
 # Stacks of workers, for requests that take too long.
 STACKS_EVERY_S: Final = 1.0  # of one worker: who asks sooner is only counted
@@ -107,9 +125,9 @@ ACCESS_LINGER_S: Final = 0.01  # after a line is written those that follow wait 
 ACCESS_END_S: Final = 2.0  # how long the end waits for a reader of the log that does not read
 
 # Life.
-BOOT_BACKOFF_MIN_S: Final = 0.1
-BOOT_BACKOFF_MAX_S: Final = 5.0
-BOOT_TIMEOUT_S: Final = 60.0
+BOOT_BACKOFF_MIN_S: Final = 0.1  # from a boot that failed to the next, doubled each time
+BOOT_BACKOFF_MAX_S: Final = 5.0  # ... up to this
+BOOT_TIMEOUT_S: Final = 60.0  # from fork to READY
 BOOT_RETRIES: Final = 10  # with the delays between them that is half a minute, and as many boots
 MOST_BOOT_RETRIES: Final = 1_000_000  # of --boot-retries
 MOST_REQUESTS: Final = 1 << 53  # of --max-requests
@@ -133,21 +151,21 @@ TASKS_END_S: Final = 5.0  # how long an app's tasks may take to clean up, once t
 JOIN_TIMEOUT_S: Final = 5.0  # how long the end waits for the reactor threads
 MAX_THREADS: Final = 256  # WSGI threads a worker
 SOCKET_LOCK_S: Final = 1.0  # how long a start waits for another one that makes a socket in the same directory
-SOCKET_LOCK_TRY_S: Final = 0.005
+SOCKET_LOCK_TRY_S: Final = 0.005  # between two tries
 MAX_WAIT_S: Final = 86400.0  # of every option in seconds
 SIGNAL_REPEAT_S: Final = 0.5  # a second TERM or INT sooner than this is the first one's echo
 MAX_MESSAGE_BYTES: Final = 64 * 1024  # between master, manager and workers
 MAX_REASON_CHARS: Final = 600  # of UTF-16, of why a worker cannot boot: at six bytes each in JSON it is one message
 MAX_TRACEBACK_CHARS: Final = 8000  # of UTF-16, of why new code does not boot, at length: its end
-MESSAGES_A_TURN: Final = 64
+MESSAGES_A_TURN: Final = 64  # of one channel, before the others get their turn
 STALL_S: Final = 0.05  # a message that the kernel does not take, and will not say when it does, is tried again after it
 LOG_BACKLOG: Final = 1000  # messages from the manager that the master has not taken; past it lines of the log are lost
 MAX_LOG_TEXT_CHARS: Final = 500  # of the manager's, in such a message: as JSON, up to 6 bytes each
 CONTROL_CONNECTIONS: Final = 16  # to the control socket at once; more wait
 CONTROL_BACKLOG: Final = 64  # that wait
 CONTROL_WAITING: Final = 12  # of CONTROL_CONNECTIONS: that may wait for an answer, so that `stop` gets through
-CONTROL_REQUEST_BYTES: Final = 64 * 1024
-CONTROL_ANSWER_BYTES: Final = 1024 * 1024
+CONTROL_REQUEST_BYTES: Final = 64 * 1024  # of one request
+CONTROL_ANSWER_BYTES: Final = 1024 * 1024  # of one answer
 CONTROL_TIMEOUT_S: Final = 5.0  # how long a request may take to arrive, and an answer to be taken
 CONTROL_CONNECT_S: Final = 5.0  # how long a verb of the command line waits for its turn
 CONTROL_ANSWER_S: Final = 15.0  # ... and for an answer that needs nothing to end
@@ -156,12 +174,12 @@ TAKEOVER_ANSWER_S: Final = 5.0  # how long a server that has booted waits for th
 TAKEOVER_SILENCE_S: Final = 300.0  # one that boots longer than this may be replaced by another one
 TAKEOVER_BOOTS: Final = 2  # it gives up when after so many --boot-timeout not one worker more is READY
 CLAIM_AGAIN_S: Final = 0.5  # the old server's pid file and control socket, where they are not free yet
-CLAIM_TRIES: Final = 20
+CLAIM_TRIES: Final = 20  # then it goes on without them
 CONTROL_ACCEPT_PAUSE_S: Final = 1.0  # when there is no fd for a connection
 CONTROL_LOG_EVERY_S: Final = 1.0  # who may not use it is logged no more often than this
 SNAPSHOT_REQUESTS: Final = 1000  # that `swhttp requests` lists, the oldest
 SNAPSHOT_TARGET_BYTES: Final = 256  # of each one's target
-SNAPSHOT_METHOD_BYTES: Final = 32
+SNAPSHOT_METHOD_BYTES: Final = 32  # of each one's method
 BACKLOG: Final = 2048  # connections that the kernel holds for us (it caps this at net.core.somaxconn)
 MOST_BACKLOG: Final = 65535  # of --backlog
 MOST_PASSED_SOCKETS: Final = 64  # of LISTEN_FDS

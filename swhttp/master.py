@@ -19,7 +19,6 @@ from __future__ import annotations
 import enum
 import math
 import os
-import resource
 import selectors
 import signal
 import time
@@ -38,6 +37,7 @@ from swhttp import (
     logs,
     networks,
     notify,
+    places,
 )
 from swhttp.answers import STOPPING, Answers
 from swhttp.belongings import Belongings
@@ -113,7 +113,7 @@ class Master:
 
     def run(self) -> int:
         """Serve until told to stop; returns the exit status. Raises ServerError for what the operator can mend."""
-        raise_fd_limit()
+        places.raise_fd_limit()
         blocked_before = hygiene.block_signals()  # one that comes before there is a handler waits for it
         notify.connect(os.environ, os.getpid())
         identity = self._config.identity
@@ -189,6 +189,8 @@ class Master:
             self._has.access_fd = -1
         ears = [(listener.socket.fileno(), listener.kind, listener.text) for listener in self._has.listeners]
         reactors = Reactors(self._memory, settings, ears, self._access, holds_back=self._heir.waits)
+        reactors.admit(places.connections(
+            config.max_connections, places.fd_limit(), places.fds_in_use(), self._memory.geometry))
         if self._access is not None:
             self._access.start()
         reactors.start()
@@ -584,13 +586,3 @@ class Master:
         if self._listening:  # else the last line says why it never did
             log.info("Stopped after %.1f s", time.monotonic() - self.started_s)
         notify.close()
-
-
-def raise_fd_limit() -> None:
-    """Every connection is an fd: take as many as the system lets us have."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        except (ValueError, OSError) as error:
-            log.warning("The limit of open files stays at %d: %s", soft, error)

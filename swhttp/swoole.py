@@ -48,6 +48,8 @@ SETTINGS: Final[Mapping[str, Setting]] = {
          7: "7, workers that accept by themselves, has no counterpart: connections are the master's; use 3 (idle)",
          8: "8, by connections, has no counterpart: use 9 (least), by requests"}),
     "backlog": Setting("backlog"),
+    "max_conn": Setting("max_connections"),
+    "max_connection": Setting("max_connections"),
     "enable_reuse_port": Setting("reuse_port"),
     "pid_file": Setting("pid"),
     "log_file": Setting("error_log"),
@@ -79,8 +81,6 @@ _NOT_NOW = "not in this version"
 ADVICE: Final[Mapping[str, str]] = {
     "task_worker_num": "there are no task workers in this version",
     "max_request_execution_time": "say request-timeout, how long an app may take to begin its answer",
-    "max_conn": "the number of connections has a fixed bound",
-    "max_connection": "the number of connections has a fixed bound",
     "max_concurrency": "say worker-concurrency, for each worker, and queue-size",
     "cpu_affinity_ignore": "say cpu-affinity with a list of those that are left, as in '2-7'",
     "heartbeat_idle_time": "say keep-alive for connections between requests",

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from swhttp import binds, cpus, fields, limits, listeners
+from swhttp import binds, config, cpus, fields, limits, listeners
 from swhttp.binds import FdBind, TcpBind, UnixBind
-from swhttp.config import Config
-from swhttp.errors import ExitCode, ServerError
+from swhttp.config import OPTIONS, Config
+from swhttp.errors import BadValue, ExitCode, ServerError
 from swhttp.options import Named
 
 # Configuration
@@ -32,6 +32,23 @@ def test_everything_but_the_app_has_a_default() -> None:
 @pytest.mark.parametrize(("workers", "reactors"), [(1, 1), (8, 1), (9, 2), (64, 8), (256, 32)])
 def test_eight_workers_have_one_reactor(workers: int, reactors: int) -> None:
     assert Config("a:b", workers=workers).reactors == reactors
+
+
+@pytest.mark.parametrize("name", config.MOST)
+def test_the_highest_value_of_each_count_is_taken_and_none_above(name: str) -> None:
+    most = config.MOST[name]
+    more = {"max_workers": most} if name == "workers" else {}
+    assert getattr(Config("a:b", **{name: most, **more}), name) == most
+    with pytest.raises(BadValue, match=rf"{OPTIONS[name].main}: "):
+        Config("a:b", **{name: most + 1})
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIONS if name.endswith("_s")])
+def test_the_longest_of_each_time_is_taken_and_none_above(name: str) -> None:
+    most = config.MOST_S.get(name, limits.MAX_WAIT_S)
+    assert getattr(Config("a:b", **{name: most}), name) == most
+    with pytest.raises(BadValue, match=rf"{OPTIONS[name].main}: "):
+        Config("a:b", **{name: most + 1})
 
 
 @pytest.mark.parametrize(

@@ -118,3 +118,9 @@ def test_without_patience_a_hook_has_a_moment(desk: Desk) -> None:
     desk.call("b")
     desk.pass_time(2.0 + limits.KILL_GRACE_S)
     assert desk.went_on == ["hangs", "b"]
+
+
+def test_a_hook_is_told_so_many_lines_and_no_more(desk: Desk) -> None:
+    desk.call("a", tuple(f"line {n}" for n in range(limits.HOOK_LINES + 1)))
+    assert desk.process.sent.count(f"line {limits.HOOK_LINES - 1}") == 1
+    assert f"line {limits.HOOK_LINES}" not in desk.process.sent

@@ -477,11 +477,14 @@ def test_a_file_for_which_the_master_has_no_fd_is_503_until_it_has_one(site: Ser
             assert not answer.keeps_open
             client.half_close()
             client.expect_end()
-            assert other.get("/").json()["pid"] in workers
+            last = other.get("/")
+            assert last.json()["pid"] in workers
+            assert not last.keeps_open  # there are others who wait for its place
             for connection in idle:
                 connection.close()
-            gauge(site, "open", 1)
-            download(other, target, 100_000)
+            gauge(site, "open", 0)
+            with site.connect() as later:
+                download(later, target, 100_000)
     assert site.workers() == workers
     site.wait_for_log(r"\[WARNING\] 503 reason=response-file-lost client=", since=since)
     site.log.catch_up()
@@ -549,6 +552,15 @@ def test_early_hints_that_wait_for_room_harm_nobody(asgi_site: Server) -> None:
         visitor.release()
         assert bystander.response().status == 200
     assert asgi_site.workers() == workers
+
+
+def test_early_hints_without_end_cut_their_own_connection(asgi_site: Server) -> None:
+    asgi_site.expect_log(r"Traceback|\[ERROR\]")  # what the app makes of it is its own affair
+    with asgi_site.connect() as bystander, asgi_site.connect(buffer_bytes=SMALL_BUFFER) as client:
+        assert bystander.get("/").status == 200
+        client.send_request(target=f"/hints-at-once?size={16 * limits.OUTBOX_BYTES}&piece={HINT}")
+        gauge(asgi_site, "open", 1)
+        assert bystander.get("/").status == 200
 
 
 def test_the_extensions_are_declared(asgi_site: Server) -> None:

@@ -139,3 +139,23 @@ def test_what_is_waited_for_is_named_and_not_asked() -> None:
 
     [line] = stacks.stack(Odder())
     assert line.endswith("<locals>.Odder")
+
+
+async def the_deep(frames: int) -> None:
+    if frames > 1:
+        await the_deep(frames - 1)
+    await asyncio.sleep(0)
+
+
+def test_of_many_tasks_and_frames_so_many_are_told() -> None:
+    async def look() -> str:
+        many = [asyncio.create_task(the_deep(limits.MAX_TASK_FRAMES + 5)) for _ in range(limits.MAX_TASKS_SHOWN + 5)]
+        await asyncio.sleep(0)
+        text = stacks.describe(many, None)
+        await asyncio.gather(*many)
+        return text
+
+    text = asyncio.run(look())
+    assert text.count("(most recent call first):") == limits.MAX_TASKS_SHOWN
+    assert text.endswith("... and 5 other tasks")
+    assert text.count("in the_deep") == limits.MAX_TASKS_SHOWN * limits.MAX_TASK_FRAMES

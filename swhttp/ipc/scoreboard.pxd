@@ -73,6 +73,7 @@ cdef enum:  # words of a reactor
     REACTOR_QUARANTINED    # 502: a second worker died on it
     REACTOR_SLOW_REQUESTS  # requests that took longer than --slow-log
     REACTOR_REQUEST_TIMEOUT  # 504: the worker had not begun to answer by --request-timeout
+    REACTOR_ACCEPT_HELD    # times that a new connection was left in the backlog: no place, fd or memory
     REACTOR_FIELDS
 
 

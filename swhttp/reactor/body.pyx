@@ -17,15 +17,16 @@ from libc.string cimport memcpy
 from libc.stdlib cimport calloc
 
 from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_at, sw_blocks_bytes, sw_blocks_give, sw_blocks_take
-from swhttp.ipc.frame cimport EVENT_PACKAGE_CHUNK, EVENT_PACKAGE_END, sw_block, sw_chunk
+from swhttp.ipc.frame cimport (EVENT_PACKAGE_CHUNK, EVENT_PACKAGE_END, SW_BLOCK_BODY_FILE, SW_BLOCK_MORE_BODY,
+                               sw_block, sw_chunk)
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_BODY_FILES, REACTOR_CHUNKS, REACTOR_FILES, REACTOR_REQUESTS
 from swhttp.ipc.tempfile cimport sw_temp_file, sw_write_all
 from swhttp.reactor.connection cimport conn_drop_chunks, conn_starve, conn_todo
 from swhttp.reactor.dispatch cimport dispatch_chunk
 from swhttp.reactor.reasons cimport REASON_INTERNAL, REASON_NONE, REASON_SPOOL_FAILED
 from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_EXPECT, CONN_KEEP_ALIVE, CONN_READABLE,
-                                   CONN_UNREAD, STAGE_BODY, STAGE_DISCARD, STAGE_FINISHING, STAGE_IN_FLIGHT, Chunk,
-                                   Upload)
+                                   CONN_UNREAD, STAGE_BODY, STAGE_DISCARD, STAGE_FINISHING, STAGE_IN_FLIGHT,
+                                   STAGE_READY, Chunk, Upload)
 from swhttp.reactor.timers cimport timer_arm, timer_earned, timer_set
 
 from swhttp import limits
@@ -65,6 +66,26 @@ cdef void body_move_block(State *s, Conn *c, uint32_t block, uint8_t block_class
     s.line[REACTOR_BLOCKS] = s.blocks.in_use
 
 
+cdef void _leave_block(State *s, Conn *c, uint32_t here) noexcept nogil:
+    """No larger block is free, and others may hold them as long as they like: go on as if the body were a large one,
+    in a file, or as a stream."""
+    cdef sw_block *block = sw_blocks_at(&s.blocks, c.block)
+    block.body_len = here
+    if not s.asgi:
+        c.reason = body_to_file(s, c, <unsigned char *>block + block.body_off, here)
+        if c.reason == REASON_NONE:
+            block.flags |= SW_BLOCK_BODY_FILE
+            block.body_len = 0
+            c.body_at = block.body_off
+            return
+        c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE
+    else:
+        block.flags |= SW_BLOCK_MORE_BODY
+        c.reason = REASON_NONE if body_open(s, c, here) else REASON_INTERNAL
+    c.stage = STAGE_READY
+    timer_arm(s, c)
+
+
 cdef unsigned char *_in_block(State *s, Conn *c, size_t *room) noexcept nogil:
     cdef uint64_t left = sw_blocks_bytes(&s.blocks, c.block_class) - c.body_at
     cdef uint32_t larger, here
@@ -74,8 +95,8 @@ cdef unsigned char *_in_block(State *s, Conn *c, size_t *room) noexcept nogil:
         larger = sw_blocks_take(&s.blocks, c.body_at + <uint64_t>(
             body_room(here, here + <uint32_t>c.body_left) - here), &larger_class)
         if larger == SW_NO_BLOCK:
-            conn_starve(s, c)
-            return NULL
+            _leave_block(s, c, here)
+            return s.through if c.stage == STAGE_BODY else NULL
         body_move_block(s, c, larger, larger_class)
         left = sw_blocks_bytes(&s.blocks, c.block_class) - c.body_at
     room[0] = <size_t>(left if left < c.body_left else c.body_left)
@@ -135,12 +156,15 @@ cdef void _pause(State *s, Conn *c) noexcept nogil:
 
 cdef unsigned char *body_target(State *s, Conn *c, size_t *room) noexcept nogil:
     """Where the next bytes of a body go, and how many at most. NULL: nowhere at the moment; `c` is looked at again
-    when its worker gives credit, or when there is a block."""
+    when its worker gives credit, or when there is a block; or it is STAGE_READY now, and phase 3 must look at it."""
     cdef Upload *u = c.upload
+    cdef unsigned char *at
     cdef sw_chunk *chunk
     cdef uint64_t most, capacity
     if c.stage == STAGE_BODY and u == NULL:
-        return _in_block(s, c, room)
+        at = _in_block(s, c, room)
+        if at != s.through:
+            return at
     room[0] = CHUNK_BYTES
     if c.stage == STAGE_BODY or body_discards(c):
         if c.parser == NULL and c.body_left < CHUNK_BYTES:

@@ -13,13 +13,12 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy
 
 from swhttp.reactor.grammar cimport sw_hex_value, sw_is_hex, sw_is_tchar
-from swhttp.reactor.reasons cimport (REASON_BAD_CHUNK, REASON_BAD_REQUEST_LINE, REASON_BAD_TRAILER,
-                                     REASON_BAD_VERSION, REASON_BARE_CR, REASON_BARE_LF, REASON_EMPTY_LINES,
-                                     REASON_BODY_TOO_LARGE, REASON_FIELD_TOO_LONG, REASON_FOLDED_FIELD,
-                                     REASON_HEAD_TOO_LARGE, REASON_LINE_TOO_LONG, REASON_MANY_FIELDS,
-                                     REASON_TRAILERS_TOO_LARGE)
-from swhttp.reactor.state cimport (CHUNK_DATA, CHUNK_DATA_CR, CHUNK_DATA_LF, CHUNK_DONE, CHUNK_EXTENSION,
-                                   CHUNK_SIZE, CHUNK_SIZE_LF, CHUNK_TRAILER)
+from swhttp.reactor.reasons cimport (REASON_BAD_CHUNK, REASON_BAD_REQUEST_LINE, REASON_BAD_TRAILER, REASON_BAD_VERSION,
+                                     REASON_BARE_CR, REASON_BARE_LF, REASON_EMPTY_LINES, REASON_BODY_TOO_LARGE,
+                                     REASON_FIELD_TOO_LONG, REASON_FOLDED_FIELD, REASON_HEAD_TOO_LARGE,
+                                     REASON_LINE_TOO_LONG, REASON_MANY_FIELDS, REASON_TRAILERS_TOO_LARGE)
+from swhttp.reactor.state cimport (CHUNK_DATA, CHUNK_DATA_CR, CHUNK_DATA_LF, CHUNK_DONE, CHUNK_EXTENSION, CHUNK_SIZE,
+                                   CHUNK_SIZE_LF, CHUNK_TRAILER)
 
 from swhttp import limits
 

@@ -10,6 +10,9 @@ cdef void conn_watch(State *s, Conn *c) noexcept nogil
 cdef void conn_show_cut(Conn *c) noexcept nogil
 cdef void conn_close(State *s, Conn *c) noexcept nogil
 cdef void conn_drop_chunks(State *s, Upload *u, uint64_t read) noexcept nogil
+cdef void conn_leave(State *s) noexcept nogil
+cdef void conn_wake_others(State *s) noexcept nogil
+cdef uint64_t conn_idle_until_ns(State *s, Conn *c) noexcept nogil
 cdef void conn_tell_gone(State *s, Conn *c) noexcept nogil
 cdef void conn_starve(State *s, Conn *c) noexcept nogil
 cdef void conn_feed_starved(State *s) noexcept nogil

@@ -18,6 +18,7 @@ from posix.unistd cimport close
 from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_at, sw_blocks_give
 from swhttp.ipc.frame cimport EVENT_CLOSE, sw_block, sw_block_client
 from swhttp.ipc.request_table cimport sw_request_ack, sw_request_index
+from swhttp.ipc.ring cimport sw_eventfd_write
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_FILES, REACTOR_OPEN
 from swhttp.ipc.sessions cimport sw_session_close, sw_session_open
 from swhttp.reactor.accesslog cimport access_lost
@@ -27,11 +28,11 @@ from swhttp.reactor.networks cimport sw_ip, sw_ip_read_any, sw_networks_hold
 from swhttp.reactor.outbox cimport out_drop, out_file_drop
 from swhttp.reactor.proxyprotocol cimport PROXY_OFF
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CONN_EOF, CONN_HEAD_SENT, CONN_HUNG_UP,
-                                   CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_NO_BODY, CONN_PROXY_DUE,
-                                   CONN_READABLE, CONN_READY, CONN_STARVED, CONN_TLS, CONN_TRUSTED, CONN_UNREAD,
-                                   MAIL_LOG, STAGE_DISCARD, STAGE_FREE, STAGE_GONE, STAGE_IDLE, STAGE_IN_FLIGHT,
-                                   STAGE_LINGER, STAGE_WAITING, SW_MAIL_TEXT, Chunk, Upload, sw_gauge_add, sw_mail,
-                                   sw_mailbox_send)
+                                   CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_NO_BODY, CONN_PROXY_DUE, CONN_READABLE,
+                                   CONN_READY, CONN_STARVED, CONN_TLS, CONN_TRUSTED, CONN_UNREAD, MAIL_LOG,
+                                   STAGE_DISCARD, STAGE_FREE, STAGE_GONE, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER,
+                                   STAGE_WAITING, SW_MAIL_TEXT, Chunk, Upload, sw_gauge_add, sw_gauge_get_fenced,
+                                   sw_mail, sw_mailbox_send)
 from swhttp.reactor.system cimport (EPOLL_CTL_ADD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, SHUT_WR, epoll_ctl,
                                     epoll_event, shutdown)
 from swhttp.reactor.timers cimport timer_remove, timer_set
@@ -40,7 +41,8 @@ from swhttp import limits
 
 cdef uint64_t LINGER_TIMEOUT_NS = <uint64_t>(limits.LINGER_TIMEOUT_S * 1e9)
 cdef uint64_t DISCARD_TIMEOUT_NS = <uint64_t>(limits.DISCARD_TIMEOUT_S * 1e9)
-cdef uint64_t STARVED_LOOK_NS = 2000000
+cdef uint64_t FRESH_NS = <uint64_t>(limits.FRESH_S * 1e9)
+cdef uint64_t STARVED_LOOK_NS = <uint64_t>(limits.STARVED_LOOK_S * 1e9)
 cdef enum:
     METHOD_BYTES = 32        # of a request line in the log; the rest is the target's
     MOST_CLIENT_BYTES = 64
@@ -201,6 +203,7 @@ cdef void conn_close(State *s, Conn *c) noexcept nogil:
     s.open -= 1
     s.line[REACTOR_OPEN] = s.open
     sw_gauge_add(&s.open_gauges[s.index], -1)
+    conn_leave(s)
     if c.stage != STAGE_GONE:
         c.stage = STAGE_FREE
         conn_drop_block(s, c)
@@ -208,6 +211,27 @@ cdef void conn_close(State *s, Conn *c) noexcept nogil:
         c.grave_next = s.graves
         s.graves = c
     conn_release(s, c)
+
+
+cdef void conn_leave(State *s) noexcept nogil:
+    """Give a connection's place back, and wake those that have none for others."""
+    sw_gauge_add(s.places, -1)
+    if sw_gauge_get_fenced(s.holding_gauge) > 0:
+        conn_wake_others(s)  # we look for ourselves, once a turn
+
+
+cdef void conn_wake_others(State *s) noexcept nogil:
+    """Have all other reactors go round once."""
+    cdef int other
+    for other in range(s.reactors):
+        if other != s.index:
+            sw_eventfd_write(s.peer_eventfds[other])
+
+
+cdef uint64_t conn_idle_until_ns(State *s, Conn *c) noexcept nogil:
+    """How long an idle connection is kept at least, also when it is to go: who has just connected, or just had an
+    answer, may have a request on its way, and would lose it."""
+    return (c.since_ns if c.served == 0 else c.deadline_ns - s.keep_alive_ns) + FRESH_NS
 
 
 cdef void conn_tell_gone(State *s, Conn *c) noexcept nogil:

@@ -22,7 +22,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from swhttp.ipc.frame cimport sw_header
 from swhttp.reactor.grammar cimport sw_is_host, sw_is_tchar, sw_is_word, sw_list_next, sw_port
-from swhttp.reactor.networks cimport (SW_IP_TEXT, sw_ip_read, sw_ip_read_any, sw_ip_text, sw_networks_hold)
+from swhttp.reactor.networks cimport SW_IP_TEXT, sw_ip_read, sw_ip_read_any, sw_ip_text, sw_networks_hold
 from swhttp.reactor.system cimport AF_INET, AF_INET6
 from swhttp.reactor.trusted cimport Trusted
 

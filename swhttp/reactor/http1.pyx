@@ -37,8 +37,7 @@ from swhttp.reactor.body cimport (body_discards, body_move_block, body_open, bod
                                   body_room, body_so_far, body_target, body_to_file, body_untouched, body_waits,
                                   body_whole)
 from swhttp.reactor.boundary cimport BOUNDARY_FULL, BOUNDARY_MORE, BOUNDARY_WHOLE, boundary_chunks, boundary_head
-from swhttp.reactor.connection cimport (conn_consume_input, conn_keep_input, conn_release, conn_set_address,
-                                        conn_todo)
+from swhttp.reactor.connection cimport conn_consume_input, conn_keep_input, conn_release, conn_set_address, conn_todo
 from swhttp.reactor.forwarded cimport Forwarded, forwarded_read
 from swhttp.reactor.grammar cimport sw_is_tchar
 from swhttp.reactor.networks cimport SW_IP_TEXT, sw_ip_text
@@ -46,9 +45,9 @@ from swhttp.reactor.origin cimport origin_room, origin_write
 from swhttp.reactor.parser cimport Http1Parser
 from swhttp.reactor.proxyprotocol cimport PROXY_BAD, PROXY_MORE, ProxyHeader, proxy_read
 from swhttp.reactor.reasons cimport (REASON_BAD_CHUNK, REASON_BAD_PROXY_HEADER, REASON_BAD_REQUEST_LINE,
-                                     REASON_BAD_SYNTAX, REASON_BAD_TRAILER, REASON_BLOCKS_FULL,
-                                     REASON_BODY_TOO_LARGE, REASON_CONNECT_METHOD, REASON_INTERNAL, REASON_NONE,
-                                     REASON_SPOOL_FAILED, REASON_UNKNOWN_METHOD, REASON_UPGRADE_WITH_BODY)
+                                     REASON_BAD_SYNTAX, REASON_BAD_TRAILER, REASON_BLOCKS_FULL, REASON_BODY_TOO_LARGE,
+                                     REASON_CONNECT_METHOD, REASON_INTERNAL, REASON_NONE, REASON_SPOOL_FAILED,
+                                     REASON_UNKNOWN_METHOD, REASON_UPGRADE_WITH_BODY)
 from swhttp.reactor.state cimport (CHUNK_BYTES, CHUNK_SIZE, CHUNK_TRAILER, CONN_BODY_OPEN, CONN_EXPECT,
                                    CONN_HEAD_METHOD, CONN_HTTP10, CONN_KEEP_ALIVE, CONN_PROXY_DUE, CONN_READABLE,
                                    CONN_READY, CONN_TIMED, CONN_TLS, CONN_TRUSTED, CONN_UNREAD, STAGE_BODY,
@@ -60,7 +59,7 @@ from swhttp import limits
 cdef uint32_t MEMORY_BODY_BYTES = limits.MEMORY_BODY_BYTES
 cdef uint64_t DISCARD_BYTES = limits.DISCARD_BYTES
 cdef uint64_t MAX_LENGTH = 1 << 62
-cdef int POOLED_PARSERS = 8  # a turn seldom needs more than one; more are made and dropped as they come
+cdef int POOLED_PARSERS = limits.POOLED_PARSERS  # a turn seldom needs more than one
 cdef uint32_t COPY_BYTES = 4096  # a piece up to this length is copied to a bytes object: cheaper than a view
 
 
@@ -103,16 +102,14 @@ cdef class Http1:
         cdef State *s = self.state
         cdef bint kept = c.input_to > c.input_from or data == NULL
         cdef uint32_t used = 0
-        cdef int reason
+        cdef int reason = REASON_NONE
         if kept:
             if data != NULL and not conn_keep_input(c, data, length):
-                c.reason = REASON_INTERNAL
-                c.stage = STAGE_READY
-                ready(s, c)
-                return
+                reason = REASON_INTERNAL
             data = c.input + c.input_from
             length = c.input_to - c.input_from
-        reason = self.advance(c, data, length, &used)
+        if reason == REASON_NONE:
+            reason = self.advance(c, data, length, &used)
         if reason == REASON_NONE:
             if kept:
                 if used:

@@ -61,6 +61,18 @@ static inline int64_t sw_gauge_get(sw_gauge *gauge)
     return atomic_load_explicit(&gauge->value, memory_order_relaxed);
 }
 
+/* One more, unless there are `most`: 1, or 0. Exact, however many threads take at once. */
+static inline int sw_gauge_take(sw_gauge *gauge, int64_t most)
+{
+    int64_t value = atomic_load_explicit(&gauge->value, memory_order_relaxed);
+    do {
+        if (value >= most)
+            return 0;
+    } while (!atomic_compare_exchange_weak_explicit(&gauge->value, &value, value + 1, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return 1;
+}
+
 /* Whoever frees capacity: what was freed must be visible before the gauge of waiting requests is read. */
 static inline int64_t sw_gauge_get_fenced(sw_gauge *gauge)
 {

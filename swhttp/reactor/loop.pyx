@@ -29,8 +29,8 @@ from swhttp.ipc.scoreboard cimport (REACTOR_GIL_NS, REACTOR_GIL_TURNS, REACTOR_G
                                     REACTOR_TICKS, REACTOR_TIMEOUTS, REACTOR_TURNS, Scoreboard)
 from swhttp.ipc.sessions cimport sw_address, sw_session
 from swhttp.ipc.spin cimport SW_SPIN_LOOKS, sw_spin_pause, sw_spin_yield
-from swhttp.reactor.accept cimport (ACCEPT_PAUSE_NS, SW_DATA_CONNECTIONS, SW_DATA_LISTENERS, accept_adopt,
-                                    accept_again, accept_listen, accept_new, accept_rest)
+from swhttp.reactor.accept cimport (SW_DATA_CONNECTIONS, SW_DATA_LISTENERS, accept_adopt, accept_again,
+                                    accept_hold_no_more, accept_listen, accept_new, accept_rest, accept_wait_ns)
 from swhttp.reactor.accesslog cimport access_publish
 from swhttp.reactor.audit cimport audit_look, audit_next_ns
 from swhttp.reactor.connection cimport conn_close, conn_end, conn_feed_starved, conn_next, conn_release, conn_todo
@@ -52,11 +52,11 @@ from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_E
                                    CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_PIECE, CONN_READABLE, CONN_READY, CONN_UNREAD,
                                    CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED,
                                    MAIL_LISTEN, MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STAGE, MAIL_SLOT_STOP,
-                                   MAIL_SLOT_UP, MAIL_SNAPSHOT, MAIL_SNAPSHOT_TAKEN, MAIL_STOP, MAIL_SWITCH, MAX_EVENTS,
-                                   MAX_PIECES, SCRATCH_BYTES, SLAB_BYTES, SLOT_DOWN, STAGE_BODY, STAGE_CHUNKED,
-                                   STAGE_DISCARD, STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_LINGER, STAGE_READY,
-                                   WHEEL_TICK_NS, Conn, Piece, SlotLink, State, sw_mail, sw_mailbox_pending,
-                                   sw_mailbox_send, sw_mailbox_take)
+                                   MAIL_SLOT_UP, MAIL_SNAPSHOT, MAIL_SNAPSHOT_TAKEN, MAIL_STOP, MAIL_SWITCH,
+                                   MAX_EVENTS, MAX_PIECES, MAX_RECV_BYTES, SCRATCH_BYTES, SLAB_BYTES, SLOT_DOWN,
+                                   STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD, STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE,
+                                   STAGE_LINGER, STAGE_READY, SW_MAILBOX_SIZE, WHEEL_TICK_NS, Conn, Piece, SlotLink,
+                                   State, sw_mail, sw_mailbox_pending, sw_mailbox_send, sw_mailbox_take)
 from swhttp.reactor.system cimport (EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CLOEXEC,
                                     EPOLL_CTL_ADD, epoll_create1, epoll_ctl, epoll_event, sw_epoll_wait)
 from swhttp.reactor.timers cimport timer_arm, timer_expired, timer_next_ns, timer_set
@@ -68,7 +68,9 @@ from swhttp.reactor.settings import DISPATCH_MODES, FORWARDED_HEADERS, PROXY_PRO
 cdef int64_t TICK_NS = <int64_t>(limits.TICK_S * 1e9)
 cdef uint64_t GONE_AFTER_NS = <uint64_t>(limits.GONE_AFTER_S * 1e9)
 cdef int64_t SPIN_IN_FLIGHT = limits.SPIN_IN_FLIGHT
-cdef int64_t SECOND_NS = 1000000000
+cdef int64_t QUEUE_LOOK_NS = <int64_t>(limits.QUEUE_LOOK_S * 1e9)
+assert (MAX_RECV_BYTES, CHUNK_BYTES, MAX_EVENTS, MAX_PIECES, SW_MAILBOX_SIZE) == (
+    limits.RECV_BYTES, limits.CHUNK_BYTES, limits.EVENTS_PER_TURN, limits.PIECES_PER_TURN, limits.MAILBOX_MESSAGES)
 
 cdef enum:
     DATA_WAKE = 1  # epoll's user data of our eventfds, below the first listener's
@@ -337,9 +339,9 @@ cdef class Reactor:
             wait_ns = _sooner(wait_ns, overdue_next_ns(s))
         wait_ns = _sooner(wait_ns, audit_next_ns(s))
         if s.waiting_count > 0:
-            wait_ns = _sooner(wait_ns, SECOND_NS // 10)  # the queue's own deadline
-        if s.accept_paused_until_ns:
-            wait_ns = _sooner(wait_ns, ACCEPT_PAUSE_NS)
+            wait_ns = _sooner(wait_ns, QUEUE_LOOK_NS)
+        if s.crowded:
+            wait_ns = _sooner(wait_ns, accept_wait_ns(s))
         if s.starved_until_ns:
             wait_ns = _sooner(wait_ns, <int64_t>(s.starved_until_ns - s.now_ns) if s.starved_until_ns > s.now_ns else 0)
         return wait_ns
@@ -550,7 +552,7 @@ cdef class Reactor:
                     self._last_look(c)
             elif mail.kind == MAIL_SLOT_UP:
                 slot_up(s, mail.a, <uint32_t>mail.b, mail.c)
-                if not s.listening and not s.draining and not s.holds_back:
+                if not s.listening and not s.draining and not s.holds_back and not s.holding:
                     accept_listen(s, True)
             elif mail.kind == MAIL_LISTEN:
                 s.holds_back = False
@@ -584,6 +586,7 @@ cdef class Reactor:
             accept_listen(s, False)
         if not s.draining:
             s.draining = True
+            accept_hold_no_more(s)
             if not s.holds_back:
                 accept_rest(s)
         for row in range(s.conns_used):

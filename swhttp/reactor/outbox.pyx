@@ -27,8 +27,8 @@ from swhttp.reactor.timers cimport timer_arm, timer_earned
 
 from swhttp import limits
 
-cdef uint64_t MAX_OUTBOX_BYTES = limits.MAX_OUTBOX_BYTES
-cdef uint32_t MAX_OUTBOX_PIECES = limits.MAX_OUTBOX_PIECES
+cdef uint64_t MAX_OUTBOX_BYTES = limits.OUTBOX_BYTES
+cdef uint32_t MAX_OUTBOX_PIECES = limits.OUTBOX_PIECES
 cdef uint64_t SEND_PER_TURN_BYTES = limits.SEND_PER_TURN_BYTES
 cdef uint64_t SPOOL_RENEW_BYTES = 4 * limits.HIGH_WATER_BYTES
 

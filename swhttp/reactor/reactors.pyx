@@ -73,7 +73,7 @@ cdef class Reactors:
         self.slots = memory.geometry.slots
         self.report_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.loads = <sw_load *>_aligned(self.slots * sizeof(sw_load))
-        self.gauges = <sw_gauge *>_aligned(3 * self.count * sizeof(sw_gauge))
+        self.gauges = <sw_gauge *>_aligned((3 * self.count + 2) * sizeof(sw_gauge))
         self.boxes = <sw_mailbox *>_aligned((self.count + 1) * sizeof(sw_mailbox))
         self.eventfds = <int *>_aligned(self.count * sizeof(int))
         self.snapshots = <Snapshot *>_aligned(self.count * sizeof(Snapshot))
@@ -93,6 +93,8 @@ cdef class Reactors:
             reactor.state.open_gauges = self.gauges
             reactor.state.waiting_gauges = self.gauges + self.count
             reactor.state.switch_gauges = self.gauges + 2 * self.count
+            reactor.state.places = self.gauges + 3 * self.count
+            reactor.state.holding_gauge = self.gauges + 3 * self.count + 1
             reactor.state.inboxes = self.boxes
             reactor.state.reports = &self.boxes[self.count]
             reactor.state.peer_eventfds = self.eventfds
@@ -101,6 +103,12 @@ cdef class Reactors:
             if access is not None:
                 access.wire(i, &reactor.state, &self.boxes[self.count])
             self.reactors.append(reactor)
+
+    def admit(self, int connections):
+        """So many may be open at once, in all reactors. To be said before `start`."""
+        cdef Reactor reactor
+        for reactor in self.reactors:
+            reactor.state.most_places = connections
 
     def start(self):
         """Start the threads. The caller has blocked all signals, and unblocks its own afterwards."""

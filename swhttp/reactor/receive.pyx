@@ -14,7 +14,7 @@ from libc.stdint cimport uint64_t
 from swhttp.ipc.scoreboard cimport REACTOR_RECEIVED_BYTES, REACTOR_REQUESTS
 from swhttp.reactor.body cimport (body_post, body_progress, body_received, body_target, body_untouched, body_waits,
                                   body_whole)
-from swhttp.reactor.connection cimport conn_close, conn_next, conn_todo
+from swhttp.reactor.connection cimport conn_close, conn_idle_until_ns, conn_next, conn_todo
 from swhttp.reactor.http1 cimport ready
 from swhttp.reactor.reasons cimport REASON_NONE
 from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_KEEP_ALIVE, CONN_PIECE, CONN_READABLE,
@@ -23,10 +23,6 @@ from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_K
                                    STAGE_LINGER, STAGE_READY, STAGE_WAITING)
 from swhttp.reactor.system cimport ssize_t, sw_recv
 from swhttp.reactor.timers cimport timer_arm, timer_set
-
-from swhttp import limits
-
-cdef uint64_t FRESH_NS = <uint64_t>(limits.FRESH_S * 1e9)
 
 
 cdef extern from "<sys/ioctl.h>" nogil:
@@ -58,9 +54,9 @@ cdef void receive_body(State *s, Conn *c) noexcept nogil:
 
 
 cdef void _idle_at_the_end(State *s, Conn *c) noexcept nogil:
-    """No more requests are taken, and nothing of one has come here: close. But who has just connected, or just had an
-    answer, may have a request on its way, and would lose it: he is told with that one's answer that it is the last."""
-    cdef uint64_t until_ns = (c.since_ns if c.served == 0 else c.deadline_ns - s.keep_alive_ns) + FRESH_NS
+    """No more requests are taken, or others wait for a place, and nothing of one has come here: close, but for who may
+    have one on its way: he is told with that one's answer that it is the last."""
+    cdef uint64_t until_ns = conn_idle_until_ns(s, c)
     if s.orphaned or s.now_ns >= until_ns:
         conn_close(s, c)
     elif c.deadline_ns > until_ns:
@@ -78,6 +74,8 @@ cdef void receive_some(State *s, Conn *c) noexcept nogil:
             return
         to = body_target(s, c, &room)
         if to == NULL or room == 0:
+            if c.stage == STAGE_READY:
+                ready(s, c)
             return
     elif (c.stage == STAGE_IDLE or c.stage == STAGE_HEAD or c.stage == STAGE_CHUNKED or c.stage == STAGE_LINGER
             or (c.flags & CONN_BODY_OPEN and c.stage != STAGE_READY and not body_waits(s, c))):
@@ -100,7 +98,7 @@ cdef void receive_some(State *s, Conn *c) noexcept nogil:
             conn_close(s, c)
         else:
             c.flags &= ~CONN_READABLE
-            if s.draining and c.stage == STAGE_IDLE:
+            if (s.draining or s.crowded) and c.stage == STAGE_IDLE:
                 _idle_at_the_end(s, c)
         return
     s.line[REACTOR_RECEIVED_BYTES] += n

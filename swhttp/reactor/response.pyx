@@ -27,8 +27,8 @@ from swhttp.reactor.body cimport body_answered
 from swhttp.reactor.connection cimport (conn_close, conn_drop_block, conn_log, conn_log_request, conn_next,
                                         conn_show_cut, conn_tell_gone, conn_todo)
 from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_leave_queue, dispatch_revoke, dispatch_tell
-from swhttp.reactor.outbox cimport (OUT_AGAIN, OUT_LOST, out_file_drop, out_file_new, out_flush, out_put, out_put_block,
-                                    out_put_file, pace_set)
+from swhttp.reactor.outbox cimport (OUT_AGAIN, OUT_LOST, out_file_drop, out_file_new, out_flush, out_put,
+                                    out_put_block, out_put_file, pace_set)
 from swhttp.reactor.reasons cimport (REASON_BLOCKS_FULL, REASON_FILE_LOST, REASON_QUARANTINED, REASON_QUEUE_FULL,
                                      REASON_QUEUE_TIMEOUT, REASON_REQUEST_TIMEOUT, REASON_SPOOL_FAILED,
                                      REASON_WORKER_LOST, SW_REASON_TABLE)
@@ -111,7 +111,7 @@ cdef unsigned char *_fields(State *s, Conn *c, unsigned char *p, int flags) noex
 
 cdef void _frame_body_how(State *s, Conn *c, const sw_frame *frame) noexcept nogil:
     """RFC 9112 §6.3: how the client will know where this body ends."""
-    if frame.flags & SW_FRAME_CLOSE or s.draining:
+    if frame.flags & SW_FRAME_CLOSE or s.draining or s.crowded:
         c.flags &= ~CONN_KEEP_ALIVE
     if c.flags & CONN_BODY_OPEN and frame.flags & SW_FRAME_LAST:
         body_answered(s, c)  # while the head can still say that the connection will be closed
@@ -460,8 +460,8 @@ cdef void response_own(State *s, Conn *c, int reason) noexcept nogil:
     else:
         conn_log(s, c, WARNING, status, slug)
     s.line[REACTOR_RESPONSES] += 1
-    if status not in (502, 503) or s.draining or c.flags & CONN_BODY_OPEN or reason == REASON_SPOOL_FAILED \
-            or reason == REASON_FILE_LOST:
+    if (status not in (502, 503) or s.draining or s.crowded or c.flags & CONN_BODY_OPEN
+            or reason == REASON_SPOOL_FAILED or reason == REASON_FILE_LOST):
         c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE
     c.flags &= ~CONN_CHUNK_OUT
     p += snprintf(p, 256, "HTTP/1.1 %d %s\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n%s%s", status,

@@ -23,9 +23,9 @@ from swhttp.reactor.reasons cimport REASON_NONE, REASON_QUARANTINED, REASON_WORK
 from swhttp.reactor.response cimport response_continue, response_cut, response_drop, response_frame, response_own
 from swhttp.reactor.slots cimport slot_down, slot_rehome
 from swhttp.reactor.slow cimport slow_leave
-from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_EXPECT, CONN_HEAD_SENT, CONN_REFUSED, MAIL_LOST,
-                                   SLOT_CORRUPT, SLOT_DOWN, SLOT_UP, STAGE_FREE, STAGE_GONE, STAGE_IN_FLIGHT, Conn,
-                                   SlotLink, sw_mail, sw_mailbox_send)
+from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_EXPECT, CONN_HEAD_SENT, CONN_REFUSED, MAIL_LOST, SLOT_CORRUPT,
+                                   SLOT_DOWN, SLOT_UP, STAGE_FREE, STAGE_GONE, STAGE_IN_FLIGHT, Conn, SlotLink,
+                                   sw_mail, sw_mailbox_send)
 
 from swhttp import limits
 

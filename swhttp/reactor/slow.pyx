@@ -24,7 +24,7 @@ from swhttp import limits
 
 cdef uint64_t SLOW_AFTER_NS = <uint64_t>(limits.SLOW_AFTER_S * 1e9)
 cdef uint64_t MOVE_AFTER_NS = <uint64_t>((limits.MOVE_AFTER_S - limits.SLOW_AFTER_S) * 1e9)
-cdef uint64_t LOG_EVERY_NS = 1000000000
+cdef uint64_t LOG_EVERY_NS = <uint64_t>(limits.REACTOR_LOG_EVERY_S * 1e9)
 cdef int WARNING = logging.WARNING
 
 

@@ -24,12 +24,14 @@ cdef extern from "swhttp/reactor/load.h" nogil:
     void sw_load_release(sw_load *load, uint32_t generation)
     void sw_gauge_add(sw_gauge *gauge, int64_t by)
     int64_t sw_gauge_get(sw_gauge *gauge)
+    bint sw_gauge_take(sw_gauge *gauge, int64_t most)
     int64_t sw_gauge_get_fenced(sw_gauge *gauge)
     void sw_gauge_set_fenced(sw_gauge *gauge, int64_t value)
 
 cdef extern from "swhttp/reactor/mailbox.h" nogil:
     enum:
         SW_MAIL_TEXT
+        SW_MAILBOX_SIZE
         MAIL_SLOT_UP
         MAIL_SLOT_STAGE
         MAIL_SLOT_STOP
@@ -398,7 +400,11 @@ cdef struct State:
     int listener_count
     bint listening
     bint holds_back          # another server accepts there: not before MAIL_LISTEN
-    uint64_t accept_paused_until_ns
+    bint holding             # new connections stay in the backlog, for there is no place for them
+    bint crowded             # that is so in some reactor: connections are given up sooner, to make room
+    uint64_t accept_paused_until_ns  # holding: not to be tried before
+    uint64_t look_for_room_ns  # crowded: when idle connections are looked for next
+    uint32_t look_for_room_at  # from this row on
     uint64_t accept_logged_ns
     uint64_t round_trip_ns   # moving average from posting a request to its final frame
     uint64_t spin_ns         # how long to look for a lone response before sleeping, 0: never
@@ -423,6 +429,9 @@ cdef struct State:
     # Shared with the other reactors and the main thread.
     sw_load *loads           # one a slot
     sw_gauge *open_gauges    # one a reactor
+    sw_gauge *places         # how many connections there are, in all reactors
+    int64_t most_places      # how many there may be
+    sw_gauge *holding_gauge  # how many reactors are holding
     sw_gauge *waiting_gauges
     sw_gauge *switch_gauges  # one a reactor: the last switch for which it has stopped the old generation
     sw_mailbox *inboxes      # one a reactor

@@ -42,6 +42,7 @@ SURVIVAL_S = 2.0
 EXIT_BOOT_FAILED = 3
 EXIT_CANNOT_BIND = 4
 EXIT_MANAGER_DIED = 5
+EXIT_CANNOT_START = 6
 EXIT_APP_MISSING = 7
 EXIT_FILE = 10
 LISTENING = r"\[INFO\] Listening at: (\S+) \((\d+)\)"
@@ -56,6 +57,7 @@ class Server:
     heir_of: a server that this one takes over; it has its binds, and its options but what is given.
     ready: False starts without waiting for the log line (boots that fail or block). stdout: an fd for its stdout.
     via: a command that executes the server's, which is added to it. owner: the user to whom its directories belong.
+    module: with the command, instead of swhttp; None: what the variable SWHTTP_TESTS_MODULE names.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Server:
         heir_of: Server | None = None,
         via: tuple[str, ...] = (),
         owner: int | None = None,
+        module: str | None = None,
     ) -> None:
         self.marker = uuid.uuid4().hex
         self.directory = tempfile.mkdtemp(prefix="swt-")
@@ -93,7 +96,7 @@ class Server:
         self._seen_bytes = 0
         self._baseline: dict[str, Any] = {}
 
-        command = [*via, sys.executable, "-m", "swhttp"]
+        command = [*via, sys.executable, "-m", module or os.environ.get("SWHTTP_TESTS_MODULE", "swhttp")]
         if heir_of is not None:
             self.binds = heir_of.binds
             command += ["takeover", "--control", os.path.join(heir_of.directory, "control")]
