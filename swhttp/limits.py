@@ -13,7 +13,8 @@ RESPONSE_RING_BYTES: Final = 256 * 1024  # a reactor and slot; stays within a co
 REQUEST_TABLE_ENTRIES: Final = 16384  # requests with workers at once, a reactor
 MAX_SESSIONS: Final = 65536  # client connections at once, a reactor
 # (bytes, count) a reactor. 65 KiB: a chunk of a streamed body; 1,088 KiB: a body for WSGI in memory, and its head.
-BLOCK_CLASSES: Final = ((1024, 20480), (8192, 2048), (32768, 512), (66560, 1024), (163840, 256), (1114112, 64))
+# Of 8 KiB there is one for every connection: however many slow bodies are under way, there is room for another head.
+BLOCK_CLASSES: Final = ((1024, 65536), (8192, 65536), (32768, 4096), (66560, 1024), (163840, 256), (1114112, 64))
 # (bytes, count) a slot, of response bodies. 10 MiB in blocks of 512 KiB cost a quarter less CPU than in 1 MiB.
 ARENA_CLASSES: Final = ((65536, 128), (262144, 32), (524288, 32))
 MAX_SMALL_FRAME_BYTES: Final = 16 * 1024  # payload of one RESPONSE_SMALL frame
@@ -74,7 +75,14 @@ MAX_PACKERS: Final = 128  # responses that a worker compresses at once, in 0.3 t
 COMPRESS_MIN_BYTES: Final = 1024  # a smaller body is not compressed: it fits one packet anyway
 MOST_COMPRESS_MIN_BYTES: Final = 1 << 30  # of --compress-min-bytes
 SLOW_AFTER_S: Final = 0.025  # a client that takes nothing whole of what it is sent for this long is slow
+SLOW_PRESSED_AFTER_S: Final = 0.0005  # the same, where others wait for the WSGI worker that would wait for it
 MOVE_AFTER_S: Final = 0.2  # what a client has kept in the arena for this long goes to a file
+ASIDE_AFTER_S: Final = 0.1  # a streamed body of which nothing came for this long: its request need not count as load
+ASIDE_TIMES: Final = 8  # times --worker-concurrency: requests that wait for their clients, in an ASGI worker beside those
+TRIM_EVERY_S: Final = 0.5  # when a crowd has left: how often some of its memory goes back to the kernel
+TRIM_BYTES: Final = 4 * 1024 * 1024  # so much at a time, of each size of block
+TRIM_AGAIN_S: Final = 30.0  # how often, while what is in use lies too high
+KEEP_BLOCK_BYTES: Final = 256 * 1024  # of each size of block, kept however idle the server is
 RESPONSE_SPOOL_MAX_BYTES: Final = 1024 * 1024 * 1024  # of a WSGI response, in a file, ahead of its client
 SEND_PER_TURN_BYTES: Final = 512 * 1024  # to one client, before the others get their turn
 ACCEPTS_PER_TURN: Final = 16

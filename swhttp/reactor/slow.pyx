@@ -2,28 +2,41 @@
 
     for SLOW_AFTER_S no whole piece of what waits has left   its worker is told (the word `full`, EVENT_BUFFER_FULL):
                                                              a WSGI thread then spills to a file instead of waiting
+    for SLOW_PRESSED_AFTER_S, while others wait for WSGI     the same, unless its socket takes more at that moment
     for MOVE_AFTER_S                                         what it holds of a slot's arena moves to a file
 
 The lists (outbox keeps them) are in order of time, so a look costs nothing while nobody is due. The writes go to the
 page cache; a worker that dies while clients hold blocks of its arena has them moved at once. Runs without the GIL.
 """
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from swhttp.ipc.frame cimport EVENT_BUFFER_FULL
 from swhttp.ipc.request_table cimport sw_request_index, sw_request_set_full
-from swhttp.ipc.scoreboard cimport REACTOR_CLIENTS_SLOW
+from swhttp.ipc.scoreboard cimport REACTOR_CLIENTS_SLOW, REACTOR_IN_FLIGHT
 from swhttp.reactor.connection cimport conn_close, conn_log
 from swhttp.reactor.dispatch cimport dispatch_tell
 from swhttp.reactor.outbox cimport out_leave_arena, pace_set
-from swhttp.reactor.state cimport OUT_FILE, PACE_NONE, PACE_SLOW, STAGE_IN_FLIGHT, Conn
+from swhttp.reactor.state cimport OUT_FILE, PACE_FRESH, PACE_NONE, PACE_SLOW, STAGE_IN_FLIGHT, Conn
 
 import logging
 
 from swhttp import limits
 
+cdef extern from "<poll.h>" nogil:
+    enum:
+        POLLOUT
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    int poll(pollfd *fds, unsigned long count, int timeout_ms)
+
+
 cdef uint64_t SLOW_AFTER_NS = <uint64_t>(limits.SLOW_AFTER_S * 1e9)
+cdef uint64_t PRESSED_AFTER_NS = <uint64_t>(limits.SLOW_PRESSED_AFTER_S * 1e9)
 cdef uint64_t MOVE_AFTER_NS = <uint64_t>((limits.MOVE_AFTER_S - limits.SLOW_AFTER_S) * 1e9)
+cdef int MOVES_A_TURN = 4
 cdef uint64_t LOG_EVERY_NS = 1000000000
 cdef int WARNING = logging.WARNING
 
@@ -39,19 +52,42 @@ cdef bint _leave(State *s, Conn *c, int slot) noexcept nogil:
     return where >= 0
 
 
+cdef bint _pressed(State *s) noexcept nogil:
+    """Does somebody else wait for a worker that may be waiting for its client?"""
+    return not s.asgi and (s.waiting_count > 0 or s.line[REACTOR_IN_FLIGHT] > <int64_t>s.up * s.threads)
+
+
+cdef uint64_t _patience_ns(State *s) noexcept nogil:
+    return PRESSED_AFTER_NS if _pressed(s) else SLOW_AFTER_NS
+
+
+cdef bint _takes_more(Conn *c) noexcept nogil:
+    """Would its socket take more now? Then it is we who have not come to it yet."""
+    cdef pollfd socket
+    socket.fd = c.fd
+    socket.events = POLLOUT
+    socket.revents = 0
+    return poll(&socket, 1, 0) > 0
+
+
 cdef void slow_look(State *s) noexcept nogil:
-    """Do what is due."""
+    """Do what is due; of what takes long, a little each turn: thousands may have become slow together."""
     cdef Conn *c
-    while s.fresh_first != NULL and s.now_ns - s.fresh_first.pace_since_ns >= SLOW_AFTER_NS:
+    cdef int moves = MOVES_A_TURN
+    while s.fresh_first != NULL and s.now_ns - s.fresh_first.pace_since_ns >= _patience_ns(s):
         c = s.fresh_first
+        if s.now_ns - c.pace_since_ns < SLOW_AFTER_NS and _takes_more(c):
+            pace_set(s, c, PACE_FRESH)
+            continue
         s.line[REACTOR_CLIENTS_SLOW] += 1
         pace_set(s, c, PACE_SLOW)
         if c.stage == STAGE_IN_FLIGHT:
             c.slow_told = True
             if sw_request_set_full(&s.table[sw_request_index(c.request_id)], 1):
                 dispatch_tell(s, c, EVENT_BUFFER_FULL)
-    while s.slow_first != NULL and s.now_ns - s.slow_first.pace_since_ns >= MOVE_AFTER_NS:
+    while s.slow_first != NULL and s.now_ns - s.slow_first.pace_since_ns >= MOVE_AFTER_NS and moves > 0:
         c = s.slow_first
+        moves -= 1
         pace_set(s, c, PACE_NONE)
         _leave(s, c, -1)
 
@@ -60,7 +96,7 @@ cdef int64_t slow_next_ns(State *s) noexcept nogil:
     """Nanoseconds until something is due, or -1."""
     cdef int64_t wait_ns = -1, other_ns
     if s.fresh_first != NULL:
-        wait_ns = <int64_t>(s.fresh_first.pace_since_ns + SLOW_AFTER_NS - s.now_ns)
+        wait_ns = <int64_t>(s.fresh_first.pace_since_ns + _patience_ns(s) - s.now_ns)
         wait_ns = wait_ns if wait_ns > 0 else 0
     if s.slow_first != NULL:
         other_ns = <int64_t>(s.slow_first.pace_since_ns + MOVE_AFTER_NS - s.now_ns)
