@@ -28,6 +28,7 @@ from swhttp.reactor.timers cimport timer_arm, timer_earned
 from swhttp import limits
 
 cdef uint64_t MAX_OUTBOX_BYTES = 16 * limits.HIGH_WATER_BYTES  # in memory; no honest worker gets near it
+cdef uint64_t HIGH_WATER_BYTES = limits.HIGH_WATER_BYTES
 cdef uint64_t SEND_PER_TURN_BYTES = limits.SEND_PER_TURN_BYTES
 cdef uint64_t SPOOL_RENEW_BYTES = 4 * limits.HIGH_WATER_BYTES
 
@@ -179,6 +180,8 @@ cdef void _wait(State *s, Conn *c) noexcept nogil:
         timer_arm(s, c)
     if c.pace == PACE_NONE:
         pace_set(s, c, PACE_FRESH)
+        if c.sent_bytes < HIGH_WATER_BYTES:
+            s.tight = True
 
 
 cdef ssize_t _offer(State *s, Conn *c, iovec *pieces, int count, int flags) noexcept nogil:

@@ -3,6 +3,8 @@
     for SLOW_AFTER_S no whole piece of what waits has left   its worker is told (the word `full`, EVENT_BUFFER_FULL):
                                                              a WSGI thread then spills to a file instead of waiting
     for SLOW_PRESSED_AFTER_S, while others wait for WSGI     the same, unless its socket takes more at that moment
+    at once, while others wait for WSGI, if its socket was   the same
+    full before it had taken HIGH_WATER_BYTES of the answer
     for MOVE_AFTER_S                                         what it holds of a slot's arena moves to a file
 
 The lists (outbox keeps them) are in order of time, so a look costs nothing while nobody is due. The writes go to the
@@ -34,6 +36,8 @@ cdef extern from "<poll.h>" nogil:
 
 
 cdef uint64_t SLOW_AFTER_NS = <uint64_t>(limits.SLOW_AFTER_S * 1e9)
+cdef uint64_t HIGH_WATER_BYTES = limits.HIGH_WATER_BYTES
+cdef uint64_t LOW_WATER_BYTES = limits.HIGH_WATER_BYTES // 2  # below it the worker is not told of it
 cdef uint64_t PRESSED_AFTER_NS = <uint64_t>(limits.SLOW_PRESSED_AFTER_S * 1e9)
 cdef uint64_t MOVE_AFTER_NS = <uint64_t>((limits.MOVE_AFTER_S - limits.SLOW_AFTER_S) * 1e9)
 cdef int MOVES_A_TURN = 4
@@ -70,21 +74,37 @@ cdef bint _takes_more(Conn *c) noexcept nogil:
     return poll(&socket, 1, 0) > 0
 
 
+cdef void _is_slow(State *s, Conn *c) noexcept nogil:
+    s.line[REACTOR_CLIENTS_SLOW] += 1
+    pace_set(s, c, PACE_SLOW)
+    if c.stage == STAGE_IN_FLIGHT:
+        c.slow_told = True
+        if sw_request_set_full(&s.table[sw_request_index(c.request_id)], 1):
+            dispatch_tell(s, c, EVENT_BUFFER_FULL)
+
+
 cdef void slow_look(State *s) noexcept nogil:
     """Do what is due; of what takes long, a little each turn: thousands may have become slow together."""
     cdef Conn *c
+    cdef Conn *following
     cdef int moves = MOVES_A_TURN
+    if s.tight and _pressed(s):
+        s.tight = False
+        c = s.fresh_first
+        while c != NULL:
+            following = c.pace_next
+            if c.sent_bytes < HIGH_WATER_BYTES:
+                if c.out_bytes > LOW_WATER_BYTES:
+                    _is_slow(s, c)
+                else:
+                    s.tight = True
+            c = following
     while s.fresh_first != NULL and s.now_ns - s.fresh_first.pace_since_ns >= _patience_ns(s):
         c = s.fresh_first
         if s.now_ns - c.pace_since_ns < SLOW_AFTER_NS and _takes_more(c):
             pace_set(s, c, PACE_FRESH)
             continue
-        s.line[REACTOR_CLIENTS_SLOW] += 1
-        pace_set(s, c, PACE_SLOW)
-        if c.stage == STAGE_IN_FLIGHT:
-            c.slow_told = True
-            if sw_request_set_full(&s.table[sw_request_index(c.request_id)], 1):
-                dispatch_tell(s, c, EVENT_BUFFER_FULL)
+        _is_slow(s, c)
     while s.slow_first != NULL and s.now_ns - s.slow_first.pace_since_ns >= MOVE_AFTER_NS and moves > 0:
         c = s.slow_first
         moves -= 1

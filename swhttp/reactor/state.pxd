@@ -379,6 +379,7 @@ cdef struct State:
     Conn *fresh_last
     Conn *slow_first
     Conn *slow_last
+    bint tight               # among the fresh there may be sockets that took little before they were full
     uint64_t spool_logged_ns
     # Timers.
     Conn *wheel[1024]

@@ -230,19 +230,27 @@ class Crowd:
         command = [sys.executable, "-m", "tests.soak.crowd", f"{address[0]}:{address[1]}", kind, str(count)]
         command += ["--rate", str(rate), "--size", str(size), "--ramp", str(ramp_s), "--target", target, *(["--once"] if once else [])]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
         )
         self.seen = Seen()
+        self._said = b""
 
     def look(self) -> Seen:
-        """Wait for the next line."""
+        """Wait for the next line, or take the latest of those that wait."""
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, f"the crowd {self.kind} has ended by itself"
+        while True:
+            said = os.read(self._process.stdout.fileno(), 1 << 20)
+            assert said, f"the crowd {self.kind} has ended by itself"
+            self._said += said
+            *lines, self._said = self._said.split(b"\n")
+            if lines:
+                self._take(lines[-1])
+                return self.seen
+
+    def _take(self, line: bytes) -> None:
         said: dict[str, Any] = json.loads(line)
         said["ended"] = Counter(said["ended"])
         self.seen = Seen(**said)
-        return self.seen
 
     def wait_full(self) -> None:
         """Wait until all are connected."""
@@ -260,10 +268,8 @@ class Crowd:
         """Let them all leave at once."""
         if self._process.poll() is None:
             output, _ = self._process.communicate(timeout=END_S)
-            for line in output.splitlines():
-                said = json.loads(line)
-                said["ended"] = Counter(said["ended"])
-                self.seen = Seen(**said)
+            if lines := (self._said + output).splitlines():
+                self._take(lines[-1])
         return self.seen
 
     def __enter__(self) -> Crowd:

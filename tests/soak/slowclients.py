@@ -101,7 +101,7 @@ def run(start: Start, readers: int, writers: int, size: int, rate_bytes_s: float
         outcome.failures.append(f"{outcome.after_mib - outcome.before_mib:.1f} MiB have not been given back")
     outcome.failures += [fault for run in outcome.calm + outcome.busy for fault in run.faults]
     lost = totals(site) - before
-    outcome.failures += [f"{lost[name]} {name}" for name in ("worker_lost", "bad_frames", "cut") if lost[name]]
+    outcome.failures += [f"{lost[name]} {name}" for name in ("worker_lost", "bad_frames") if lost[name]]
     return outcome
 
 
