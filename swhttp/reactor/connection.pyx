@@ -80,6 +80,8 @@ cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil
     else:
         return NULL
     c = &s.conns[row]
+    if c.generation < s.last_generation:
+        c.generation = s.last_generation
     c.generation += 1
     c.row = row
     c.fd = fd

@@ -19,8 +19,8 @@ from swhttp.ipc.scoreboard cimport (REACTOR_DISPATCHED, REACTOR_IN_FLIGHT, REACT
                                     REACTOR_WAKES, SLOT_SERVICE_NS)
 from swhttp.reactor.reasons cimport REASON_NONE, REASON_QUEUE_FULL
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, DISPATCH_FIXED, DISPATCH_IDLE, DISPATCH_IP, DISPATCH_ROUND_ROBIN,
-                                   SLOT_UP, STAGE_IN_FLIGHT, STAGE_WAITING, Upload, sw_gauge_get_fenced, sw_gauge_set_fenced,
-                                   sw_load_in_flight, sw_load_release, sw_load_reserve)
+                                   SLOT_UP, STAGE_IN_FLIGHT, STAGE_WAITING, Upload, sw_gauge_get_fenced,
+                                   sw_gauge_set_fenced, sw_load_in_flight, sw_load_release, sw_load_reserve)
 
 from swhttp import limits
 

@@ -350,6 +350,7 @@ cdef struct State:
     uint32_t free_row_count
     uint32_t open
     uint32_t most_open       # at once, since memory was last given back
+    uint64_t last_generation  # of the rows whose memory was given back: others begin behind it
     uint64_t trim_at_ns      # when it is looked again whether memory can be given back
     uint64_t aside_at_ns     # no look before this for requests that wait for their clients
     # Requests with workers: entry index -> connection.

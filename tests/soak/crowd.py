@@ -48,8 +48,8 @@ ZEROS = bytes(1 << 20)
 
 @dataclass
 class Seen:
-    """What has come of a crowd. `ended`: how many were cut, were answered and closed, got all, by what they were told
-    (a status, `reset`, `closed`, or `whole`); `lives_s`: the shortest and longest life of those that did not get all."""
+    """What has come of a crowd. ended: how many, by what they were told (a status, `reset`, `closed`; `whole`: they got
+    or sent all); shortest_s, longest_s: lives of those that did not get all."""
 
     connected: int = 0
     moved_bytes: int = 0
@@ -144,7 +144,7 @@ class _Loop:
     def _connect(self) -> None:
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
-            if self.kind in READING:  # or what waits for them lies in buffers of the kernel, which are for 64 KiB a packet
+            if self.kind in READING:  # else the kernel's buffers for them would be those for packets of 64 KiB
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, ETHERNET_BYTES)
             if self.kind == "read":
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALLEST_BUFFER)
@@ -228,7 +228,8 @@ class Crowd:
                  ramp_s: float = 0.0, once: bool = False, target: str = "/") -> None:  # fmt: skip
         self.kind, self.count, self._ramp_s = kind, count, ramp_s
         command = [sys.executable, "-m", "tests.soak.crowd", f"{address[0]}:{address[1]}", kind, str(count)]
-        command += ["--rate", str(rate), "--size", str(size), "--ramp", str(ramp_s), "--target", target, *(["--once"] if once else [])]
+        command += ["--rate", str(rate), "--size", str(size), "--ramp", str(ramp_s), "--target", target]
+        command += ["--once"] if once else []
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
         )

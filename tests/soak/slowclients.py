@@ -59,7 +59,7 @@ class Outcome:
 
 
 def run(start: Start, readers: int, writers: int, size: int, rate_bytes_s: float, rounds: int,
-        seconds: float) -> Outcome:
+        seconds: float, of_pace: float = OF_PACE) -> Outcome:
     """Start a server, and let the crowds come and go."""
     outcome = Outcome()
     site = start("crowded:wsgi", "--workers", "2", "--reactors", "1")
@@ -93,7 +93,7 @@ def run(start: Start, readers: int, writers: int, size: int, rate_bytes_s: float
                 outcome.moved.setdefault(crowd.kind, []).append(part)
                 if strange := {what: count for what, count in seen.ended.items() if what != "whole"}:
                     outcome.failures.append(f"{crowd.kind}: ended as {strange}")
-                if part < OF_PACE:
+                if part < of_pace:
                     outcome.failures.append(f"{crowd.kind}: only {part:.2f} of its pace")
         processes.wait_until(lambda: totals(site)["open"] == 0, "all connections to be closed", 10.0)
     outcome.after_mib = given_back(site, outcome.before_mib)

@@ -4,8 +4,8 @@
 
 For each interface one server with two workers. A third of the clients never ends its head, a third its body, a third
 takes an answer a byte at a time; who is cut comes again. 32 ordinary clients (wrk) are measured without them and beside
-them, in turns. It fails, with exit status 1, when one of the slow ones was not cut at its deadline or not for it, when an
-ordinary request failed, when p99 beside them was more than `--p99-ratio` times what it was without, and when the
+them, in turns. It fails, with exit status 1, when one of the slow ones was not cut at its deadline or not for it, when
+an ordinary request failed, when p99 beside them was more than `--p99-ratio` times what it was without, and when the
 processes have not given back their memory to within a tenth. `tests/test_slow_crowds.py` runs it for seconds.
 """
 
