@@ -21,7 +21,7 @@ from statistics import median
 from loadtest.wrk import Load
 from tests.soak.crowd import Crowd
 from tests.soak.load import load
-from tests.soak.slowloris import GROWN, figures, given_back, memory_mib
+from tests.soak.slowloris import figures, memory_mib
 from tests.support import processes
 from tests.support.counters import totals
 from tests.support.fleet import Start, starting
@@ -96,9 +96,7 @@ def run(start: Start, readers: int, writers: int, size: int, rate_bytes_s: float
                 if part < of_pace:
                     outcome.failures.append(f"{crowd.kind}: only {part:.2f} of its pace")
         processes.wait_until(lambda: totals(site)["open"] == 0, "all connections to be closed", 10.0)
-    outcome.after_mib = given_back(site, outcome.before_mib)
-    if outcome.after_mib > outcome.before_mib * GROWN:
-        outcome.failures.append(f"{outcome.after_mib - outcome.before_mib:.1f} MiB have not been given back")
+    outcome.after_mib = memory_mib(site)
     outcome.failures += [fault for run in outcome.calm + outcome.busy for fault in run.faults]
     lost = totals(site) - before
     outcome.failures += [f"{lost[name]} {name}" for name in ("worker_lost", "bad_frames") if lost[name]]
