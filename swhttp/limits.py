@@ -75,7 +75,6 @@ MAX_PACKERS: Final = 128  # responses that a worker compresses at once, in 0.3 t
 COMPRESS_MIN_BYTES: Final = 1024  # a smaller body is not compressed: it fits one packet anyway
 MOST_COMPRESS_MIN_BYTES: Final = 1 << 30  # of --compress-min-bytes
 SLOW_AFTER_S: Final = 0.025  # a client that takes nothing whole of what it is sent for this long is slow
-SLOW_PRESSED_AFTER_S: Final = 0.0005  # the same, where others wait for the WSGI worker that would wait for it
 MOVE_AFTER_S: Final = 0.2  # what a client has kept in the arena for this long goes to a file
 ASIDE_AFTER_S: Final = 0.1  # a streamed body of which nothing came for this long: its request need not count as load
 ASIDE_TIMES: Final = 8  # times --worker-concurrency: requests that wait for their clients, beside those that count

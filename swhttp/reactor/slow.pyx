@@ -2,9 +2,8 @@
 
     for SLOW_AFTER_S no whole piece of what waits has left   its worker is told (the word `full`, EVENT_BUFFER_FULL):
                                                              a WSGI thread then spills to a file instead of waiting
-    for SLOW_PRESSED_AFTER_S, while others wait for WSGI     the same, unless its socket takes more at that moment
-    at once, while others wait for WSGI, if its socket was   the same
-    full before it had taken HIGH_WATER_BYTES of the answer
+    at once, while others wait for a WSGI worker, where      the same
+    the socket was full before it had taken HIGH_WATER_BYTES
     for MOVE_AFTER_S                                         what it holds of a slot's arena moves to a file
 
 The lists (outbox keeps them) are in order of time, so a look costs nothing while nobody is due. The writes go to the
@@ -19,26 +18,15 @@ from swhttp.ipc.scoreboard cimport REACTOR_CLIENTS_SLOW, REACTOR_IN_FLIGHT
 from swhttp.reactor.connection cimport conn_close, conn_log
 from swhttp.reactor.dispatch cimport dispatch_tell
 from swhttp.reactor.outbox cimport out_leave_arena, pace_set
-from swhttp.reactor.state cimport OUT_FILE, PACE_FRESH, PACE_NONE, PACE_SLOW, STAGE_IN_FLIGHT, Conn
+from swhttp.reactor.state cimport OUT_FILE, PACE_NONE, PACE_SLOW, STAGE_IN_FLIGHT, Conn
 
 import logging
 
 from swhttp import limits
 
-cdef extern from "<poll.h>" nogil:
-    enum:
-        POLLOUT
-    struct pollfd:
-        int fd
-        short events
-        short revents
-    int poll(pollfd *fds, unsigned long count, int timeout_ms)
-
-
 cdef uint64_t SLOW_AFTER_NS = <uint64_t>(limits.SLOW_AFTER_S * 1e9)
 cdef uint64_t HIGH_WATER_BYTES = limits.HIGH_WATER_BYTES
 cdef uint64_t LOW_WATER_BYTES = limits.HIGH_WATER_BYTES // 2  # below it the worker is not told of it
-cdef uint64_t PRESSED_AFTER_NS = <uint64_t>(limits.SLOW_PRESSED_AFTER_S * 1e9)
 cdef uint64_t MOVE_AFTER_NS = <uint64_t>((limits.MOVE_AFTER_S - limits.SLOW_AFTER_S) * 1e9)
 cdef int MOVES_A_TURN = 4
 cdef uint64_t LOG_EVERY_NS = 1000000000
@@ -59,19 +47,6 @@ cdef bint _leave(State *s, Conn *c, int slot) noexcept nogil:
 cdef bint _pressed(State *s) noexcept nogil:
     """Does somebody else wait for a worker that may be waiting for its client?"""
     return not s.asgi and (s.waiting_count > 0 or s.line[REACTOR_IN_FLIGHT] > <int64_t>s.up * s.threads)
-
-
-cdef uint64_t _patience_ns(State *s) noexcept nogil:
-    return PRESSED_AFTER_NS if _pressed(s) else SLOW_AFTER_NS
-
-
-cdef bint _takes_more(Conn *c) noexcept nogil:
-    """Would its socket take more now? Then it is we who have not come to it yet."""
-    cdef pollfd socket
-    socket.fd = c.fd
-    socket.events = POLLOUT
-    socket.revents = 0
-    return poll(&socket, 1, 0) > 0
 
 
 cdef void _is_slow(State *s, Conn *c) noexcept nogil:
@@ -99,11 +74,8 @@ cdef void slow_look(State *s) noexcept nogil:
                 else:
                     s.tight = True
             c = following
-    while s.fresh_first != NULL and s.now_ns - s.fresh_first.pace_since_ns >= _patience_ns(s):
+    while s.fresh_first != NULL and s.now_ns - s.fresh_first.pace_since_ns >= SLOW_AFTER_NS:
         c = s.fresh_first
-        if s.now_ns - c.pace_since_ns < SLOW_AFTER_NS and _takes_more(c):
-            pace_set(s, c, PACE_FRESH)
-            continue
         _is_slow(s, c)
     while s.slow_first != NULL and s.now_ns - s.slow_first.pace_since_ns >= MOVE_AFTER_NS and moves > 0:
         c = s.slow_first
@@ -116,7 +88,7 @@ cdef int64_t slow_next_ns(State *s) noexcept nogil:
     """Nanoseconds until something is due, or -1."""
     cdef int64_t wait_ns = -1, other_ns
     if s.fresh_first != NULL:
-        wait_ns = <int64_t>(s.fresh_first.pace_since_ns + _patience_ns(s) - s.now_ns)
+        wait_ns = <int64_t>(s.fresh_first.pace_since_ns + SLOW_AFTER_NS - s.now_ns)
         wait_ns = wait_ns if wait_ns > 0 else 0
     if s.slow_first != NULL:
         other_ns = <int64_t>(s.slow_first.pace_since_ns + MOVE_AFTER_NS - s.now_ns)
