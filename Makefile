@@ -15,7 +15,7 @@ help:
 	@echo "make serve       serve examples/flask_app.py at http://127.0.0.1:8000"
 	@echo "make test        run the tests"
 	@echo "make differential  20,000 requests against h11 (minutes)"
-	@echo "make soak        workers reloaded, replaced, killed and gone wild; a gibibyte each way at 1 MiB a second"
+	@echo "make soak        workers reloaded, replaced, killed and gone wild; slow clients; narrow memory (half an hour)"
 	@echo "make lint        ruff, mypy --strict, cython-lint"
 	@echo "make docs        write docs/options.md and docs/limits.md"
 	@echo "make model       check the wake-up protocol with spin"
@@ -42,6 +42,8 @@ soak: $(VENV)/testing
 	$(BIN)/python -m tests.soak.reloads --reloads 100 --nginx
 	$(BIN)/python -m tests.soak.recycling --seconds 60
 	$(BIN)/python -m tests.soak.storm --seconds 60
+	$(BIN)/python -m tests.soak.slowloris
+	$(BIN)/python -m tests.soak.slowclients
 	$(BIN)/python -m tests.soak.flow --mib 1024 --rate-mib 1
 	$(BIN)/python -m tests.soak.corruption --seconds 300
 	SWHTTP_TESTS_MODULE=tests.support.tight $(BIN)/python -m pytest tests/conformance tests/frameworks

@@ -18,7 +18,8 @@ KEPT_FDS: Final = 32  # of the master's: no connection gets these: for files of 
 KEPT_FDS_SHARE: Final = 4  # and of those that are left, one of so many
 # 65 KiB: a chunk of a streamed body; 1,088 KiB: a body for WSGI in memory, and its head.
 BLOCK_CLASSES: Final = (  # (bytes, count) of request blocks, a reactor
-    (1024, 20480), (8192, 2048), (32768, 512), (66560, 1024), (163840, 256), (1114112, 64))
+    # Of 8 KiB there is one for every connection: however many slow bodies are under way, another head has room.
+    (1024, 65536), (8192, 65536), (32768, 4096), (66560, 1024), (163840, 256), (1114112, 64))
 # 10 MiB in blocks of 512 KiB cost a quarter less CPU than in 1 MiB.
 ARENA_CLASSES: Final = ((65536, 128), (262144, 32), (524288, 32))  # (bytes, count) of blocks of response bodies, a slot
 MAX_SMALL_FRAME_BYTES: Final = 16 * 1024  # payload of one RESPONSE_SMALL frame
@@ -81,6 +82,12 @@ COMPRESS_MIN_BYTES: Final = 1024  # a smaller body is not compressed: it fits on
 MOST_COMPRESS_MIN_BYTES: Final = 1 << 30  # of --compress-min-bytes
 SLOW_AFTER_S: Final = 0.025  # a client that takes nothing whole of what it is sent for this long is slow
 MOVE_AFTER_S: Final = 0.2  # what a client has kept in the arena for this long goes to a file
+ASIDE_AFTER_S: Final = 0.1  # a streamed body of which nothing came for this long: its request need not count as load
+ASIDE_TIMES: Final = 8  # times --worker-concurrency: requests that wait for their clients, beside those that count
+TRIM_EVERY_S: Final = 0.5  # when a crowd has left: how often some of its memory goes back to the kernel
+TRIM_BYTES: Final = 4 * 1024 * 1024  # so much at a time, of each size of block
+TRIM_AGAIN_S: Final = 5.0  # how often, while what is in use lies too high
+KEEP_BLOCK_BYTES: Final = 64 * 1024  # of each size of block, kept however idle the server is
 RESPONSE_SPOOL_MAX_BYTES: Final = 1024 * 1024 * 1024  # of a WSGI response, in a file, ahead of its client
 SEND_PER_TURN_BYTES: Final = 512 * 1024  # to one client, before the others get their turn
 ACCEPTS_PER_TURN: Final = 16  # new connections, before the others get their turn

@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <string.h>
 
 #include "swhttp/ipc/crashpoint.h"
@@ -167,6 +168,15 @@ static inline void sw_arena_give(sw_arena *arena, uint32_t block)
                                                   memory_order_relaxed))
             return;
     }
+}
+
+/* The same for one that a slow client has held, and its memory goes back to the kernel: thousands of slow clients use
+ * all blocks for a moment, and a worker that serves others alone needs few. */
+static inline void sw_arena_drop(sw_arena *arena, uint32_t block)
+{
+    sw_arena_class *c = sw_arena_class_of(arena, block);
+    madvise(c->data + (uint64_t)(block - c->first) * c->bytes, c->bytes, MADV_REMOVE);
+    sw_arena_give(arena, block);
 }
 
 #endif

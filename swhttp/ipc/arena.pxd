@@ -18,3 +18,4 @@ cdef extern from "swhttp/ipc/arena.h" nogil:
     uint32_t sw_arena_take(sw_arena *arena, uint64_t length, uint32_t *room)
     void sw_arena_take_back(sw_arena *arena, uint32_t block)
     void sw_arena_give(sw_arena *arena, uint32_t block)
+    void sw_arena_drop(sw_arena *arena, uint32_t block)

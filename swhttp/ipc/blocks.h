@@ -3,13 +3,15 @@
  *   arena   | 1 KiB x n | 8 KiB x n | 32 KiB x n | ... | 1,088 KiB x n |       offsets in units of SW_BLOCK_UNIT
  *
  * Only the reactor allocates and frees, so all of this is in its private memory. Last freed is first used again: a
- * busy reactor stays within few cache lines, and memory that was never needed is never touched.
+ * busy reactor stays within few cache lines, and memory that was never needed is never touched. What a crowd has touched
+ * goes back to the kernel when it has left (sw_blocks_trim).
  */
 #ifndef SWHTTP_BLOCKS_H
 #define SWHTTP_BLOCKS_H
 
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "swhttp/ipc/frame.h"
 
@@ -29,6 +31,8 @@ typedef struct {
     unsigned char *arena;
     int classes;
     uint32_t in_use;
+    uint32_t fresh;       /* of all classes together */
+    uint64_t fresh_bytes; /* of these: memory that may have been touched */
     sw_block_class by_size[SW_BLOCK_CLASSES];
 } sw_blocks;
 
@@ -79,6 +83,8 @@ static inline uint32_t sw_blocks_take(sw_blocks *blocks, uint64_t bytes, uint8_t
         if (c->fresh < c->count) {
             *size_class = (uint8_t)i;
             blocks->in_use++;
+            blocks->fresh++;
+            blocks->fresh_bytes += c->bytes;
             return c->first + c->fresh++ * (c->bytes / SW_BLOCK_UNIT);
         }
     }
@@ -90,6 +96,47 @@ static inline void sw_blocks_give(sw_blocks *blocks, uint32_t block, uint8_t siz
     sw_block_class *c = &blocks->by_size[size_class];
     c->stack[c->returned++] = block;
     blocks->in_use--;
+}
+
+/* Give the memory behind the last block in use back to the kernel, of each class at most `most_bytes`, so that it takes
+ * no longer than somebody may wait. Returns how many bytes of blocks are as if they had never been used. */
+static inline uint64_t sw_blocks_trim(sw_blocks *blocks, uint64_t keep_bytes, uint64_t most_bytes)
+{
+    uint64_t dropped = 0;
+    for (int i = 0; i < blocks->classes; i++) {
+        sw_block_class *c = &blocks->by_size[i];
+        uint32_t units = c->bytes / SW_BLOCK_UNIT, end = c->fresh, returned = 0;
+        uint32_t least = (uint32_t)(keep_bytes / c->bytes), before = c->fresh;
+        if (most_bytes / c->bytes < c->fresh && c->fresh - (uint32_t)(most_bytes / c->bytes) > least)
+            least = c->fresh - (uint32_t)(most_bytes / c->bytes);
+        if (c->returned == 0 || c->fresh <= least)
+            continue;
+        unsigned char *is_free = (unsigned char *)calloc(c->fresh, 1);
+        if (is_free == NULL)
+            break;
+        for (uint32_t k = 0; k < c->returned; k++)
+            is_free[(c->stack[k] - c->first) / units] = 1;
+        while (end > least && is_free[end - 1])
+            end--;
+        if (end < before) {
+            for (uint32_t k = end; k-- > 0;) /* the lowest are used first */
+                if (is_free[k])
+                    c->stack[returned++] = c->first + k * units;
+            uintptr_t from = (uintptr_t)blocks->arena + ((uint64_t)c->first + (uint64_t)end * units) * SW_BLOCK_UNIT;
+            uintptr_t to = from + (uint64_t)(before - end) * c->bytes;
+            from = (from + 4095) & ~(uintptr_t)4095;
+            to &= ~(uintptr_t)4095;
+            if (from < to)
+                madvise((void *)from, to - from, MADV_REMOVE); /* if it fails the memory merely stays */
+            c->returned = returned;
+            c->fresh = end;
+            blocks->fresh -= before - end;
+            blocks->fresh_bytes -= (uint64_t)(before - end) * c->bytes;
+            dropped += (uint64_t)(before - end) * c->bytes;
+        }
+        free(is_free);
+    }
+    return dropped;
 }
 
 static inline sw_block *sw_blocks_at(sw_blocks *blocks, uint32_t block)

@@ -3,7 +3,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from swhttp.reactor.state cimport Conn, State
 
 
-cdef uint32_t body_room(uint32_t here, uint32_t whole) noexcept nogil
+cdef int body_leave_block(State *s, Conn *c) noexcept nogil
+cdef uint32_t body_room(State *s, uint32_t here, uint32_t whole) noexcept nogil
 cdef void body_move_block(State *s, Conn *c, uint32_t block, uint8_t block_class) noexcept nogil
 cdef bint body_open(State *s, Conn *c, uint64_t received) noexcept nogil
 cdef int body_to_file(State *s, Conn *c, const unsigned char *data, size_t length) noexcept nogil

@@ -34,6 +34,7 @@ from swhttp import limits
 cdef int MAX_CHUNKS_AHEAD = limits.MAX_CHUNKS_AHEAD
 cdef uint64_t CREDIT_WINDOW_BYTES = limits.CREDIT_WINDOW_BYTES
 cdef uint64_t SMALL_ROOM_BYTES = 512
+cdef uint32_t MANY_BLOCKS = 1024
 cdef uint64_t LEAST_CHUNK_BYTES = 512
 cdef uint64_t DISCARD_BYTES = limits.DISCARD_BYTES
 cdef uint64_t GONE_AFTER_NS = <uint64_t>(limits.GONE_AFTER_S * 1e9)
@@ -50,10 +51,11 @@ cdef Upload *_upload(Conn *c) noexcept nogil:
 
 # ---- in the request block ----
 
-cdef uint32_t body_room(uint32_t here, uint32_t whole) noexcept nogil:
+cdef uint32_t body_room(State *s, uint32_t here, uint32_t whole) noexcept nogil:
     """For how much of a body of `whole` bytes there is to be room when `here` have come: a client that promises much
-    and sends little shall not hold what others need. Each time it is too little it grows by this factor."""
-    cdef uint64_t room = <uint64_t>here * 8 + SMALL_ROOM_BYTES
+    and sends little shall not hold what others need. Each time it is too little it grows by this factor, a smaller one
+    when thousands of requests are under way: then most of them are slow."""
+    cdef uint64_t room = <uint64_t>here * (8 if s.blocks.in_use < MANY_BLOCKS else 2) + SMALL_ROOM_BYTES
     return <uint32_t>room if room < whole else whole
 
 
@@ -66,26 +68,6 @@ cdef void body_move_block(State *s, Conn *c, uint32_t block, uint8_t block_class
     s.line[REACTOR_BLOCKS] = s.blocks.in_use
 
 
-cdef void _leave_block(State *s, Conn *c, uint32_t here) noexcept nogil:
-    """No larger block is free, and others may hold them as long as they like: go on as if the body were a large one,
-    in a file, or as a stream."""
-    cdef sw_block *block = sw_blocks_at(&s.blocks, c.block)
-    block.body_len = here
-    if not s.asgi:
-        c.reason = body_to_file(s, c, <unsigned char *>block + block.body_off, here)
-        if c.reason == REASON_NONE:
-            block.flags |= SW_BLOCK_BODY_FILE
-            block.body_len = 0
-            c.body_at = block.body_off
-            return
-        c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE
-    else:
-        block.flags |= SW_BLOCK_MORE_BODY
-        c.reason = REASON_NONE if body_open(s, c, here) else REASON_INTERNAL
-    c.stage = STAGE_READY
-    timer_arm(s, c)
-
-
 cdef unsigned char *_in_block(State *s, Conn *c, size_t *room) noexcept nogil:
     cdef uint64_t left = sw_blocks_bytes(&s.blocks, c.block_class) - c.body_at
     cdef uint32_t larger, here
@@ -93,14 +75,37 @@ cdef unsigned char *_in_block(State *s, Conn *c, size_t *room) noexcept nogil:
     if left == 0:
         here = <uint32_t>body_so_far(s, c)
         larger = sw_blocks_take(&s.blocks, c.body_at + <uint64_t>(
-            body_room(here, here + <uint32_t>c.body_left) - here), &larger_class)
+            body_room(s, here, here + <uint32_t>c.body_left) - here), &larger_class)
         if larger == SW_NO_BLOCK:
-            _leave_block(s, c, here)
-            return s.through if c.stage == STAGE_BODY else NULL
+            return NULL
         body_move_block(s, c, larger, larger_class)
         left = sw_blocks_bytes(&s.blocks, c.block_class) - c.body_at
     room[0] = <size_t>(left if left < c.body_left else c.body_left)
     return <unsigned char *>sw_blocks_at(&s.blocks, c.block) + c.body_at
+
+
+cdef int body_leave_block(State *s, Conn *c) noexcept nogil:
+    """There is no larger request block: go on in a file, or send the request on its way with what is here (then its
+    stage is STAGE_READY). A slow body must not fail because others are slow. Returns a reason or REASON_NONE."""
+    cdef sw_block *block = sw_blocks_at(&s.blocks, c.block)
+    cdef uint32_t here = <uint32_t>body_so_far(s, c), smaller
+    cdef uint8_t smaller_class = 0
+    cdef int reason
+    if s.asgi:
+        block.flags |= SW_BLOCK_MORE_BODY
+        block.body_len = here
+        c.stage = STAGE_READY
+        return REASON_NONE if body_open(s, c, here) else REASON_INTERNAL
+    block.flags |= SW_BLOCK_BODY_FILE
+    block.body_len = 0
+    reason = body_to_file(s, c, <unsigned char *>block + block.body_off, here)
+    c.body_at = block.body_off
+    smaller = sw_blocks_take(&s.blocks, c.body_at, &smaller_class)
+    if smaller != SW_NO_BLOCK and smaller_class < c.block_class:
+        body_move_block(s, c, smaller, smaller_class)
+    elif smaller != SW_NO_BLOCK:
+        sw_blocks_give(&s.blocks, smaller, smaller_class)
+    return reason
 
 
 # ---- streamed ----
@@ -148,23 +153,25 @@ cdef bint body_waits(State *s, Conn *c) noexcept nogil:
 
 
 cdef void _pause(State *s, Conn *c) noexcept nogil:
-    """No deadline for the body while it waits for the worker, or when it is whole."""
-    if c.upload != NULL:
-        c.upload.deadline_ns = 0
-        timer_arm(s, c)
+    """No deadline for the body while it waits for the worker, or when it is whole. What is left of it is kept: or a
+    client would get all of it anew whenever its bytes fill the MAX_CHUNKS_AHEAD places, eight bytes at a time."""
+    cdef Upload *u = c.upload
+    if u == NULL:
+        return
+    if u.deadline_ns != 0:
+        u.rest_ns = u.deadline_ns - s.now_ns if u.deadline_ns > s.now_ns else 1
+    u.deadline_ns = 0
+    timer_arm(s, c)
 
 
 cdef unsigned char *body_target(State *s, Conn *c, size_t *room) noexcept nogil:
     """Where the next bytes of a body go, and how many at most. NULL: nowhere at the moment; `c` is looked at again
-    when its worker gives credit, or when there is a block; or it is STAGE_READY now, and phase 3 must look at it."""
+    when its worker gives credit, or when there is a block."""
     cdef Upload *u = c.upload
-    cdef unsigned char *at
     cdef sw_chunk *chunk
     cdef uint64_t most, capacity
     if c.stage == STAGE_BODY and u == NULL:
-        at = _in_block(s, c, room)
-        if at != s.through:
-            return at
+        return _in_block(s, c, room)
     room[0] = CHUNK_BYTES
     if c.stage == STAGE_BODY or body_discards(c):
         if c.parser == NULL and c.body_left < CHUNK_BYTES:
@@ -201,14 +208,17 @@ cdef void body_untouched(State *s, Conn *c) noexcept nogil:
 cdef void body_progress(State *s, Conn *c, size_t length) noexcept nogil:
     """So many bytes have come."""
     cdef Upload *u = c.upload
+    cdef uint64_t from_ns
     if not c.flags & CONN_BODY_OPEN:
         if c.deadline_ns != 0:
             timer_set(s, c, timer_earned(s, c.deadline_ns, length, s.body_timeout_ns))
         return
     if u == NULL or body_discards(c):
         return
-    u.deadline_ns = timer_earned(s, u.deadline_ns if u.deadline_ns != 0 else s.now_ns + s.body_timeout_ns, length,
-                                 s.body_timeout_ns)
+    from_ns = u.deadline_ns
+    if from_ns == 0:
+        from_ns = s.now_ns + (u.rest_ns if u.rest_ns != 0 else s.body_timeout_ns)
+    u.deadline_ns = timer_earned(s, from_ns, length, s.body_timeout_ns)
     timer_arm(s, c)
 
 

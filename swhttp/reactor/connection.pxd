@@ -8,6 +8,7 @@ cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil
 cdef void conn_set_address(State *s, Conn *c, const sw_address *address) noexcept nogil
 cdef void conn_watch(State *s, Conn *c) noexcept nogil
 cdef void conn_show_cut(Conn *c) noexcept nogil
+cdef void conn_give_up(Conn *c) noexcept nogil
 cdef void conn_close(State *s, Conn *c) noexcept nogil
 cdef void conn_drop_chunks(State *s, Upload *u, uint64_t read) noexcept nogil
 cdef void conn_leave(State *s) noexcept nogil

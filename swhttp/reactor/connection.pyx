@@ -82,6 +82,8 @@ cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil
     else:
         return NULL
     c = &s.conns[row]
+    if c.generation < s.last_generation:
+        c.generation = s.last_generation
     c.generation += 1
     c.row = row
     c.fd = fd
@@ -103,6 +105,8 @@ cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil
     if s.proxy_protocol != PROXY_OFF and c.flags & CONN_TRUSTED:
         c.flags |= CONN_PROXY_DUE
     s.open += 1
+    if s.open > s.most_open:
+        s.most_open = s.open
     s.line[REACTOR_OPEN] = s.open
     timer_set(s, c, s.now_ns + s.head_timeout_ns)
     return c
@@ -175,6 +179,12 @@ cdef void conn_show_cut(Conn *c) noexcept nogil:
     does not, so it ends by a reset."""
     if c.flags & CONN_HEAD_SENT and not c.flags & (CONN_CHUNK_OUT | CONN_NO_BODY) and c.response_left < 0:
         sw_reset_on_close(c.fd)
+
+
+cdef void conn_give_up(Conn *c) noexcept nogil:
+    """Its client does not take what it is sent: end by a reset. After a plain close the kernel would hold what is in
+    the socket, and go on offering it, for minutes."""
+    sw_reset_on_close(c.fd)
 
 
 cdef void conn_close(State *s, Conn *c) noexcept nogil:

@@ -20,7 +20,7 @@ from swhttp.ipc.scoreboard cimport (REACTOR_BAD_FRAMES, REACTOR_DISPATCHED, REAC
                                     REACTOR_WAITING, REACTOR_WAKES, SLOT_SERVICE_NS)
 from swhttp.reactor.reasons cimport REASON_NONE, REASON_QUEUE_FULL
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, DISPATCH_FIXED, DISPATCH_IDLE, DISPATCH_IP, DISPATCH_ROUND_ROBIN,
-                                   MAIL_CORRUPT, SLOT_CORRUPT, SLOT_UP, STAGE_IN_FLIGHT, STAGE_WAITING,
+                                   MAIL_CORRUPT, SLOT_CORRUPT, SLOT_UP, STAGE_IN_FLIGHT, STAGE_WAITING, Upload,
                                    sw_gauge_get_fenced, sw_gauge_set_fenced, sw_load_in_flight, sw_load_release,
                                    sw_load_reserve, sw_mail, sw_mailbox_send)
 
@@ -28,6 +28,9 @@ from swhttp import limits
 
 cdef uint32_t MAX_PREFETCH = limits.MAX_PREFETCH
 cdef int64_t PREFETCH_WINDOW_NS = <int64_t>(limits.PREFETCH_WINDOW_S * 1e9)
+cdef uint32_t ASIDE_TIMES = limits.ASIDE_TIMES
+cdef uint64_t ASIDE_AFTER_NS = <uint64_t>(limits.ASIDE_AFTER_S * 1e9)
+cdef uint64_t ASIDE_EVERY_NS = 20000000
 cdef uint64_t REVOKE_AFTER_NS = <uint64_t>(limits.REVOKE_AFTER_S * 1e9)
 cdef uint64_t REVOKE_LONE_AFTER_NS = <uint64_t>(limits.REVOKE_LONE_AFTER_S * 1e9)
 
@@ -199,7 +202,7 @@ cdef bint _post(State *s, int slot, Conn *c) noexcept nogil:
     else:
         s.entries_used += 1
     c.request_id = request_id
-    c.slow_told = False
+    c.slow_told = c.aside = False
     sw_request_queue(&link.table[index], request_id)
     sw_ring_publish(&link.requests, sizeof(sw_descriptor))
     link.posted = 1
@@ -301,6 +304,38 @@ cdef void dispatch_requeue(State *s, Conn *c) noexcept nogil:
     _count_waiting(s, 1)
 
 
+cdef bint _waits_for_client(State *s, Conn *c) noexcept nogil:
+    """Can a worker do nothing for this request, because its client takes no more, or has sent no more for a while?"""
+    cdef Upload *u = c.upload
+    if c.stage != STAGE_IN_FLIGHT:
+        return False
+    if c.slow_told and c.out_first != NULL:
+        return True
+    return (u != NULL and c.flags & CONN_BODY_OPEN and u.deadline_ns != 0
+            and s.now_ns - (u.moved_ns if u.moved_ns > c.since_ns else c.since_ns) >= ASIDE_AFTER_NS)
+
+
+cdef void _set_aside(State *s) noexcept nogil:
+    """Requests wait, and every worker has as many as it may have: those that wait for their clients are no load, or a
+    few thousand slow clients would keep all others from an app that has nothing to do. An event loop holds them; up to
+    ASIDE_TIMES as many as it may be given else. Once aside a request stays there: most slow clients are slow again."""
+    cdef int slot
+    cdef SlotLink *link
+    cdef Conn *c
+    s.aside_at_ns = s.now_ns + ASIDE_EVERY_NS
+    for slot in range(s.slots_used):
+        link = &s.links[slot]
+        if link.state != SLOT_UP or sw_load_in_flight(&s.loads[slot]) < _capacity(s, link):
+            continue
+        c = link.first
+        while c != NULL and link.aside < s.concurrency * ASIDE_TIMES:
+            if not c.aside and _waits_for_client(s, c):
+                c.aside = True
+                link.aside += 1
+                sw_load_release(&s.loads[slot], link.generation)
+            c = c.next
+
+
 cdef void dispatch_waiting(State *s) noexcept nogil:
     """Post as many waiting requests as there is room for, oldest first."""
     cdef Conn *c
@@ -308,6 +343,8 @@ cdef void dispatch_waiting(State *s) noexcept nogil:
     cdef int slot
     if s.waiting_count == 0 or s.up == 0:
         return
+    if s.asgi and s.now_ns >= s.aside_at_ns:
+        _set_aside(s)
     if _keyed(s):
         while s.waiting_last != NULL:  # came while no worker was up
             dispatch_requeue(s, s.waiting_last)
@@ -369,7 +406,10 @@ cdef void _unlink(State *s, Conn *c) noexcept nogil:
     link.in_flight -= 1
     link.channel_full = 0
     s.line[REACTOR_IN_FLIGHT] -= 1
-    sw_load_release(&s.loads[c.slot], link.generation)
+    if c.aside:
+        link.aside -= 1
+    else:
+        sw_load_release(&s.loads[c.slot], link.generation)
     c.request_id = 0
     c.slot = -1
     if s.reactors > 1:

@@ -321,7 +321,7 @@ cdef class Http1:
                 return self.expect(c, parser) if lazily else self.stream(c, parser)
             reason = REASON_BLOCKS_FULL
             if whole <= MEMORY_BODY_BYTES:
-                reason = self.into_block(c, parser, data + end, here, body_room(here, <uint32_t>whole))
+                reason = self.into_block(c, parser, data + end, here, body_room(s, here, <uint32_t>whole))
                 parser.block.body_len = <uint32_t>whole
             if reason != REASON_NONE and not s.asgi:
                 reason = self.into_file(c, parser, data + end, here)
@@ -418,8 +418,6 @@ cdef class Http1:
         body_progress(s, c, length)
         while True:
             to = self.sink(c, parser, length - used[0], &room)
-            if to == NULL and room > 0:
-                return REASON_BLOCKS_FULL
             allowed = MAX_LENGTH
             if s.max_body_bytes and not body_discards(c):
                 allowed = s.max_body_bytes - body_so_far(s, c)
@@ -455,7 +453,7 @@ cdef class Http1:
         return REASON_NONE
 
     cdef unsigned char *sink(self, Conn *c, Http1Parser parser, uint32_t more, uint32_t *room):
-        """Where content goes next; room 0: nowhere at the moment. NULL with room: there is no block for it."""
+        """Where content goes next; room 0: nowhere at the moment."""
         cdef uint32_t most, copied
         cdef unsigned char *to
         cdef size_t size = 0
@@ -466,9 +464,7 @@ cdef class Http1:
             # The block grows with what has come: a client that promises much and sends little costs little.
             if self.room_for_body(c, parser, room[0]):
                 return parser.base + c.body_at
-            if self.state.asgi:
-                return NULL
-            room[0] = 0  # BOUNDARY_FULL then: on to a file
+            room[0] = 0  # BOUNDARY_FULL then: on to a file, or to the app with what is here
             return parser.base
         if c.stage == STAGE_CHUNKED:
             room[0] = CHUNK_BYTES

@@ -33,7 +33,8 @@ from swhttp.reactor.accept cimport (SW_DATA_CONNECTIONS, SW_DATA_LISTENERS, acce
                                     accept_hold_no_more, accept_listen, accept_new, accept_rest, accept_wait_ns)
 from swhttp.reactor.accesslog cimport access_publish
 from swhttp.reactor.audit cimport audit_look, audit_next_ns
-from swhttp.reactor.connection cimport conn_close, conn_end, conn_feed_starved, conn_next, conn_release, conn_todo
+from swhttp.reactor.connection cimport (conn_close, conn_end, conn_feed_starved, conn_give_up, conn_next, conn_release,
+                                        conn_todo)
 from swhttp.reactor.dispatch cimport (dispatch_could_go_on, dispatch_flush, dispatch_leave_queue, dispatch_rebalance,
                                       dispatch_submit, dispatch_untaken, dispatch_waiting)
 from swhttp.reactor.http1 cimport Http1
@@ -60,6 +61,7 @@ from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_E
 from swhttp.reactor.system cimport (EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CLOEXEC,
                                     EPOLL_CTL_ADD, epoll_create1, epoll_ctl, epoll_event, sw_epoll_wait)
 from swhttp.reactor.timers cimport timer_arm, timer_expired, timer_next_ns, timer_set
+from swhttp.reactor.trim cimport trim_look, trim_next_ns
 from swhttp.reactor.trusted cimport Trusted
 
 from swhttp import cpus, limits
@@ -334,7 +336,7 @@ cdef class Reactor:
         cdef int64_t wait_ns
         if tick:
             return TICK_NS
-        wait_ns = _sooner(timer_next_ns(s), slow_next_ns(s))
+        wait_ns = _sooner(_sooner(timer_next_ns(s), slow_next_ns(s)), trim_next_ns(s))
         if s.overdue_every_ns != 0:
             wait_ns = _sooner(wait_ns, overdue_next_ns(s))
         wait_ns = _sooner(wait_ns, audit_next_ns(s))
@@ -437,6 +439,7 @@ cdef class Reactor:
         audit_look(s)
         conn_feed_starved(s)
         slow_look(s)
+        trim_look(s)
         if s.overdue_every_ns != 0:
             overdue_look(s)
         self._deadlines()  # before the flush: ending a connection may be news for its worker
@@ -494,6 +497,7 @@ cdef class Reactor:
                 c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE
                 conn_end(s, c)
             elif c.write_by_ns != 0 and s.now_ns >= c.write_by_ns:
+                conn_give_up(c)
                 if c.flags & CONN_HEAD_SENT:
                     response_cut(s, c)
                 else:

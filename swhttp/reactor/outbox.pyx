@@ -17,7 +17,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
-from swhttp.ipc.arena cimport sw_arena_give
+from swhttp.ipc.arena cimport sw_arena_drop, sw_arena_give
 from swhttp.ipc.scoreboard cimport (REACTOR_ARENA_HELD, REACTOR_FILES, REACTOR_MOVED_BYTES, REACTOR_SENDFILE_BYTES,
                                     REACTOR_SENT_BYTES)
 from swhttp.ipc.tempfile cimport sw_temp_file, sw_write_all
@@ -29,6 +29,7 @@ from swhttp import limits
 
 cdef uint64_t MAX_OUTBOX_BYTES = limits.OUTBOX_BYTES
 cdef uint32_t MAX_OUTBOX_PIECES = limits.OUTBOX_PIECES
+cdef uint64_t HIGH_WATER_BYTES = limits.HIGH_WATER_BYTES
 cdef uint64_t SEND_PER_TURN_BYTES = limits.SEND_PER_TURN_BYTES
 cdef uint64_t SPOOL_RENEW_BYTES = 4 * limits.HIGH_WATER_BYTES
 
@@ -185,6 +186,8 @@ cdef void _wait(State *s, Conn *c) noexcept nogil:
         timer_arm(s, c)
     if c.pace == PACE_NONE:
         pace_set(s, c, PACE_FRESH)
+        if c.sent_bytes < HIGH_WATER_BYTES:
+            s.tight = True
 
 
 cdef ssize_t _offer(State *s, Conn *c, iovec *pieces, int count, int flags) noexcept nogil:
@@ -425,7 +428,7 @@ cdef bint _to_file(State *s, Conn *c, OutPiece *piece) noexcept nogil:
         c.spool_at = 0
     if not sw_write_all(c.spool.fd, piece.memory + piece.at, <size_t>piece.left, c.spool_at):
         return False
-    sw_arena_give(&s.links[piece.slot].arena, piece.block)
+    sw_arena_drop(&s.links[piece.slot].arena, piece.block)
     s.line[REACTOR_ARENA_HELD] -= 1
     piece.kind = OUT_FILE
     c.out_held -= piece.left
@@ -443,7 +446,7 @@ cdef bint _to_heap(State *s, OutPiece *piece) noexcept nogil:
     if memory == NULL:
         return False
     memcpy(memory, piece.memory + piece.at, <size_t>piece.left)
-    sw_arena_give(&s.links[piece.slot].arena, piece.block)
+    sw_arena_drop(&s.links[piece.slot].arena, piece.block)
     s.line[REACTOR_ARENA_HELD] -= 1
     piece.kind = OUT_HEAP
     piece.memory = memory

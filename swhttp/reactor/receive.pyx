@@ -12,8 +12,8 @@ from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint64_t
 
 from swhttp.ipc.scoreboard cimport REACTOR_RECEIVED_BYTES, REACTOR_REQUESTS
-from swhttp.reactor.body cimport (body_post, body_progress, body_received, body_target, body_untouched, body_waits,
-                                  body_whole)
+from swhttp.reactor.body cimport (body_leave_block, body_post, body_progress, body_received, body_target,
+                                  body_untouched, body_waits, body_whole)
 from swhttp.reactor.connection cimport conn_close, conn_idle_until_ns, conn_next, conn_todo
 from swhttp.reactor.http1 cimport ready
 from swhttp.reactor.reasons cimport REASON_NONE
@@ -73,9 +73,17 @@ cdef void receive_some(State *s, Conn *c) noexcept nogil:
         if c.stage == STAGE_READY:
             return
         to = body_target(s, c, &room)
-        if to == NULL or room == 0:
-            if c.stage == STAGE_READY:
+        if to == NULL and c.stage == STAGE_BODY:
+            c.reason = body_leave_block(s, c)
+            if c.reason != REASON_NONE:
+                c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE
+            elif c.stage == STAGE_BODY:
+                to = body_target(s, c, &room)
+            if to == NULL:
+                c.stage = STAGE_READY
+                timer_arm(s, c)
                 ready(s, c)
+        if to == NULL or room == 0:
             return
     elif (c.stage == STAGE_IDLE or c.stage == STAGE_HEAD or c.stage == STAGE_CHUNKED or c.stage == STAGE_LINGER
             or (c.flags & CONN_BODY_OPEN and c.stage != STAGE_READY and not body_waits(s, c))):

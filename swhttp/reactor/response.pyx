@@ -41,6 +41,7 @@ from swhttp.reactor.system cimport iovec, sw_realtime_s
 
 from swhttp import limits
 
+cdef uint64_t HIGH_WATER_BYTES = limits.HIGH_WATER_BYTES
 cdef uint64_t LOW_WATER_BYTES = limits.HIGH_WATER_BYTES // 2
 cdef int WARNING = 30
 cdef uint64_t MAX_FILE_BYTES = 1 << 62
@@ -416,6 +417,9 @@ cdef void response_progress(State *s, Conn *c) noexcept nogil:
         if pending <= LOW_WATER_BYTES and c.slow_told:
             c.slow_told = False
             sw_request_set_full(&s.links[c.slot].table[sw_request_index(c.request_id)], 0)
+            if c.out_first != NULL:  # its time begins anew, or it would never be found slow again
+                pace_set(s, c, PACE_FRESH)
+                s.tight = s.tight or c.sent_bytes < HIGH_WATER_BYTES
         if sw_request_ack(&s.links[c.slot].table[sw_request_index(c.request_id)],
                           c.response_bytes - (pending if pending < c.response_bytes else c.response_bytes), False):
             dispatch_tell(s, c, EVENT_BUFFER_EMPTY)

@@ -190,6 +190,7 @@ cdef struct Upload:          # a body that does not fit in the request block
     uint64_t received        # body bytes so far, in the block, in chunks, or in the file
     uint64_t credit          # streamed: up to here the worker takes it
     uint64_t deadline_ns     # streamed: 0 while we wait for the worker
+    uint64_t rest_ns         # streamed: what was left of it when we began to wait; 0: nothing has run yet
     uint64_t moved_ns        # streamed: when the latest of it came
     int first                # the oldest chunk that the worker has not read
     int count
@@ -265,6 +266,7 @@ cdef struct Conn:
     uint64_t pace_since_ns
     uint8_t pace
     uint8_t deaths           # workers that died after they had begun this request
+    bint aside               # it is not counted as its worker's load any more
     bint slow_told           # its worker has been told that it is slow
     Upload *upload
     uint32_t discarded       # of a body that nobody wanted
@@ -304,6 +306,7 @@ cdef struct SlotLink:
     Conn *first              # in flight here, oldest first
     Conn *last
     uint32_t in_flight
+    uint32_t aside           # of these, requests that wait for their clients and are no load
     Conn *waiting_first      # requests that must go here (fixed, ip)
     Conn *waiting_last
     bint stuck               # this generation has been reported as that
@@ -350,6 +353,10 @@ cdef struct State:
     uint32_t *free_rows
     uint32_t free_row_count
     uint32_t open
+    uint32_t most_open       # at once, since memory was last given back
+    uint64_t last_generation  # of the rows whose memory was given back: others begin behind it
+    uint64_t trim_at_ns      # when it is looked again whether memory can be given back
+    uint64_t aside_at_ns     # no look before this for requests that wait for their clients
     # Requests with workers: entry index -> connection.
     Conn **in_flight
     uint32_t *free_entries
@@ -377,6 +384,7 @@ cdef struct State:
     Conn *fresh_last
     Conn *slow_first
     Conn *slow_last
+    bint tight               # among the fresh there may be sockets that took little before they were full
     uint64_t spool_logged_ns
     # Timers.
     Conn *wheel[1024]

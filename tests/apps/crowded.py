@@ -1,0 +1,59 @@
+"""What slow clients ask for, made with as little work as possible, as WSGI and as ASGI.
+
+    /large?size=   so many bytes, from memory, in pieces of 64 KiB
+    /upload        reads a body to its end, and answers with its length
+    anything else  a short answer at once
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from tests.apps.reference import lifespan
+
+PIECE = bytes(65536)
+
+Message = MutableMapping[str, Any]
+
+
+def _pieces(query: str) -> tuple[int, list[bytes]]:
+    size = int(query.removeprefix("size="))
+    return size, [PIECE] * (size // len(PIECE)) + [PIECE[: size % len(PIECE)]]
+
+
+def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """The WSGI form."""
+    path = environ["PATH_INFO"]
+    if path == "/large":
+        size, answer = _pieces(environ["QUERY_STRING"])
+    else:
+        taken = 0
+        while path == "/upload" and (piece := environ["wsgi.input"].read(len(PIECE))):
+            taken += len(piece)
+        answer = [b"%d" % taken]
+        size = len(answer[0])
+    start_response("200 OK", [("Content-Length", str(size))])
+    return answer
+
+
+async def asgi(
+    scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+) -> None:
+    """The ASGI form."""
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+        return
+    if scope["path"] == "/large":
+        size, answer = _pieces(scope["query_string"].decode())
+    else:
+        taken, more = 0, scope["path"] == "/upload"
+        while more:
+            message = await receive()
+            taken += len(message.get("body", b""))
+            more = message.get("more_body", False)
+        answer = [b"%d" % taken]
+        size = len(answer[0])
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})
+    for number, piece in enumerate(answer, 1):
+        await send({"type": "http.response.body", "body": piece, "more_body": number < len(answer)})

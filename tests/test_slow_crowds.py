@@ -1,0 +1,134 @@
+"""Slow clients by the hundred, of what `make soak` does with thousands; and what who knows the server might try."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+
+import pytest
+
+from swhttp import limits
+from tests.soak import slowclients, slowloris
+from tests.support.bodies import body
+from tests.support.client import request_bytes
+from tests.support.counters import Since, gauge
+from tests.support.fleet import Start, starting
+from tests.support.processes import wait_until
+from tests.support.upload import head
+
+PATIENCE_S = 10.0  # how much later a client on a busy machine may hear of a deadline; no claim about speed
+LARGE = 10 << 20
+ETHERNET_BYTES = 1448  # of content in a packet: the buffers that the kernel has for a connection follow from it
+
+
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+def test_three_hundred_that_move_a_byte_a_second(interface: str) -> None:
+    with starting(settled=False) as start:
+        outcome = slowloris.run(start, interface, 300, 1, 1.0, {"head": 1.5, "body": 1.5, "read": 1.5}, PATIENCE_S)
+    assert outcome.failures == [], outcome
+
+
+def test_dozens_that_download_and_upload_at_their_pace() -> None:
+    with starting(settled=False) as start:
+        outcome = slowclients.run(start, 30, 30, 2 << 20, 512 << 10, 1, 1.5, of_pace=0.0)
+    assert outcome.failures == [], outcome
+
+
+# Blocks are scarce, and slow bodies must not hold them
+
+
+def test_slow_bodies_that_find_no_larger_block_go_on_in_files(server: Start) -> None:
+    site = server("uploads:wsgi", "--workers", "1", "--reactors", "1")
+    size, here = limits.MEMORY_BODY_BYTES, 200_000
+    since = Since(site)
+    largest = limits.BLOCK_CLASSES[-1][1]
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(site.connect()) for _ in range(largest + 3)]
+        for client in clients:
+            client.send(head("/upload", size), body(1000))
+        since.passes("received_bytes", len(clients) * 1000)
+        for client in clients:
+            client.send(body(here - 1000, 1000))
+        since.passes("body_files", 3)
+        for client in clients[:1] + clients[-1:]:
+            client.send(body(size - here, here))
+            assert client.response().json()["total"] == size
+
+
+def test_a_body_for_which_there_is_no_block_reaches_an_asgi_app_in_pieces(server: Start) -> None:
+    site = server("uploads:asgi", "--workers", "1", "--reactors", "1")
+    since, here, size = Since(site), 34_000, 65_000
+    largest = sum(count for block_bytes, count in limits.BLOCK_CLASSES if block_bytes > here)
+    with contextlib.ExitStack() as stack:
+        for _ in range(largest):
+            stack.enter_context(site.connect()).send(head("/upload", size), body(here))
+        since.passes("received_bytes", largest * here)
+        for framing, chunk in ((size, None), (None, 34_000)):
+            client = stack.enter_context(site.connect())
+            client.send(head("/upload", framing))
+            for at in (0, here):
+                piece = body(min(here, size - at), at)
+                client.send(b"%x\r\n%s\r\n" % (len(piece), piece) if chunk else piece)
+            if chunk:
+                client.send(b"0\r\n\r\n")
+            assert client.response().json()["total"] == size
+
+
+# Deadlines
+
+
+def test_bytes_that_fill_all_places_do_not_renew_the_deadline(server: Start) -> None:
+    site = server("uploads:asgi", "--workers", "1", "--reactors", "1", "--body-timeout", "0.5")
+    drips = 0
+    with site.connect() as client:
+        # Faster than the app reads, so time and again there is no place for another byte, and the server waits for it.
+        client.send(head("/slow?pause=0.05", 200_000), body(1))
+        while not client.wait_readable(0.025):
+            client.send_while_open(body(1, drips + 1))
+            drips += 1
+            assert drips < 40 * PATIENCE_S
+        assert client.response().status == 408
+    gauge(site, "in_flight")
+
+
+# Workers
+
+
+@pytest.mark.parametrize("way", ["sending", "reading"])
+def test_requests_that_wait_for_their_clients_leave_an_asgi_app_to_others(server: Start, way: str) -> None:
+    site = server("uploads:asgi", "--workers", "1", "--reactors", "1", "--worker-concurrency", "3")
+    since = Since(site)
+    with contextlib.ExitStack() as stack:
+        for _ in range(10):
+            client = stack.enter_context(site.connect(buffer_bytes=16 << 10))
+            if way == "sending":
+                client.send(head("/upload", LARGE), body(limits.INLINE_BODY_BYTES))
+            else:
+                client.send(head(f"/stream?at=10&size={LARGE}", 10), body(10))
+        since.passes("slot_taken", 10)
+        with site.connect() as other:
+            assert other.request("GET", "/").status == 200
+    gauge(site, "in_flight")
+
+
+def test_a_client_that_is_slow_once_more_holds_no_worker(server: Start) -> None:
+    site = server("reference:wsgi", "--workers", "1", "--reactors", "1")
+    since = Since(site)
+    with site.gate() as gate, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)  # the kernel makes it what it allows
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, ETHERNET_BYTES)
+        client.settimeout(PATIENCE_S)
+        client.connect(site.tcp_addresses()[0])
+        client.sendall(request_bytes("GET", f"/stream?size={LARGE}&pieces={LARGE // 100_000}&gate={gate.path}"))
+        since.passes("clients_slow")  # of the first piece the socket has taken a part
+        visitor = gate.entered()
+        sent = since["sent_bytes"]
+        end = time.monotonic() + PATIENCE_S
+        while since["sent_bytes"] == sent:  # and takes some more of it, but not all
+            assert time.monotonic() < end
+            client.recv(4096)
+        visitor.release()
+        wait_until(lambda: since["responses"] == 1, "the worker to be through with it")
+        with site.connect() as other:
+            assert other.request("GET", "/").status == 200
