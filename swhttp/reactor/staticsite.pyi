@@ -1,0 +1,11 @@
+class Site:
+    address: int
+    def __init__(
+        self,
+        mounts: list[tuple[bytes, int]],
+        types: list[tuple[bytes, bytes, bool]],
+        other: tuple[bytes, bool],
+        index: bytes,
+        fields: bytes,
+        cached: bool,
+    ) -> None: ...
