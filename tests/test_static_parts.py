@@ -13,6 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from swhttp import limits, statics
+from swhttp.config import Config
+from swhttp.errors import BadValue
+from swhttp.reactor.iothreads import accepted
 from swhttp.reactor.staticcodings import codings_of
 from swhttp.reactor.staticconditions import date_of, date_text, tag_is_in
 from swhttp.reactor.staticranges import ranges_of
@@ -176,6 +179,13 @@ def test_a_tag_is_looked_for_in_a_list(texts: bytes, weakly: bool, found: bool) 
     assert tag_is_in(b'"a"', texts, weakly) == found
 
 
+# The queue of the I/O threads
+
+
+def test_the_queue_has_an_end_but_for_what_is_being_sent() -> None:
+    assert accepted(2, [False, False, False, True, False]) == [True, True, False, True, False]
+
+
 # --static and the types
 
 
@@ -195,6 +205,15 @@ def test_prefixes_lose_their_last_slash_and_are_said_once(tmp_path: Path) -> Non
         statics.parse([f"/a={tmp_path}", f"/a/={tmp_path}"])
     with pytest.raises(ValueError, match="at most"):
         statics.parse([f"/{n}={tmp_path}" for n in range(limits.MAX_STATIC_MOUNTS + 1)])
+
+
+@pytest.mark.parametrize(("option", "value"), [
+    ("static", ("/static=/nowhere/at/all",)), ("static_index", "a/b"), ("static_index", ".."),
+    ("static_index", "a" * 256),
+    ("static_cache_control", "a\r\nb: c"), ("static_cache_control", " a"), ("static_cache_control", "a" * 1025)])
+def test_a_bad_value_names_its_option(option: str, value: object) -> None:
+    with pytest.raises(BadValue, match="--" + option.replace("_", "-")):
+        Config("myapp:app", **{option: value})  # type: ignore[arg-type]
 
 
 def test_types_are_those_that_browsers_need() -> None:

@@ -7,7 +7,8 @@ many of them as there are, and then what waits for them; it never stops a reacto
 
 from libc.stdlib cimport calloc, free, malloc
 
-from swhttp.reactor.iojobs cimport SW_IO_BUFFER_BYTES, sw_io_init, sw_io_run, sw_io_stop
+from swhttp.reactor.iojobs cimport (SW_IO_BUFFER_BYTES, sw_io_init, sw_io_job, sw_io_pool, sw_io_run, sw_io_stop,
+                                    sw_io_submit)
 
 import threading
 
@@ -48,3 +49,20 @@ cdef class IoThreads:
             if thread.is_alive():
                 return False
         return True
+
+
+# ---- for tests ----
+
+def accepted(int most, list always):
+    """Of jobs for a queue of `most`, from which nobody takes any: which are taken. `always`: of each, whether it has to
+    be."""
+    cdef sw_io_pool *pool = <sw_io_pool *>calloc(1, sizeof(sw_io_pool))
+    cdef sw_io_job *jobs = <sw_io_job *>calloc(len(always) + 1, sizeof(sw_io_job))
+    cdef int i
+    if pool == NULL or jobs == NULL:
+        raise MemoryError("I/O threads")
+    sw_io_init(pool, most)
+    found = [sw_io_submit(pool, &jobs[i], always[i]) for i in range(len(always))]
+    free(jobs)
+    free(pool)
+    return found
