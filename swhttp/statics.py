@@ -11,7 +11,6 @@ threads use. It never looks for a file: the reactors do, below these directories
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import mimetypes
@@ -172,23 +171,22 @@ class Directories:
 
 
 def _open(mount: Mount) -> int:
-    fd = os.open(mount.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    # Not only to list it: whoever becomes another user may have lost the right to look into it.
-    with contextlib.suppress(FileNotFoundError):
-        try:
-            os.stat("./.", dir_fd=fd)
-        except OSError:
-            os.close(fd)
-            raise
+    """Raises OSError when this user may not look up what is in it. To list it nobody needs."""
+    fd = os.open(mount.directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.stat("./.", dir_fd=fd)
+    except OSError:
+        os.close(fd)
+        raise
     return fd
 
 
 def _knows_cached(fd: int) -> bool:
     """Whether the kernel has openat2 with RESOLVE_CACHED (Linux 5.12). Raises ServerError when it has none at all."""
     for resolve in (_RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS, _RESOLVE_CACHED):
-        how = struct.pack("QQQ", os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY, 0, resolve)
+        how = struct.pack("QQQ", os.O_PATH | os.O_CLOEXEC | os.O_DIRECTORY, 0, resolve)
         libc = ctypes.CDLL(None, use_errno=True)
-        found = libc.syscall(_OPENAT2, fd, b".", how, len(how))
+        found = libc.syscall(ctypes.c_long(_OPENAT2), ctypes.c_long(fd), b".", how, ctypes.c_size_t(len(how)))
         if found >= 0:
             os.close(found)
         elif resolve == _RESOLVE_CACHED:

@@ -7,6 +7,7 @@ import re
 import resource
 import signal
 import socket
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from swhttp import limits
+from swhttp.errors import ExitCode
 from tests.support import otheruser, processes
 from tests.support.bodies import RANDOM, write_sparse
 from tests.support.client import Closed, Connection, Response
@@ -568,6 +570,38 @@ def test_the_access_log_has_a_line_for_each(server: Start, tree: Tree, tmp_path:
     assert log.read_text().splitlines() == [
         "GET /static/a.bin 200 1000 - application/octet-stream", "GET /static/missing 404 14 - text/plain",
         "HEAD /static/a.bin 200 0 - application/octet-stream"]
+
+
+def patched(line: str) -> tuple[str, ...]:
+    """A command that executes the server's, in a kernel that lacks something."""
+    code = ("import runpy, sys\nfrom swhttp import statics\n" + line + "\nsys.argv = ['swhttp', *sys.argv[4:]]\n"
+            "runpy.run_module('swhttp', run_name='__main__', alter_sys=True)")
+    return sys.executable, "-c", code
+
+
+def test_without_lookups_in_memory_all_files_are_opened_by_threads(server: Start, tree: Tree) -> None:
+    site = server("reference:wsgi", *OPTIONS, "--static", f"/static={tree.top}",
+                  via=patched("statics._knows_cached = lambda fd: False"))
+    since = Since(site)
+    assert get(site, "/static/a.bin").body == CONTENT
+    assert get(site, "/static/app.js", ("Accept-Encoding", "br")).body == b"brotli"
+    assert get(site, "/static/sub").status == 301
+    assert get(site, "/static/index-is-a-directory/").status == 404
+    assert get(site, "/static/photo.png", ("Accept-Encoding", "*;q=0")).status == 406
+    with site.connect() as client:
+        client.send_request("POST", "/static/a.bin", body=b"x" * 100)
+        assert client.response().status == 405
+        client.send(b"GET /static/a.bin HTTP/1.1\r\nHost: test\r\n\r\n" * 20)
+        assert [client.response().body for _ in range(20)] == [CONTENT] * 20
+    since.becomes(io_opens=25, static=26)
+
+
+def test_without_openat2_there_is_no_server(server: Start, tree: Tree) -> None:
+    site = server("reference:wsgi", *OPTIONS, "--static", f"/static={tree.top}", ready=False,
+                  via=patched("statics._OPENAT2 = 100000"))
+    site.expect_log("--static needs openat2")
+    site.finish(expect=ExitCode.PLATFORM)
+    assert "--static needs openat2" in site.log.text()
 
 
 def test_a_directory_that_cannot_be_opened_ends_the_start(server: Start, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,12 +19,17 @@
 #ifndef SYS_openat2
 #define SYS_openat2 437
 #endif
-#ifndef RESOLVE_CACHED
-#define RESOLVE_CACHED 0x20
-#endif
-#ifndef RWF_NOWAIT
-#define RWF_NOWAIT 8
-#endif
+/* From <linux/openat2.h> and <linux/fs.h>, which the systems that packages are built on may lack. */
+#define SW_RESOLVE_NO_MAGICLINKS 0x02
+#define SW_RESOLVE_BENEATH 0x08
+#define SW_RESOLVE_CACHED 0x20
+#define SW_RWF_NOWAIT 8
+
+typedef struct {
+    uint64_t flags;
+    uint64_t mode;
+    uint64_t resolve;
+} sw_open_how;
 
 #define SW_RACES 16 /* how often a lookup is begun anew that was overtaken by a rename */
 
@@ -55,10 +59,9 @@ typedef struct {
  * FIFO is opened too, without waiting; the caller looks at what it has got. */
 static inline int sw_open_beneath(int dir, const char *path, int cached)
 {
-    struct open_how how;
-    memset(&how, 0, sizeof how);
-    how.flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
-    how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | (cached ? RESOLVE_CACHED : 0);
+    sw_open_how how = {O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0, SW_RESOLVE_BENEATH | SW_RESOLVE_NO_MAGICLINKS};
+    if (cached)
+        how.resolve |= SW_RESOLVE_CACHED;
     return (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
 }
 
@@ -131,8 +134,12 @@ static inline int sw_find_file(int dir, char *path, uint32_t length, const uint8
 /* Read what is in memory already: bytes; -1 with EAGAIN when that would wait, or with another error. */
 static inline ssize_t sw_read_now(int fd, void *to, size_t length, uint64_t at)
 {
+    ssize_t n = -1;
+    errno = EAGAIN;
+#ifdef SYS_preadv2 /* by itself: see sw_recv (system.pxd) */
     struct iovec piece = {to, length};
-    ssize_t n = preadv2(fd, &piece, 1, (off_t)at, RWF_NOWAIT);
+    n = syscall(SYS_preadv2, fd, &piece, 1UL, (unsigned long)at, 0UL, SW_RWF_NOWAIT);
+#endif
     if (n < 0 && errno != EAGAIN) /* a file system that cannot say */
         errno = EAGAIN;
     return n;
