@@ -50,6 +50,10 @@ DENSE: Final = re.compile(
     r"(image/(?!svg\+xml|bmp|x-ms-bmp|x-icon|vnd\.microsoft\.icon)|video/|audio/(?!x-wav|wav|basic)|font/woff"
     r"|application/(gzip|zip|zstd|x-brotli|x-7z-compressed|x-bzip2?|x-xz|java-archive|pdf|vnd\.rar|x-rar)).*")
 """Types of files that no coding makes smaller, so that no siblings are looked for."""
+FAR: Final = frozenset({
+    0x6969, 0x65735546, 0xFF534D42, 0xFE534D42, 0x517B, 0x01021997, 0x00C36400, 0x5346414F, 0x0BD00BD0, 0x01161970,
+    0x7461636F, 0x786F4256, 0x5346544E})
+"""File systems (statfs(2)) that another machine or a process serves: NFS, FUSE, CIFS, SMB, 9p, Ceph, AFS, ..."""
 _PREFIX: Final = re.compile(r"/|(/[^/?#%\x00-\x20\x7f]+)+/?")
 _CACHE_CONTROL: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 _OPENAT2: Final = 437
@@ -134,7 +138,7 @@ class Directories:
         try:
             for mount in mounts:
                 self._fds.append(_open(mount))
-            self.cached = _knows_cached(self._fds[0])
+            self._cached = _knows_cached(self._fds[0])
         except OSError as error:
             self.close()
             raise ServerError(f"--static: cannot open {mount.directory!r}: {error.strerror}", ExitCode.FILE) from None
@@ -149,8 +153,9 @@ class Directories:
         lines = b"x-content-type-options: nosniff\r\n"
         if cache_control:
             lines += b"cache-control: " + cache_control.encode() + b"\r\n"
-        mounts = [(mount.prefix.rstrip("/").encode(), fd) for mount, fd in zip(self._mounts, self._fds, strict=True)]
-        return Site(mounts, types(), (OTHER.encode(), True), os.fsencode(index), lines, self.cached)
+        mounts = [(mount.prefix.rstrip("/").encode(), fd, self._cached and _is_near(fd))
+                  for mount, fd in zip(self._mounts, self._fds, strict=True)]
+        return Site(mounts, types(), (OTHER.encode(), True), os.fsencode(index), lines)
 
     def reopen(self) -> None:
         """Have what is at their paths now take their place."""
@@ -179,6 +184,16 @@ def _open(mount: Mount) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def _is_near(fd: int) -> bool:
+    """Whether a file that the kernel knows is opened without asking somebody else, another machine or process."""
+    about = ctypes.create_string_buffer(256)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.fstatfs(fd, about) != 0:
+        return False
+    kind: int = struct.unpack_from("l", about)[0] & 0xFFFFFFFF
+    return kind not in FAR
 
 
 def _knows_cached(fd: int) -> bool:

@@ -538,13 +538,14 @@ def test_without_fds_the_answer_is_503_and_then_there_are_some_again(site: Serve
 # A server's life
 
 
-def test_a_reload_serves_what_has_taken_the_directorys_place(server: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["atomic", "rolling"])
+def test_a_reload_serves_what_has_taken_the_directorys_place(server: Start, tmp_path: Path, mode: str) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "version.txt").write_text(name)
     current = tmp_path / "current"
     current.symlink_to("one")
-    site = server("reference:wsgi", *OPTIONS, "--static", f"/static={current}")
+    site = server("reference:wsgi", *OPTIONS, "--static", f"/static={current}", "--reload-mode", mode)
     assert get(site, "/static/version.txt").body == b"one"
     (tmp_path / "next").symlink_to("two")
     os.replace(tmp_path / "next", current)

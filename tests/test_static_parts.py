@@ -27,7 +27,7 @@ NOW_S = int(datetime(2026, 5, 1, tzinfo=UTC).timestamp())
 
 def site_of(*prefixes: bytes, index: bytes = b"index.html") -> Site:
     """Prefixes without their last slash; the nth has the directory n."""
-    return Site([(prefix, n) for n, prefix in enumerate(prefixes)], statics.types(), (b"x/y", True), index, b"", False)
+    return Site([(prefix, n, True) for n, prefix in enumerate(prefixes)], statics.types(), (b"x/y", True), index, b"")
 
 
 SITE = site_of(b"/static", b"/static/deep", b"/.own")

@@ -115,8 +115,8 @@ cdef bint static_takes(State *s, Conn *c) noexcept nogil:
     else:
         wishes_read(block, &wishes)
         count = _codings(&wishes, static_type(s.site, target.path, target.path_len).coded, wanted)
-        if s.site.cached and sw_find_file(s.site.mounts[target.mount].directory, <char *>target.path, target.path_len,
-                                          wanted, count, True, &found):
+        if s.site.mounts[target.mount].cached and sw_find_file(
+                s.site.mounts[target.mount].directory, <char *>target.path, target.path_len, wanted, count, True, &found):
             _found(s, c, &wishes, target.path, target.path_len, target.index, &found)
         else:
             _ask(s, c, &target, wanted, count)

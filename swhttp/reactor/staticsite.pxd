@@ -5,6 +5,7 @@ cdef struct StaticMount:
     const unsigned char *prefix  # without its last slash; empty for /
     uint32_t prefix_len
     int directory                # an fd, behind which another directory may come to stand
+    bint cached                  # the kernel can look up what it knows by heart, and no more
 
 
 cdef struct StaticType:
@@ -30,7 +31,6 @@ cdef struct StaticSite:          # the same for all reactors, and never changed
     uint32_t index_len
     const unsigned char *fields  # whole lines, for every answer that is a file's
     uint32_t fields_len
-    bint cached                  # the kernel can look up what it knows by heart, and no more
 
 
 cdef const StaticType *static_type(const StaticSite *site, const unsigned char *path, uint32_t length) noexcept nogil

@@ -14,9 +14,9 @@ cdef int MAX_MOUNTS = limits.MAX_STATIC_MOUNTS
 
 
 cdef class Site:
-    """`mounts`: (prefix without its last slash, fd) each; `types`: (suffix, media type, whether siblings with a coding
+    """`mounts`: (prefix without its last slash, fd, whether to open at once what the kernel knows) each; `types`: (suffix, media type, whether siblings with a coding
     are looked for) each; `other`: the same for all other suffixes; `index`: the name of a directory's file, or empty;
-    `fields`: field lines for every file; `cached`: whether the kernel knows RESOLVE_CACHED.
+    `fields`: field lines for every file.
 
     `address` is that of the StaticSite, which is there for the life of the process."""
 
@@ -24,7 +24,7 @@ cdef class Site:
     cdef list kept
     cdef readonly size_t address
 
-    def __init__(self, list mounts, list types, tuple other, bytes index, bytes fields, bint cached):
+    def __init__(self, list mounts, list types, tuple other, bytes index, bytes fields):
         cdef int i
         if len(mounts) > MAX_MOUNTS or len(types) > STATIC_TYPES // 2:
             raise ValueError("too many mounts or types")
@@ -37,11 +37,12 @@ cdef class Site:
         self.site.types = <StaticType *>calloc(STATIC_TYPES + 1, sizeof(StaticType))
         if self.site.mounts == NULL or self.site.types == NULL:
             raise MemoryError("static files")
-        for prefix, directory in sorted(mounts, key=lambda mount: -len(mount[0])):
+        for prefix, directory, cached in sorted(mounts, key=lambda mount: -len(mount[0])):
             i = self.site.mount_count
             self.site.mounts[i].prefix = self._keep(prefix)
             self.site.mounts[i].prefix_len = <uint32_t>len(prefix)
             self.site.mounts[i].directory = directory
+            self.site.mounts[i].cached = cached
             self.site.mount_count += 1
         for suffix, media, coded in types:
             self._set(_place(self.site, self._keep(suffix), <uint32_t>len(suffix)), suffix, media, coded)
@@ -51,7 +52,6 @@ cdef class Site:
         self.site.index_len = <uint32_t>len(index)
         self.site.fields = self._keep(fields)
         self.site.fields_len = <uint32_t>len(fields)
-        self.site.cached = cached
 
     cdef const unsigned char *_keep(self, bytes text):
         self.kept.append(text)
