@@ -52,7 +52,7 @@ DENSE: Final = re.compile(
 """Types of files that no coding makes smaller, so that no siblings are looked for."""
 FAR: Final = frozenset({
     0x6969, 0x65735546, 0xFF534D42, 0xFE534D42, 0x517B, 0x01021997, 0x00C36400, 0x5346414F, 0x0BD00BD0, 0x01161970,
-    0x7461636F, 0x786F4256, 0x5346544E})
+    0x7461636F, 0x786F4256})
 """File systems (statfs(2)) that another machine or a process serves: NFS, FUSE, CIFS, SMB, 9p, Ceph, AFS, ..."""
 _PREFIX: Final = re.compile(r"/|(/[^/?#%\x00-\x20\x7f]+)+/?")
 _CACHE_CONTROL: Final = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")

@@ -26,7 +26,7 @@ from swhttp.reactor.state cimport CONN_HEAD_METHOD, CONN_WRITABLE_WAIT, STAGE_FI
 from swhttp.reactor.staticanswer cimport answer_file, answer_place, answer_without_file
 from swhttp.reactor.staticcodings cimport codings_wanted
 from swhttp.reactor.staticconditions cimport Wishes, wishes_read
-from swhttp.reactor.staticsite cimport static_type
+from swhttp.reactor.staticsite cimport StaticMount, static_type
 from swhttp.reactor.statictarget cimport (TARGET_DIRECTORY, TARGET_NOTHING, TARGET_OTHER, Target,
                                           static_target)
 from swhttp.reactor.timers cimport timer_arm
@@ -97,6 +97,7 @@ cdef bint static_takes(State *s, Conn *c) noexcept nogil:
     cdef const unsigned char *base = <const unsigned char *>sw_blocks_at(&s.blocks, c.block)
     cdef const sw_block *block = <const sw_block *>base
     cdef const unsigned char *method = base + sizeof(sw_block)
+    cdef const StaticMount *mount
     cdef Target target
     cdef Wishes wishes
     cdef sw_found found
@@ -115,8 +116,9 @@ cdef bint static_takes(State *s, Conn *c) noexcept nogil:
     else:
         wishes_read(block, &wishes)
         count = _codings(&wishes, static_type(s.site, target.path, target.path_len).coded, wanted)
-        if s.site.mounts[target.mount].cached and sw_find_file(
-                s.site.mounts[target.mount].directory, <char *>target.path, target.path_len, wanted, count, True, &found):
+        mount = &s.site.mounts[target.mount]
+        if mount.cached and sw_find_file(mount.directory, <char *>target.path, target.path_len, wanted, count, True,
+                                         &found):
             _found(s, c, &wishes, target.path, target.path_len, target.index, &found)
         else:
             _ask(s, c, &target, wanted, count)

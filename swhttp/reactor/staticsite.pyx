@@ -14,9 +14,9 @@ cdef int MAX_MOUNTS = limits.MAX_STATIC_MOUNTS
 
 
 cdef class Site:
-    """`mounts`: (prefix without its last slash, fd, whether to open at once what the kernel knows) each; `types`: (suffix, media type, whether siblings with a coding
-    are looked for) each; `other`: the same for all other suffixes; `index`: the name of a directory's file, or empty;
-    `fields`: field lines for every file.
+    """`mounts`: (prefix without its last slash, fd, whether what the kernel knows is opened at once) each; `types`:
+    (suffix, media type, whether siblings with a coding are looked for) each; `other`: the same for all other suffixes;
+    `index`: the name of a directory's file, or empty; `fields`: field lines for every file.
 
     `address` is that of the StaticSite, which is there for the life of the process."""
 
