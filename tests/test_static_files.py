@@ -55,6 +55,8 @@ class Tree:
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tree]:
     base = tmp_path_factory.mktemp("site")
     (base / "secret").write_bytes(SECRET)
+    (base / "public-not").mkdir()
+    (base / "public-not" / "secret").write_bytes(SECRET)
     tree = Tree(base / "public")
     tree.write("a.bin", CONTENT)
     tree.write("empty.txt", b"")
@@ -149,6 +151,7 @@ def test_nothing_else_is_ever_served(site: Server) -> None:
         "/static/%252e%252e/secret", "/static/%c0%ae%c0%ae/secret", "/static/..%c0%afsecret", "/static/..%5csecret",
         "/static/sub/..%2f..%2fsecret", "/static//etc/passwd", "/static/sub//index.html", "/static/%2fetc%2fpasswd",
         "/static/./a.bin", "/static/%", "/static/%g0",
+        "/static/../public-not/secret", "/static/%2e%2e/public-not/secret",
         "/static/outside", "/static/absolute", "/static/up/secret", "/static/loop", "/static/process",
         "/static/fifo", "/static/socket", "/static/" + "a" * 256, "/static/" + "a/" * 2500, "/static/%ff%fe"):
         answer = get(site, target)
