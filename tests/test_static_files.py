@@ -562,6 +562,23 @@ def test_a_reload_serves_what_has_taken_the_directorys_place(server: Start, tmp_
     assert get(site, "/static/version.txt").body == b"two"
 
 
+def test_a_reload_that_fails_leaves_the_directories_to_the_old_code(server: Start, tmp_path: Path) -> None:
+    (tmp_path / "public").mkdir()
+    (tmp_path / "public" / "version.txt").write_text("old")
+    code = tmp_path / "released.py"
+    code.write_text("def app(environ, start_response):\n    start_response('204 No Content', [])\n    return []\n")
+    site = server("released:app", *OPTIONS, "--app-dir", str(tmp_path), "--static", f"/static={tmp_path}/public")
+    (tmp_path / "public").rename(tmp_path / "before")
+    (tmp_path / "public").mkdir()
+    (tmp_path / "public" / "version.txt").write_text("new")
+    code.write_text("1 / 0\n")
+    for expected in ("The reload failed", "Cannot serve the application"):
+        site.expect_log(expected)
+    site.kill(signal.SIGUSR1)
+    site.wait_for_log("The reload failed")
+    assert get(site, "/static/version.txt").body == b"old"
+
+
 def test_the_access_log_has_a_line_for_each(server: Start, tree: Tree, tmp_path: Path) -> None:
     log = tmp_path / "access"
     site = server(
