@@ -88,7 +88,12 @@ BULK = (
     moved("asgi-echo", 1.0, "fastpysgi", "gunicorn-asgi"),
 )
 
-LINES = CORE + BULK
+STATIC = (
+    Line("static-bytes-nginx", "static", BYTES, 0.7, ("nginx",), at_most=False),
+    Line("static-bytes-granian", "static", BYTES, 1.5, ("granian",), at_most=False),
+)
+
+LINES = CORE + BULK + STATIC
 
 
 @dataclass(frozen=True)

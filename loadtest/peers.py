@@ -25,7 +25,8 @@ UWSGI_THREADS = 512
 class Start:
     """What a server is started with. scratch: a directory of its own, deleted afterwards.
 
-    file: what the app shall answer with, in scenarios about files.  post: what is POSTed, in scenarios that do.
+    file: what is to be answered with, in scenarios about files: by the app, or, if `static`, by the server without it.
+    post: what is POSTed, in scenarios that do.
     """
 
     app: str
@@ -34,6 +35,7 @@ class Start:
     scratch: Path
     file: Path | None = None
     post: Path | None = None
+    static: bool = False
 
     @property
     def bind(self) -> str:
@@ -59,6 +61,8 @@ def swhttp(start: Start) -> list[str]:
     """The server under test, with its defaults."""
     line = [sys.executable, "-m", "swhttp", start.app, "-w", "1", "--bind", start.bind]
     line += ["--interface", start.interface, "--keep-alive", str(KEEP_ALIVE_S)]
+    if start.static and start.file:
+        line += ["--static", f"/={start.file.parent}", "--static-index", start.file.name]
     return [*line, "--log-level", "warning"]
 
 
@@ -87,6 +91,9 @@ def granian(start: Start) -> list[str]:
     line += ["--backlog", str(BACKLOG), "--backpressure", str(MAX_CONNECTIONS)]
     if start.interface == "wsgi":
         line += ["--blocking-threads", "1"]
+    if start.static and start.file:
+        line += ["--static-path-route", "/", "--static-path-mount", str(start.file.parent)]
+        line += ["--static-path-dir-to-file", start.file.name]
     return [*line, "--no-access-log", "--log-level", "warning", start.app]
 
 
@@ -176,6 +183,8 @@ def nginx(start: Start) -> list[str]:
     answer = 'return 200 "Hello, World!";'
     if start.file:
         answer = f"root {start.file.parent}; rewrite ^ /{start.file.name} break;"
+        if start.static:  # 100 KiB took a third less of its CPU in packets as they come
+            answer += " tcp_nopush off;"
     conf = start.scratch / "nginx.conf"
     conf.write_text(
         NGINX_CONF.format(

@@ -15,7 +15,7 @@ from loadtest import scenarios
 NAMES = (
     *("raw-asgi", "raw-wsgi", "raw-asgi-headers", "starlette", "fastapi", "flask", "django", "idle"),
     *("asgi-64k", "asgi-10m", "asgi-file", "starlette-file", "asgi-echo", "asgi-upload"),
-    *("wsgi-64k", "wsgi-10m", "wsgi-file", "wsgi-echo", "wsgi-upload"),
+    *("wsgi-64k", "wsgi-10m", "wsgi-file", "wsgi-echo", "wsgi-upload", "static"),
 )
 
 ASGI_SERVERS = ("swhttp", "uvicorn", "granian", "gunicorn-asgi", "hypercorn", "fastpysgi")
@@ -51,6 +51,7 @@ class Scenario:
     idle_connections: 0 means load by wrk; above it, that many idle keep-alive connections and no load.
     file_bytes: above 0, the answer is, instead of `body`, a file of so many `numbered` bytes; the app finds its
     path in the environment as FILE.  post_bytes: above 0, each request is a POST of so many `numbered` bytes.
+    static: the server answers with the file by itself, and the app is not asked.
     connections: what the bench loads it with, instead of its usual.
     """
 
@@ -64,6 +65,7 @@ class Scenario:
     idle_connections: int = 0
     file_bytes: int = 0
     post_bytes: int = 0
+    static: bool = False
     connections: tuple[int, ...] = ()
 
     @property

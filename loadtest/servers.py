@@ -223,7 +223,8 @@ def running(name: str, scenario: Scenario) -> Iterator[Server]:
     with tempfile.TemporaryDirectory(prefix="loadtest-") as scratch:
         file = laid_down(Path(scratch, "file"), scenario.file_bytes)
         post = laid_down(Path(scratch, "post"), scenario.post_bytes)
-        start = Start(scenario.app, scenario.interface, free_port(), Path(scratch), file, post)
+        start = Start(scenario.app, scenario.interface, free_port(), Path(scratch), file, post,
+                      scenario.static)
         with open(Path(scratch, "output"), "w+", encoding="utf-8", errors="replace") as output:
             process = subprocess.Popen(
                 PEERS[name].command(start),

@@ -30,6 +30,7 @@ from swhttp import (
     networks,
     privileges,
     reloading,
+    statics,
 )
 from swhttp.errors import BadValue
 from swhttp.options import Named, Option, meant
@@ -311,6 +312,17 @@ class Config:
         ",".join(compressing.TYPES), "--compress-types", group="Responses", metavar="TYPES",
         help="Media types that are compressed, with commas between them: type/subtype, type/* or +suffix. "
              "text/event-stream is only if it is named.")
+    static: tuple[str, ...] = _option(
+        (), "--static", group="Static files", metavar="/PREFIX=DIR", repeatable=True, separator="\n",
+        default_text="none",
+        help="Files below this directory answer requests below this path, without any worker; repeatable, and the "
+             "longest path that fits counts. A reload opens the directories anew.")
+    static_index: str = _option(
+        statics.INDEX, "--static-index", group="Static files", metavar="NAME",
+        help="The file that answers for a directory. Empty: none does.")
+    static_cache_control: str = _option(
+        "", "--static-cache-control", group="Static files", metavar="TEXT", default_text="none",
+        help="The field Cache-Control of their answers, as in 'public, max-age=3600'.")
     log_level: str = _option(
         "info", "--log-level", group="Logging", choices=logs.LEVELS,
         help="What the server's own log shows: lines of this level and above.")
@@ -423,6 +435,7 @@ class Config:
         except ValueError as error:
             raise _bad("--header", str(error)) from None
         self._check_compression()
+        self._check_static()
         try:
             accessformat.parse(self.access_log_format)
         except ValueError as error:
@@ -475,7 +488,8 @@ class Config:
                 raise _bad("--chroot", "root can leave it: say --user, with another user")
             for flag, path in (("--app-dir", self.app_dir), ("--tmp-dir", self.tmp_dir),
                                ("--error-log", self.error_log), ("--access-log", self.access_log),
-                               ("--slow-log-file", self.slow_log_file)):
+                               ("--slow-log-file", self.slow_log_file),
+                               *(("--static", mount.directory) for mount in self.mounts)):
                 if path and not accessfile.is_stream(path) and not inside(self.chroot, path):
                     raise _bad(flag, f"{path!r} is not in {self.chroot!r}, which becomes the root")
             for name in ("preload", "max_worker_memory_mib", "slow_log_s", "request_timeout_s"):
@@ -493,6 +507,20 @@ class Config:
                 raise _bad(flag, str(error)) from None
         if self.compress_level is not None:
             _check_count("--compress-level", self.compress_level, compressing.LEVELS[-1], compressing.LEVELS[0])
+
+    def _check_static(self) -> None:
+        try:
+            self._fill("static", tuple(map(str, statics.parse(self.static))))
+        except ValueError as error:
+            raise _bad("--static", str(error)) from None
+        try:
+            statics.check_index(self.static_index)
+        except ValueError as error:
+            raise _bad("--static-index", str(error)) from None
+        try:
+            statics.check_cache_control(self.static_cache_control)
+        except ValueError as error:
+            raise _bad("--static-cache-control", str(error)) from None
 
     def _check_reload(self) -> None:
         self._fill("reload_dir", tuple(map(os.path.abspath, self.reload_dir)) or (self.app_dir,))
@@ -552,7 +580,15 @@ class Config:
         for name in ("app_dir", "tmp_dir", "error_log", "access_log", "slow_log_file"):
             if self.chroot and (path := inside(self.chroot, getattr(self, name))):
                 moved._fill(name, path)
+        if self.chroot:
+            moved._fill("static", tuple(
+                f"{mount.prefix}={inside(self.chroot, mount.directory)}" for mount in self.mounts))
         return moved
+
+    @property
+    def mounts(self) -> tuple[statics.Mount, ...]:
+        """Where files are served from."""
+        return tuple(statics.Mount(*text.split("=", 1)) for text in self.static)
 
     @property
     def log_settings(self) -> logs.LogSettings:

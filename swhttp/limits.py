@@ -131,6 +131,16 @@ ACCESS_TIME_BYTES: Final = 128  # what a time format may come to
 ACCESS_LINGER_S: Final = 0.01  # after a line is written those that follow wait so long for others, and go together
 ACCESS_END_S: Final = 2.0  # how long the end waits for a reader of the log that does not read
 
+# Static files.
+MAX_STATIC_MOUNTS: Final = 64  # of --static
+MAX_STATIC_PATH_BYTES: Final = 4000  # of a file's path below its directory, decoded; past it 404
+MAX_RANGES: Final = 16  # of a Range field; past it the whole file
+MAX_CACHE_CONTROL_BYTES: Final = 1024  # of --static-cache-control
+STATIC_SETTLED_S: Final = 2.0  # a file that was changed less than this ago may change again under the same time stamp
+IO_THREADS: Final = 4
+IO_QUEUE: Final = 1024  # files that wait to be opened by an I/O thread; past it 503
+IO_END_S: Final = 2.0  # how long the end waits for a disk
+
 # Life.
 BOOT_BACKOFF_MIN_S: Final = 0.1  # from a boot that failed to the next, doubled each time
 BOOT_BACKOFF_MAX_S: Final = 5.0  # ... up to this

@@ -38,6 +38,7 @@ from swhttp import (
     networks,
     notify,
     places,
+    statics,
 )
 from swhttp.answers import STOPPING, Answers
 from swhttp.belongings import Belongings
@@ -53,6 +54,7 @@ from swhttp.logs import log
 from swhttp.manager import IGNORED, Manager
 from swhttp.messages import Channel
 from swhttp.reactor.accesswriter import AccessWriter
+from swhttp.reactor.iothreads import IoThreads
 from swhttp.reactor.reactors import Reactors
 from swhttp.reactor.settings import ReactorSettings
 from swhttp.reloads import Reloads, Waiter
@@ -102,6 +104,8 @@ class Master:
         self._drained = False
         self._killed = False
         self._access: AccessWriter | None = None
+        self._files: statics.Directories | None = None
+        self._io: IoThreads | None = None
         self._uid = os.geteuid()
         self._control: Control | None = None
         self._answers = Answers(self)
@@ -121,6 +125,8 @@ class Master:
             self._has.open(identity)
             if identity is not None:
                 self._config = self._has.become(identity)
+            if self._config.mounts:
+                self._files = statics.Directories(self._config.mounts)
             self._start()
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked_before - set(SIGNALS))
             self._loop()
@@ -128,6 +134,8 @@ class Master:
             return self._exit_code
         finally:
             self._has.close()
+            if self._files is not None:
+                self._files.close()
 
     # Start
 
@@ -188,7 +196,12 @@ class Master:
                 config.access_log, self._has.access_fd, accessformat.parse(config.access_log_format), config.reactors)
             self._has.access_fd = -1
         ears = [(listener.socket.fileno(), listener.kind, listener.text) for listener in self._has.listeners]
-        reactors = Reactors(self._memory, settings, ears, self._access, holds_back=self._heir.waits)
+        site = None
+        if self._files is not None:
+            site = self._files.site(config.static_index, config.static_cache_control)
+            self._io = IoThreads()
+            self._io.start()
+        reactors = Reactors(self._memory, settings, ears, self._access, self._heir.waits, site, self._io)
         reactors.admit(places.connections(
             config.max_connections, places.fd_limit(), places.fds_in_use(), self._memory.geometry))
         if self._access is not None:
@@ -333,6 +346,8 @@ class Master:
     def _on_switch(self) -> None:
         self._told_to_stop |= self._up - self._staged
         self._staged.clear()
+        if self._files is not None:  # with the code that names them
+            self._files.reopen()
         self._reactors.switch(self.interface)
         self._look_whether_listening()
 
@@ -349,6 +364,8 @@ class Master:
             notify.reloading()
 
     def _on_reloaded(self, asked: int, ok: bool, text: str) -> None:
+        if self._files is not None and ok and self._config.reload_mode != "atomic":  # else they were, at the switch
+            self._files.reopen()
         self.reloads.ended(asked, ok, text, time.monotonic())
         if self._listening and self._phase == Phase.SERVING:
             self._notify_ready("" if ok else f"The last reload has failed: {text}")
@@ -578,6 +595,8 @@ class Master:
         self._reactors.stop()
         if not self._reactors.join(limits.JOIN_TIMEOUT_S):
             raise RuntimeError("the reactor threads do not end")
+        if self._io is not None and not self._io.stop():
+            log.warning("A file is still being read: its disk does not answer")
         if self._access is not None and not self._access.stop():
             log.error("The access log is not written to its end: its file takes nothing")
         self._on_reports()

@@ -78,6 +78,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
 _APPS = "this is the app's business"
 _ALWAYS = "it is always so; leave it out"
 _NOT_NOW = "not in this version"
+_FILES = "say static, as in static = ['/assets=public/assets']: what is not there is 404, and never the app's"
 ADVICE: Final[Mapping[str, str]] = {
     "task_worker_num": "there are no task workers in this version",
     "max_request_execution_time": "say request-timeout, how long an app may take to begin its answer",
@@ -89,9 +90,9 @@ ADVICE: Final[Mapping[str, str]] = {
     "compression_types": "say compress-types, as one text with commas",
     "websocket_compression": _NOT_NOW,
     "http_parse_post": _APPS, "http_parse_cookie": _APPS, "http_parse_files": _APPS,
-    "document_root": _NOT_NOW + "; let the app or a proxy serve files",
-    "enable_static_handler": _NOT_NOW + "; let the app or a proxy serve files",
-    "static_handler_locations": _NOT_NOW + "; let the app or a proxy serve files",
+    "document_root": _FILES, "enable_static_handler": _FILES, "static_handler_locations": _FILES,
+    "http_index_files": "say static-index, with one name",
+    "http_autoindex": "directories are never listed: leave it out",
     "open_http_protocol": _ALWAYS, "open_tcp_nodelay": _ALWAYS, "enable_coroutine": _ALWAYS, "reload_async": _ALWAYS,
     "open_http2_protocol": _NOT_NOW, "open_websocket_protocol": _NOT_NOW, "tcp_fastopen": _NOT_NOW,
     "ssl_cert_file": _NOT_NOW + "; let a proxy do TLS",

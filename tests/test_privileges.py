@@ -339,11 +339,14 @@ def test_in_a_chroot_there_is_nothing_else(server: Start, place: Path) -> None:
     site = start(
         server, "regain", "--chroot", str(root), "--app-dir", str(root / "app"), "--tmp-dir", str(root / "tmp"),
         "--error-log", str(error), "--pid", str(pid), "--log-config", telling(place, root / "app"),
+        "--static", f"/files={root / 'app'}",
         ready=False, binds=("unix:{dir}/s", "127.0.0.1:0"))
     site.wait_ready(error)
     assert applied_by(site) == [str(NOBODY)] * 3
     seen = site.get("/")
     assert (seen["user"], seen["root"], seen["directory"]) == ([NOBODY] * 3, ["app", "log", "tmp"], "/")
+    with site.connect() as client:
+        assert client.get("/files/regain.py").body == (APPS / "regain.py").read_bytes()
     error.rename(root / "log" / "old")
     site.kill(signal.SIGTERM, site.workers()[0])  # a child that is forked where there is no /proc
     wait_for_lines(error, "Worker booted")

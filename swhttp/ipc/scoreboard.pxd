@@ -74,6 +74,9 @@ cdef enum:  # words of a reactor
     REACTOR_SLOW_REQUESTS  # requests that took longer than --slow-log
     REACTOR_REQUEST_TIMEOUT  # 504: the worker had not begun to answer by --request-timeout
     REACTOR_ACCEPT_HELD    # times that a new connection was left in the backlog: no place, fd or memory
+    REACTOR_STATIC         # requests below a --static prefix
+    REACTOR_IO_OPENS       # files that an I/O thread opened, or found missing
+    REACTOR_IO_READS       # parts of files that an I/O thread read before they were sent
     REACTOR_FIELDS
 
 

@@ -24,6 +24,7 @@ REACTOR_FIELD_NAMES = (
     "shm_frames", "file_frames", "sendfile_bytes", "arena_held", "moved_bytes", "files", "chunks", "body_files",
     "clients_slow", "log_dropped", "log_lost", "replayed", "quarantined", "slow_requests", "request_timeout",
     "accept_held",
+    "static", "io_opens", "io_reads",
 )
 assert len(SLOT_FIELD_NAMES) == SLOT_FIELDS
 assert len(REACTOR_FIELD_NAMES) == REACTOR_FIELDS

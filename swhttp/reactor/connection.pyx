@@ -204,6 +204,7 @@ cdef void conn_close(State *s, Conn *c) noexcept nogil:
         c.stage = STAGE_GONE
     close(c.fd)  # leaves the epoll set by itself
     c.fd = -1
+    c.job = NULL  # who does it, and what it has got, is found to be of no use when it is done
     sw_session_close(&s.sessions[c.row], c.generation)
     timer_remove(s, c)
     free(c.input)

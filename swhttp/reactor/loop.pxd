@@ -26,6 +26,7 @@ cdef class Reactor:
     cdef void _event(self, Conn *c, uint32_t events) noexcept nogil
     cdef bint _writable(self, Conn *c) noexcept nogil
     cdef void _phase3(self) noexcept nogil
+    cdef void _take_files(self) noexcept nogil
     cdef void _submit_ready(self) noexcept nogil
     cdef void _deadlines(self) noexcept nogil
     cdef void _expire_queue(self, Conn *c) noexcept nogil

@@ -38,6 +38,7 @@ from swhttp.reactor.connection cimport (conn_close, conn_end, conn_feed_starved,
 from swhttp.reactor.dispatch cimport (dispatch_could_go_on, dispatch_flush, dispatch_leave_queue, dispatch_rebalance,
                                       dispatch_submit, dispatch_untaken, dispatch_waiting)
 from swhttp.reactor.http1 cimport Http1
+from swhttp.reactor.iojobs cimport sw_io_job, sw_io_take
 from swhttp.reactor.outbox cimport OUT_AGAIN, OUT_LOST, out_flush
 from swhttp.reactor.overdue cimport overdue_look, overdue_next_ns, overdue_setup
 from swhttp.reactor.receive cimport receive_body, receive_is_over, receive_piece, receive_some
@@ -58,6 +59,7 @@ from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_E
                                    STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD, STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE,
                                    STAGE_LINGER, STAGE_READY, SW_MAILBOX_SIZE, WHEEL_TICK_NS, Conn, Piece, SlotLink,
                                    State, sw_mail, sw_mailbox_pending, sw_mailbox_send, sw_mailbox_take)
+from swhttp.reactor.staticfiles cimport static_done, static_takes
 from swhttp.reactor.system cimport (EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLL_CLOEXEC,
                                     EPOLL_CTL_ADD, epoll_create1, epoll_ctl, epoll_event, sw_epoll_wait)
 from swhttp.reactor.timers cimport timer_arm, timer_expired, timer_next_ns, timer_set
@@ -194,6 +196,8 @@ cdef class Reactor:
         self.watch(s.eventfd, EPOLLIN | EPOLLET, DATA_WAKE)
         for i in range(s.slots):
             self.watch(memory.wake_eventfds[i][index], EPOLLIN | EPOLLET, DATA_WAKE)
+        s.io_inbox.eventfd = s.eventfd
+        s.boundaries[0] = int.from_bytes(os.urandom(8))
         self.http1 = Http1()
         self.http1.state = s
 
@@ -430,6 +434,8 @@ cdef class Reactor:
         response_clock(s)
         if sw_mailbox_pending(&s.inboxes[s.index]):
             self._commands()
+        if s.site != NULL:
+            self._take_files()
         self._submit_ready()
         dispatch_flush(s)
         s.more_published = settle_responses(s)
@@ -449,6 +455,19 @@ cdef class Reactor:
         if s.draining and not s.drained and s.open == 0:
             s.drained = True
             self._report(MAIL_DRAINED, s.index)
+
+    cdef void _take_files(self) noexcept nogil:
+        """What the I/O threads have opened or read."""
+        cdef State *s = &self.state
+        cdef sw_io_job *job = sw_io_take(&s.io_inbox)
+        cdef sw_io_job *following
+        cdef Conn *c
+        while job != NULL:
+            following = job.next
+            c = <Conn *>job.connection
+            if static_done(s, job):
+                self._writable(c)
+            job = following
 
     cdef void _submit_ready(self) noexcept nogil:
         cdef State *s = &self.state
@@ -472,6 +491,9 @@ cdef class Reactor:
                 reason = c.reason
                 if reason == REASON_NONE:
                     sw_blocks_at(&s.blocks, c.block).ready_ns = s.now_ns
+                    if s.site != NULL and static_takes(s, c):
+                        c = following
+                        continue
                     reason = dispatch_submit(s, c, False)
                 if reason != REASON_NONE:
                     response_own(s, c, reason)

@@ -3,7 +3,8 @@
 It owns the outbox of each connection, a list of pieces: in memory of their own, in a block of a slot's arena (given
 back when it is sent), or in a file (sent by sendfile). It owns the lists of clients for which something waits; what
 follows from being on them is `slow`'s. It knows nothing of HTTP. Its callers keep it short: a worker is at most
-HIGH_WATER_BYTES and a frame ahead of its client, but for what is in files. Runs without the GIL.
+HIGH_WATER_BYTES and a frame ahead of its client, but for what is in files. What of a file that may be `on_disk` has to
+come from there first is read by an I/O thread. Runs without the GIL.
 
 Deadline: a client has `write_timeout_ns` for what waits, and every byte that it takes gives it the time of that byte at
 MIN_RATE_BYTES_S more, never past `write_timeout_ns` from now. So one that takes a byte now and then is cut as if it
@@ -18,9 +19,11 @@ from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
 from swhttp.ipc.arena cimport sw_arena_drop, sw_arena_give
-from swhttp.ipc.scoreboard cimport (REACTOR_ARENA_HELD, REACTOR_FILES, REACTOR_MOVED_BYTES, REACTOR_SENDFILE_BYTES,
-                                    REACTOR_SENT_BYTES)
+from swhttp.ipc.scoreboard cimport (REACTOR_ARENA_HELD, REACTOR_FILES, REACTOR_IO_READS, REACTOR_MOVED_BYTES,
+                                    REACTOR_SENDFILE_BYTES, REACTOR_SENT_BYTES)
 from swhttp.ipc.tempfile cimport sw_temp_file, sw_write_all
+from swhttp.reactor.iojobs cimport SW_IO_READ, sw_io_job, sw_io_submit
+from swhttp.reactor.openat2 cimport sw_in_memory
 from swhttp.reactor.state cimport CONN_WRITABLE_WAIT, OUT_ARENA, OUT_FILE, OUT_HEAP, PACE_FRESH, PACE_NONE, OutPiece
 from swhttp.reactor.system cimport MSG_MORE, MSG_NOSIGNAL, msghdr, sendmsg, ssize_t, sw_send, sw_sendfile
 from swhttp.reactor.timers cimport timer_arm, timer_earned
@@ -77,6 +80,7 @@ cdef OutFile *out_file_new(State *s, int fd) noexcept nogil:
         return NULL
     file.fd = fd
     file.references = 1
+    file.on_disk = False
     s.line[REACTOR_FILES] += 1
     return file
 
@@ -336,6 +340,8 @@ cdef ssize_t _send_first(State *s, Conn *c, uint64_t most) noexcept nogil:
     cdef int count = 0
     cdef ssize_t sent
     if piece.kind == OUT_FILE:
+        if piece.file.on_disk and most > piece.file.read_to - piece.at:
+            most = piece.file.read_to - piece.at
         while True:
             sent = sw_sendfile(c.fd, piece.file.fd, piece.at, piece.left if piece.left < most else most)
             if sent > 0:
@@ -354,6 +360,41 @@ cdef ssize_t _send_first(State *s, Conn *c, uint64_t most) noexcept nogil:
         count += 1
         piece = piece.next
     return _offer(s, c, pieces, count, MSG_NOSIGNAL | MSG_MORE if piece != NULL else MSG_NOSIGNAL)
+
+
+cdef bint _waits_for_disk(State *s, Conn *c, OutPiece *piece) noexcept nogil:
+    """Must the next bytes of a file be read from a disk first? Then an I/O thread does it, and out_flush is called
+    again when they are there; the client has no deadline meanwhile."""
+    cdef OutFile *file = piece.file
+    cdef uint64_t length = piece.left if piece.left < SEND_PER_TURN_BYTES else SEND_PER_TURN_BYTES
+    cdef sw_io_job *job
+    if c.job != NULL:
+        return True
+    if file.read_from <= piece.at < file.read_to:
+        return False
+    file.read_from = piece.at
+    file.read_to = piece.at + length
+    if sw_in_memory(file.fd, piece.at, length):
+        return False
+    job = <sw_io_job *>malloc(sizeof(sw_io_job))
+    if job == NULL:
+        return False  # then we wait for the disk ourselves
+    memset(job, 0, sizeof(sw_io_job))
+    job.kind = SW_IO_READ
+    job.inbox = &s.io_inbox
+    job.connection = c
+    job.file = file
+    file.references += 1
+    job.fd = file.fd
+    job.at = piece.at
+    job.length = length
+    c.job = job
+    c.flags |= CONN_WRITABLE_WAIT
+    c.write_by_ns = 0
+    timer_arm(s, c)
+    s.line[REACTOR_IO_READS] += 1
+    sw_io_submit(s.io, job, True)
+    return True
 
 
 cdef void _sent(State *s, Conn *c, uint64_t sent) noexcept nogil:
@@ -390,6 +431,8 @@ cdef int out_flush(State *s, Conn *c) noexcept nogil:
     while c.out_first != NULL:
         if c.out_first.unframed and not _frame_chunk(s, c):
             return OUT_LOST
+        if c.out_first.kind == OUT_FILE and c.out_first.file.on_disk and _waits_for_disk(s, c, c.out_first):
+            return OUT_DONE
         sent = _send_first(s, c, budget)
         if sent < 0:
             return OUT_LOST

@@ -2,7 +2,9 @@ from collections.abc import Iterator
 
 from swhttp.ipc.memory import SharedMemory
 from swhttp.reactor.accesswriter import AccessWriter
+from swhttp.reactor.iothreads import IoThreads
 from swhttp.reactor.settings import ReactorSettings
+from swhttp.reactor.staticsite import Site
 
 Report = tuple[str, int] | tuple[str, int, str] | tuple[str, dict[str, int | str]]
 
@@ -15,6 +17,8 @@ class Reactors:
         listeners: list[tuple[int, str, str]],
         access: AccessWriter | None = None,
         holds_back: bool = False,
+        site: Site | None = None,
+        io: IoThreads | None = None,
     ) -> None: ...
     def admit(self, connections: int) -> None: ...
     def start(self) -> None: ...

@@ -16,9 +16,11 @@ import threading
 from swhttp.ipc.clock cimport sw_monotonic_ns
 from swhttp.ipc.memory cimport SharedMemory
 from swhttp.reactor.accesswriter cimport AccessWriter
+from swhttp.reactor.iothreads cimport IoThreads
 from swhttp.reactor.loop cimport Reactor
 from swhttp.reactor.snapshot cimport (SNAPSHOT_ABANDONED, SNAPSHOT_ANSWERING, SNAPSHOT_QUEUED, SNAPSHOT_TAKEN,
                                       SNAPSHOT_WAITING, Snapshot, SnapshotRow)
+from swhttp.reactor.staticsite cimport StaticSite
 from swhttp.reactor.state cimport (MAIL_CORRUPT, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED, MAIL_LISTEN, MAIL_LOG, MAIL_LOST,
                                    MAIL_SETTLED, MAIL_SLOT_DEAD, MAIL_SLOT_STAGE, MAIL_SLOT_STOP, MAIL_SLOT_UP,
                                    MAIL_SLOW, MAIL_SNAPSHOT, MAIL_SNAPSHOT_TAKEN, MAIL_STOP, MAIL_STUCK, MAIL_SWITCH,
@@ -41,7 +43,8 @@ cdef class Reactors:
 
     `memory`: the server's SharedMemory; `settings`: ReactorSettings; `listeners`: (fd, "tcp" or "unix", text) each,
     non-blocking and listening. They accept once the first worker is up: until then connections wait in the backlog.
-    `access`: who writes the access log, or None; `holds_back`: they do not accept before `listen`.
+    `access`: who writes the access log, or None; `holds_back`: they do not accept before `listen`. `site` and `io`: the
+    files that they serve, and the threads that may wait for these, or None.
     """
 
     cdef list reactors
@@ -60,15 +63,18 @@ cdef class Reactors:
     cdef Snapshot *snapshots     # one a reactor
     cdef int snapshots_due       # that reactors have not given back
     cdef object memory
+    cdef object site             # whose memory they use
     cdef int slots
 
     def __cinit__(self):
         self.report_fd = -1
 
-    def __init__(self, SharedMemory memory, settings, list listeners, AccessWriter access=None, bint holds_back=False):
+    def __init__(self, SharedMemory memory, settings, list listeners, AccessWriter access=None, bint holds_back=False,
+                 site=None, IoThreads io=None):
         cdef int i
         cdef Reactor reactor
         self.memory = memory
+        self.site = site
         self.count = memory.geometry.reactors
         self.slots = memory.geometry.slots
         self.report_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -100,6 +106,9 @@ cdef class Reactors:
             reactor.state.peer_eventfds = self.eventfds
             reactor.setup(i, memory, settings, listeners)
             reactor.state.holds_back = holds_back
+            if site is not None:
+                reactor.state.site = <const StaticSite *><size_t>site.address
+                reactor.state.io = io.pool
             if access is not None:
                 access.wire(i, &reactor.state, &self.boxes[self.count])
             self.reactors.append(reactor)

@@ -25,10 +25,15 @@
     X(UPGRADE_WITH_BODY, 400, "Bad Request", "upgrade-with-body")                                 \
     X(EMPTY_LINES, 400, "Bad Request", "empty-lines")                                             \
     X(CONNECT_METHOD, 405, "Method Not Allowed", "connect-method")                                \
+    X(FILE_NOT_FOUND, 404, "Not Found", "file-not-found")                                         \
+    X(FILE_METHOD, 405, "Method Not Allowed", "file-method")                                      \
+    X(FILE_CODING, 406, "Not Acceptable", "no-acceptable-coding")                                 \
     X(HEAD_TIMEOUT, 408, "Request Timeout", "head-timeout")                                       \
     X(BODY_TIMEOUT, 408, "Request Timeout", "body-timeout")                                       \
+    X(FILE_CONDITION, 412, "Precondition Failed", "precondition-failed")                          \
     X(BODY_TOO_LARGE, 413, "Content Too Large", "body-too-large")                                 \
     X(LINE_TOO_LONG, 414, "URI Too Long", "request-line-too-long")                                \
+    X(FILE_RANGE, 416, "Range Not Satisfiable", "range-not-satisfiable")                          \
     X(UNKNOWN_EXPECTATION, 417, "Expectation Failed", "unknown-expectation")                      \
     X(FIELD_TOO_LONG, 431, "Request Header Fields Too Large", "field-too-long")                   \
     X(MANY_FIELDS, 431, "Request Header Fields Too Large", "too-many-fields")                     \
@@ -43,6 +48,8 @@
     X(QUEUE_TIMEOUT, 503, "Service Unavailable", "queue-timeout")                                 \
     X(BLOCKS_FULL, 503, "Service Unavailable", "request-blocks-full")                             \
     X(FILE_LOST, 503, "Service Unavailable", "response-file-lost")                                \
+    X(FILE_NOT_OPENED, 503, "Service Unavailable", "file-not-opened")                             \
+    X(IO_QUEUE_FULL, 503, "Service Unavailable", "io-queue-full")                                 \
     X(SPOOL_FAILED, 503, "Service Unavailable", "body-spool-failed")                              \
     X(REQUEST_TIMEOUT, 504, "Gateway Timeout", "request-timeout")                                  \
     X(BAD_VERSION, 505, "HTTP Version Not Supported", "unsupported-version")

@@ -47,4 +47,11 @@ cdef extern from "swhttp/reactor/reasons.h" nogil:
         REASON_SPOOL_FAILED
         REASON_REQUEST_TIMEOUT
         REASON_BAD_VERSION
+        REASON_FILE_NOT_FOUND
+        REASON_FILE_METHOD
+        REASON_FILE_CODING
+        REASON_FILE_CONDITION
+        REASON_FILE_RANGE
+        REASON_FILE_NOT_OPENED
+        REASON_IO_QUEUE_FULL
         REASON_COUNT

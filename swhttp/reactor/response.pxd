@@ -5,6 +5,7 @@ from swhttp.reactor.state cimport Conn, SlotLink, State
 
 
 cdef void response_clock(State *s) noexcept nogil
+cdef unsigned char *response_fields(State *s, Conn *c, unsigned char *p) noexcept nogil
 cdef bint response_frame(State *s, Conn *c, SlotLink *link, const sw_frame *frame,
                          unsigned char *payload) noexcept nogil
 cdef void response_drop(State *s, Conn *c, SlotLink *link, const sw_frame *frame, unsigned char *payload) noexcept nogil

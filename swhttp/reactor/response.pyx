@@ -110,6 +110,11 @@ cdef unsigned char *_fields(State *s, Conn *c, unsigned char *p, int flags) noex
     return _text(p, b"\r\n", 2)
 
 
+cdef unsigned char *response_fields(State *s, Conn *c, unsigned char *p) noexcept nogil:
+    """The same, for a head that is the master's own."""
+    return _fields(s, c, p, 0)
+
+
 cdef void _frame_body_how(State *s, Conn *c, const sw_frame *frame) noexcept nogil:
     """RFC 9112 §6.3: how the client will know where this body ends."""
     if frame.flags & SW_FRAME_CLOSE or s.draining or s.crowded:

@@ -8,8 +8,10 @@ from swhttp.ipc.blocks cimport sw_blocks
 from swhttp.ipc.request_table cimport sw_request_entry
 from swhttp.ipc.ring cimport sw_ring_end, sw_sleeping
 from swhttp.ipc.sessions cimport sw_address, sw_session
+from swhttp.reactor.iojobs cimport sw_io_inbox, sw_io_job, sw_io_pool
 from swhttp.reactor.logline cimport sw_access_log
 from swhttp.reactor.networks cimport sw_network
+from swhttp.reactor.staticsite cimport StaticSite
 from swhttp.reactor.system cimport epoll_event
 
 
@@ -85,6 +87,7 @@ cdef enum:
     STAGE_DISCARD     # the response is out; reading on to the end of a body that nobody wanted
     STAGE_LINGER      # our side is shut down; reading on so that the answer is not reset away
     STAGE_GONE        # closed, but a worker still owes the final frame
+    STAGE_FILE        # whole, and a file for it is being opened
 
 cdef enum:
     CONN_READABLE = 1        # epoll said so and nobody has received yet
@@ -165,6 +168,9 @@ cdef enum:
 cdef struct OutFile:
     int fd
     uint32_t references
+    bint on_disk             # it may have to be read first, by a thread that may wait
+    uint64_t read_from       # on_disk: from here on ...
+    uint64_t read_to         # ... up to here it has been found in memory
 
 
 cdef struct OutPiece:
@@ -276,6 +282,7 @@ cdef struct Conn:
     uint64_t clock_ns        # its time counts from here
     uint8_t overdue          # what has been said of it: OVERDUE_
     int reason               # for which we answer it ourselves in the next phase 3, or REASON_NONE
+    sw_io_job *job           # what an I/O thread does for it at the moment; NULL: nothing
 
 
 cdef struct Piece:           # bytes for phase 2
@@ -434,6 +441,11 @@ cdef struct State:
     uint64_t overdue_every_ns  # between two looks, 0: there are none
     uint64_t overdue_at_ns   # the next one
     uint64_t audit_at_ns     # the next look at what workers may have spoilt
+    # Static files.
+    const StaticSite *site   # NULL: there are none
+    sw_io_pool *io
+    sw_io_inbox io_inbox     # what the I/O threads have done
+    uint64_t boundaries[2]   # of multipart answers: a secret, and how many there were
     # Shared with the other reactors and the main thread.
     sw_load *loads           # one a slot
     sw_gauge *open_gauges    # one a reactor
