@@ -73,6 +73,9 @@ cdef enum:  # words of a reactor
     REACTOR_QUARANTINED    # 502: a second worker died on it
     REACTOR_SLOW_REQUESTS  # requests that took longer than --slow-log
     REACTOR_REQUEST_TIMEOUT  # 504: the worker had not begun to answer by --request-timeout
+    REACTOR_TLS_HANDSHAKES  # TLS connections that came about
+    REACTOR_TLS_FAILED     # that did not, because the two sides do not agree, or it is no TLS
+    REACTOR_TLS_TIMEOUT    # that did not by --ssl-handshake-timeout
     REACTOR_FIELDS
 
 

@@ -23,6 +23,7 @@ REACTOR_FIELD_NAMES = (
     "timeouts", "worker_lost", "cut", "small_frames", "wakes", "in_flight", "blocks", "blocks_full", "bad_frames",
     "shm_frames", "file_frames", "sendfile_bytes", "arena_held", "moved_bytes", "files", "chunks", "body_files",
     "clients_slow", "log_dropped", "log_lost", "replayed", "quarantined", "slow_requests", "request_timeout",
+    "tls_handshakes", "tls_failed", "tls_timeout",
 )
 assert len(SLOT_FIELD_NAMES) == SLOT_FIELDS
 assert len(REACTOR_FIELD_NAMES) == REACTOR_FIELDS

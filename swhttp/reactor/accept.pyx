@@ -12,11 +12,12 @@ from posix.unistd cimport close
 
 from swhttp.ipc.scoreboard cimport REACTOR_ACCEPTED
 from swhttp.ipc.sessions cimport SW_ADDRESS_TEXT
-from swhttp.reactor.connection cimport conn_open, conn_watch
+from swhttp.reactor.connection cimport conn_close, conn_open, conn_watch
 from swhttp.reactor.state cimport (MAIL_CONNECTION, MAIL_LOG, Conn, sw_gauge_add, sw_gauge_get, sw_mail,
                                    sw_mailbox_send)
 from swhttp.reactor.system cimport (EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLEXCLUSIVE, EPOLLIN, epoll_ctl, epoll_event,
                                     getsockname, sockaddr, sockaddr_storage, socklen_t, sw_accept, sw_address_text)
+from swhttp.reactor.tls cimport tls_open
 
 import logging
 
@@ -60,6 +61,10 @@ cdef Conn *accept_adopt(State *s, int fd, const sw_address *address) noexcept no
         close(fd)
         sw_gauge_add(&s.open_gauges[s.index], -1)
         _pause(s, b"all session rows are taken")
+        return NULL
+    if s.secure != NULL and s.secure[address.listener] and not tls_open(s, c):
+        conn_close(s, c)
+        _pause(s, b"out of file descriptors or memory")
         return NULL
     conn_watch(s, c)
     return c if c.fd >= 0 else NULL

@@ -35,6 +35,7 @@ from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CON
 from swhttp.reactor.system cimport (EPOLL_CTL_ADD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, SHUT_WR, epoll_ctl,
                                     epoll_event, shutdown)
 from swhttp.reactor.timers cimport timer_remove, timer_set
+from swhttp.reactor.tls cimport tls_close, tls_end, tls_shut
 
 from swhttp import limits
 
@@ -190,6 +191,10 @@ cdef void conn_close(State *s, Conn *c) noexcept nogil:
         c.stage = STAGE_GONE
     elif c.request_id != 0:  # refused, and still with a worker
         c.stage = STAGE_GONE
+    if c.tls != NULL:
+        if c.stage == STAGE_IDLE:
+            tls_end(s, c)
+        tls_close(c)
     close(c.fd)  # leaves the epoll set by itself
     c.fd = -1
     sw_session_close(&s.sessions[c.row], c.generation)
@@ -229,6 +234,8 @@ cdef void conn_end(State *s, Conn *c) noexcept nogil:
     bytes that are unread at the close, or come after it, make the kernel send a reset, which would take our answer
     away from the client. An answer that was cut is not worth that, and a tidy end would make it look whole."""
     conn_drop_block(s, c)
+    if c.tls != NULL and not c.flags & CONN_CUT:
+        tls_end(s, c)
     if c.flags & CONN_CUT or (c.flags & (CONN_EOF | CONN_UNREAD | CONN_READABLE) == CONN_EOF
                               and c.input_to == c.input_from):
         conn_close(s, c)
@@ -238,7 +245,10 @@ cdef void conn_end(State *s, Conn *c) noexcept nogil:
     c.input_from = c.input_to = c.input_room = 0
     c.stage = STAGE_LINGER
     c.flags &= ~CONN_BODY_OPEN
-    shutdown(c.fd, SHUT_WR)
+    if c.tls != NULL:
+        tls_shut(c)
+    else:
+        shutdown(c.fd, SHUT_WR)
     timer_set(s, c, s.now_ns + LINGER_TIMEOUT_NS)
     c.flags |= CONN_READABLE
     conn_todo(s, c)

@@ -41,7 +41,8 @@ cdef class Reactors:
 
     `memory`: the server's SharedMemory; `settings`: ReactorSettings; `listeners`: (fd, "tcp" or "unix", text) each,
     non-blocking and listening. They accept once the first worker is up: until then connections wait in the backlog.
-    `access`: who writes the access log, or None; `holds_back`: they do not accept before `listen`.
+    `access`: who writes the access log, or None; `holds_back`: they do not accept before `listen`; `certificates`: a
+    swhttp.certificates.Certificates, where a listener speaks TLS.
     """
 
     cdef list reactors
@@ -65,7 +66,8 @@ cdef class Reactors:
     def __cinit__(self):
         self.report_fd = -1
 
-    def __init__(self, SharedMemory memory, settings, list listeners, AccessWriter access=None, bint holds_back=False):
+    def __init__(self, SharedMemory memory, settings, list listeners, AccessWriter access=None, bint holds_back=False,
+                 certificates=None):
         cdef int i
         cdef Reactor reactor
         self.memory = memory
@@ -98,6 +100,7 @@ cdef class Reactors:
             reactor.state.peer_eventfds = self.eventfds
             reactor.setup(i, memory, settings, listeners)
             reactor.state.holds_back = holds_back
+            reactor.certify(certificates)
             if access is not None:
                 access.wire(i, &reactor.state, &self.boxes[self.count])
             self.reactors.append(reactor)
@@ -117,6 +120,12 @@ cdef class Reactors:
         for i in range(self.count):
             if not sw_mailbox_send(&self.boxes[i], &mail, False):
                 raise RuntimeError(f"reactor {i} takes no commands")
+
+    def certify(self, certificates):
+        """New TLS connections get these from now on; those that there are keep what they have."""
+        cdef Reactor reactor
+        for reactor in self.reactors:
+            reactor.certify(certificates)
 
     def listen(self):
         """Accept from now on, if they were made to hold back."""

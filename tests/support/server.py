@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -56,6 +57,7 @@ class Server:
     heir_of: a server that this one takes over; it has its binds, and its options but what is given.
     ready: False starts without waiting for the log line (boots that fail or block). stdout: an fd for its stdout.
     via: a command that executes the server's, which is added to it. owner: the user to whom its directories belong.
+    tls: how those who `connect` speak that.
     """
 
     def __init__(
@@ -70,7 +72,9 @@ class Server:
         heir_of: Server | None = None,
         via: tuple[str, ...] = (),
         owner: int | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self.tls = tls
         self.marker = uuid.uuid4().hex
         self.directory = tempfile.mkdtemp(prefix="swt-")
         self.scratch = os.path.join(self.directory, "tmp")
@@ -178,7 +182,7 @@ class Server:
             target = self.tcp_addresses()[0]
         else:
             target = self.addresses[0].removeprefix("unix:")
-        connection = Connection(target, source, buffer_bytes)
+        connection = Connection(target, source, buffer_bytes, self.tls)
         self.connections.append(connection)
         return connection
 
