@@ -143,7 +143,7 @@ def test_a_slow_reader_gets_all_of_a_large_body(paths: Server, tmp_path_factory:
             check = Check()
             for piece in client.pieces(client.head()):
                 check.feed(piece)
-            assert check.count == SIZE
+            assert check.taken == SIZE
             assert client.get("/").status == 200
     gauge(paths, "arena_held")
 
@@ -168,7 +168,7 @@ def test_an_end_in_order_says_so(site: Server) -> None:
 
 
 def test_a_cut_response_does_not_end_in_order(site: Server) -> None:
-    site.expect_log("after the first piece")
+    site.expect_log("Traceback|ERROR")
     with site.connect() as client:
         client.send_request(target="/raise-later?size=100000&pieces=4", version="HTTP/1.0")
         with pytest.raises(Reset):
@@ -318,7 +318,7 @@ def test_client_certificates(server: Start, interface: str) -> None:
     answer = site.get("/")
     if interface == "asgi":
         with open(mine.cert) as file:
-            assert answer["tls"]["client_cert_chain"] == [file.read()]
+            assert answer["tls"]["client_cert_chain"][0] == file.read()
         assert answer["tls"]["client_cert_name"].startswith("CN=me\\, myself,")
     else:
         assert answer["environ"]["SSL_CLIENT_S_DN"].startswith("CN=me\\, myself,")

@@ -29,8 +29,8 @@ from swhttp.reactor.proxyprotocol cimport PROXY_OFF
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CONN_EOF, CONN_HEAD_SENT, CONN_HUNG_UP,
                                    CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_NO_BODY, CONN_PROXY_DUE,
                                    CONN_READABLE, CONN_READY, CONN_STARVED, CONN_TLS, CONN_TRUSTED, CONN_UNREAD,
-                                   MAIL_LOG, STAGE_DISCARD, STAGE_FREE, STAGE_GONE, STAGE_IDLE, STAGE_IN_FLIGHT,
-                                   STAGE_LINGER, STAGE_WAITING, SW_MAIL_TEXT, Chunk, Upload, sw_gauge_add, sw_mail,
+                                   MAIL_LOG, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD, STAGE_FREE, STAGE_GONE,
+                                   STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_WAITING, SW_MAIL_TEXT, Chunk, Upload, sw_gauge_add, sw_mail,
                                    sw_mailbox_send)
 from swhttp.reactor.system cimport (EPOLL_CTL_ADD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, SHUT_WR, epoll_ctl,
                                     epoll_event, shutdown)
@@ -192,8 +192,8 @@ cdef void conn_close(State *s, Conn *c) noexcept nogil:
     elif c.request_id != 0:  # refused, and still with a worker
         c.stage = STAGE_GONE
     if c.tls != NULL:
-        if c.stage == STAGE_IDLE:
-            tls_end(s, c)
+        if c.stage == STAGE_IDLE or c.stage == STAGE_HEAD or c.stage == STAGE_BODY or c.stage == STAGE_CHUNKED:
+            tls_end(s, c)  # no response is under way
         tls_close(c)
     close(c.fd)  # leaves the epoll set by itself
     c.fd = -1

@@ -92,6 +92,7 @@ class Connection:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.socket: Any
+        self._tls = tls is not None
         if isinstance(address, str):
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         else:
@@ -181,8 +182,8 @@ class Connection:
         return bool(self.buffer) or self.ended or self._poll(timeout_s)
 
     def _poll(self, timeout_s: float) -> bool:
-        if getattr(self.socket, "pending", False):
-            return True
+        if self._tls:
+            return bool(self.socket.wait_readable(timeout_s))
         poller = select.poll()
         poller.register(self.socket, select.POLLIN)
         return bool(poller.poll(timeout_s * 1000))

@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import select
 import socket
 import ssl
 import tempfile
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,7 @@ class TlsSocket:
     def __init__(self, raw: socket.socket, context: ssl.SSLContext, name: str = "localhost",
                  shake: bool = True, resumes: ssl.SSLSession | None = None) -> None:
         self.raw = raw
+        self._ahead = b""
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.session = context.wrap_bio(self.incoming, self.outgoing, server_hostname=name, session=resumes)
         if shake:
@@ -58,15 +61,36 @@ class TlsSocket:
             self.raw.sendall(self.encrypted(data))
 
     def recv(self, count: int) -> bytes:
+        if self._ahead:
+            taken, self._ahead = self._ahead[:count], self._ahead[count:]
+            return taken
         try:
             return bytes(self._until_done(lambda: self.session.read(count)))
         except ssl.SSLZeroReturnError:
             return b""
 
-    @property
-    def pending(self) -> bool:
-        """Whether something may be there without the kernel knowing of it."""
-        return self.session.pending() > 0 or self.incoming.pending > 0
+    def wait_readable(self, timeout_s: float) -> bool:
+        """Whether plaintext, or the end, is there or comes in time. Tickets are neither."""
+        until_s = time.monotonic() + timeout_s
+        poller = select.poll()
+        poller.register(self.raw, select.POLLIN)
+        while not self._ahead:
+            try:
+                self._ahead = self.session.read(1 << 16)
+                return True  # the end, if nothing has come
+            except ssl.SSLWantReadError:
+                if not poller.poll(max(0.0, until_s - time.monotonic()) * 1000):
+                    return False
+                try:
+                    piece = self.raw.recv(1 << 16)
+                except ConnectionResetError:
+                    return True
+                if not piece:
+                    return True
+                self.incoming.write(piece)
+            except ssl.SSLZeroReturnError:
+                return True
+        return True
 
     def say_end(self) -> None:
         """Send close_notify."""
