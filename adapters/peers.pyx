@@ -1,7 +1,8 @@
 """Who is at both ends of a connection, as (host, port) pairs, remembered per session.
 
 It owns a direct-mapped cache keyed by (reactor, row, generation): a keep-alive connection is read from the session
-table once, and what is agreed upon in TLS from its first request here. A session that is gone by now has no addresses, and is not remembered.
+table once, and what is agreed upon in TLS from its first request here. A session that is gone by now has no addresses,
+and is not remembered.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

@@ -45,7 +45,7 @@ class Certificates:
 
     def facts(self, session: Any) -> bytes:
         """What the app is told of a connection, once its handshake is complete: an ssl.SSLObject's."""
-        name, version, _ = session.cipher()
+        name = session.cipher()[0]
         clients, room = [], limits.MAX_CLIENT_CHAIN_BYTES
         for certificate in _chain(session):
             room -= len(certificate)
@@ -64,7 +64,7 @@ def _chain(session: Any) -> list[bytes]:
         return []
     if hasattr(session, "get_unverified_chain"):  # Python 3.13
         return list(session.get_unverified_chain())
-    inner = getattr(session, "_sslobj", None)
+    inner: Any = getattr(session, "_sslobj", None)
     if hasattr(inner, "get_unverified_chain"):
         return [one.public_bytes(2) for one in inner.get_unverified_chain()]  # 2: DER
     return [own]
@@ -115,7 +115,8 @@ def _load(context: ssl.SSLContext, pair: Pair, password: str) -> None:
         if asked:
             raise BadValue("--ssl-keyfile-password", f"it is not that of the key in {where}") from None
         if error.reason == "KEY_VALUES_MISMATCH":
-            raise BadValue(pair.flag, f"the key in {where} is not that of the certificate in {pair.certfile!r}") from None
+            why = f"the key in {where} is not that of the certificate in {pair.certfile!r}"
+            raise BadValue(pair.flag, why) from None
         raise BadValue(pair.flag, f"no certificate in {pair.certfile!r}, or no key in {where}, in PEM that OpenSSL "
                        f"takes: {error.reason or error}") from None
     except (OSError, ValueError) as error:  # the password is too long, for one

@@ -1,9 +1,10 @@
-"""TLS at the socket's edge: what the app and the client see, and what becomes of clients that do not play by the rules."""
+"""TLS at the socket's edge: what the app and the client see, and what becomes of clients that break the rules."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import ssl
@@ -18,7 +19,7 @@ from tests.support.client import Closed, Connection, Reset, request_bytes
 from tests.support.counters import Since, gauge
 from tests.support.fleet import Start
 from tests.support.gate import Gate
-from tests.support.server import Server
+from tests.support.server import APPS, Server
 from tests.support.tls import TlsSocket, authority
 from tests.test_control import run
 
@@ -325,10 +326,10 @@ def test_client_certificates(server: Start, interface: str) -> None:
         assert answer["environ"]["SSL_CLIENT_VERIFY"] == "SUCCESS"
         assert answer["environ"]["SSL_CLIENT_CERT"].startswith("-----BEGIN CERTIFICATE-----\n")
     since = Since(site)
-    with raw(site) as connection, pytest.raises((ssl.SSLError, ConnectionError)):
-        nobody = TlsSocket(connection, authority().client())
-        nobody.sendall(request_bytes())  # in TLS 1.3 the client has finished before the server looks
-        nobody.recv(1)
+    with raw(site) as connection:
+        nobody = TlsSocket(connection, authority().client())  # in TLS 1.3 the client is done before the server looks
+        with pytest.raises(ssl.SSLError, match="CERTIFICATE_REQUIRED"):
+            nobody.recv(1)
     assert since["tls_failed"] == 1
     site.stop()
     site = server(f"reference:{interface}", *ONE, *tls.options(), *ask, "1", tls=authority().client())
@@ -366,6 +367,59 @@ def encrypted_key() -> str:
         file.write(key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8,
                                      form.BestAvailableEncryption(b"secret")))
     return path
+
+
+def bad(name: str) -> list[str]:
+    """Options that cannot work."""
+    cert, key, other = tls.usual().cert, tls.usual().key, authority().issue("other.example")
+    with open(tls.usual().key + ".text", "w") as file:
+        file.write("no PEM")
+    return {
+        "no file": ["--ssl-certfile", "/no/such.pem"],
+        "no key file": ["--ssl-certfile", cert, "--ssl-keyfile", "/no/such.pem"],
+        "no certificate": ["--ssl-certfile", file.name, "--ssl-keyfile", key],
+        "no key": ["--ssl-certfile", cert],
+        "another key": ["--ssl-certfile", cert, "--ssl-keyfile", other.key],
+        "no password": ["--ssl-certfile", cert, "--ssl-keyfile", encrypted_key()],
+        "a wrong password": ["--ssl-certfile", cert, "--ssl-keyfile", encrypted_key(), "--ssl-keyfile-password", "x"],
+        "no ciphers": [*tls.options(), "--ssl-ciphers", "quux"],
+        "no authority": [*tls.options(), "--ssl-cert-reqs", "required", "--ssl-ca-certs", file.name],
+        "another key for a name": [*tls.options(), "--ssl-sni", f"a.example={cert},{other.key}"],
+    }[name]
+
+
+@pytest.mark.parametrize(("name", "said"), [
+    ("no file", "--ssl-certfile: '/no/such.pem': No such file"),
+    ("no key file", "--ssl-keyfile: '/no/such.pem': No such file"),
+    ("no certificate", "--ssl-certfile: no certificate in"),
+    ("no key", "--ssl-certfile: no certificate in .* or no key in"),
+    ("another key", "--ssl-certfile: the key in .* is not that of the certificate"),
+    ("no password", "--ssl-keyfile-password: the key in .* is encrypted, and none is given"),
+    ("a wrong password", "--ssl-keyfile-password: it is not that of the key in"),
+    ("no ciphers", "--ssl-ciphers: OpenSSL knows no cipher in 'quux'"),
+    ("no authority", "--ssl-ca-certs: there is no certificate in"),
+    ("another key for a name", "--ssl-sni: the key in .* is not that of the certificate"),
+])  # fmt: skip
+def test_what_cannot_be_loaded_is_said_before_the_start(name: str, said: str) -> None:
+    done = run("reference:wsgi", "--check-config", "--app-dir", str(APPS), *bad(name))
+    assert done.returncode == 8
+    assert re.search(said, done.stderr), done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_cannot_be_loaded_ends_the_start(server: Start) -> None:
+    site = server("reference:wsgi", *ONE, *bad("another key"), ready=False)
+    site.expect_log("--ssl-certfile: the key in")
+    site.finish(expect=8)
+    assert "Traceback" not in site.log.text()
+
+
+def test_a_password_is_not_shown() -> None:
+    done = run("reference:wsgi", "--check-config", "--app-dir", str(APPS), "--ssl-certfile", tls.usual().cert,
+               "--ssl-keyfile", encrypted_key(), SWHTTP_SSL_KEYFILE_PASSWORD="secret")
+    assert done.returncode == 0
+    assert re.search(r"ssl-keyfile-password +\*\*\* ", done.stdout)
+    assert "secret" not in done.stdout.replace("SSL_KEYFILE_PASSWORD", "")
 
 
 # With others

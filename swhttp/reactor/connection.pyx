@@ -30,8 +30,8 @@ from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CON
                                    CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_NO_BODY, CONN_PROXY_DUE,
                                    CONN_READABLE, CONN_READY, CONN_STARVED, CONN_TLS, CONN_TRUSTED, CONN_UNREAD,
                                    MAIL_LOG, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD, STAGE_FREE, STAGE_GONE,
-                                   STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_WAITING, SW_MAIL_TEXT, Chunk, Upload, sw_gauge_add, sw_mail,
-                                   sw_mailbox_send)
+                                   STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_WAITING, SW_MAIL_TEXT,
+                                   Chunk, Upload, sw_gauge_add, sw_mail, sw_mailbox_send)
 from swhttp.reactor.system cimport (EPOLL_CTL_ADD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, SHUT_WR, epoll_ctl,
                                     epoll_event, shutdown)
 from swhttp.reactor.timers cimport timer_remove, timer_set

@@ -12,8 +12,8 @@ taken. It never parses HTTP, never sets a deadline but that of the first head, a
 
 What has no plaintext (handshake, tickets, alerts) goes out on the way, and on EPOLLOUT.
 
-The sessions of clients that have sent nothing yet cost a small struct. OpenSSL's memory BIOs never shrink, so they never
-get more than about a record at a time. The system calls are made without the GIL; OpenSSL gives it away while it
+A client that has sent nothing yet costs a small struct. OpenSSL's memory BIOs never shrink, so they never get more
+than about a record at a time. The system calls are made without the GIL; OpenSSL gives it away while it
 computes.
 """
 
@@ -24,12 +24,12 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, strncpy
 
 from swhttp.ipc.scoreboard cimport REACTOR_TLS_FAILED, REACTOR_TLS_HANDSHAKES
 from swhttp.reactor.state cimport CONN_EOF, CONN_PROXY_DUE, CONN_TLS
-from swhttp.reactor.system cimport MSG_NOSIGNAL, SHUT_WR, shutdown, sw_recv, sw_send
+from swhttp.reactor.system cimport SHUT_WR, shutdown, sw_recv, sw_send
 from swhttp.reactor.timers cimport timer_set
 
 from swhttp import limits

@@ -1,7 +1,7 @@
 """Every conformance case, delivered four ways, to the reference app as WSGI and as ASGI, with 1 and 2 reactors.
 
-And once more behind a proxy that speaks the PROXY protocol, and once through TLS: the verdicts are those of a client that
-comes without.
+And once more behind a proxy that speaks the PROXY protocol, and once through TLS: the verdicts are those of a client
+that comes without.
 
 SWHTTP_CONFORMANCE_SEED repeats the random splits of an earlier run; the seed stands in every failure.
 """
