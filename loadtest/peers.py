@@ -26,6 +26,7 @@ class Start:
     """What a server is started with. scratch: a directory of its own, deleted afterwards.
 
     file: what the app shall answer with, in scenarios about files.  post: what is POSTed, in scenarios that do.
+    certificate: it and its key, in scenarios over TLS.
     """
 
     app: str
@@ -34,11 +35,18 @@ class Start:
     scratch: Path
     file: Path | None = None
     post: Path | None = None
+    certificate: tuple[Path, Path] | None = None
 
     @property
     def bind(self) -> str:
         """host:port."""
         return f"127.0.0.1:{self.port}"
+
+    def tls(self, certfile: str = "--ssl-certfile") -> list[str]:
+        """The options for TLS, if it is spoken. certfile: how the server calls the first."""
+        if self.certificate is None:
+            return []
+        return [certfile, str(self.certificate[0]), "--ssl-keyfile", str(self.certificate[1])]
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,7 @@ def tool(name: str) -> str:
 def swhttp(start: Start) -> list[str]:
     """The server under test, with its defaults."""
     line = [sys.executable, "-m", "swhttp", start.app, "-w", "1", "--bind", start.bind]
-    line += ["--interface", start.interface, "--keep-alive", str(KEEP_ALIVE_S)]
+    line += ["--interface", start.interface, "--keep-alive", str(KEEP_ALIVE_S), *start.tls()]
     return [*line, "--log-level", "warning"]
 
 
@@ -73,7 +81,7 @@ def uvicorn(start: Start) -> list[str]:
     line += ["--workers", "1", "--http", "httptools", "--loop", "uvloop", "--ws", "none"]
     line += ["--no-proxy-headers", "--no-access-log", "--log-level", "warning", "--interface"]
     line += ["asgi3", "--backlog", str(BACKLOG), "--timeout-keep-alive", str(KEEP_ALIVE_S)]
-    return line
+    return [*line, *start.tls()]
 
 
 def granian(start: Start) -> list[str]:
@@ -84,7 +92,7 @@ def granian(start: Start) -> list[str]:
     """
     line = [tool("granian"), "--interface", start.interface, "--host", "127.0.0.1", "--port", str(start.port)]
     line += ["--workers", "1", "--loop", "uvloop", "--http", "1", "--no-ws", "--runtime-mode", "st"]
-    line += ["--backlog", str(BACKLOG), "--backpressure", str(MAX_CONNECTIONS)]
+    line += ["--backlog", str(BACKLOG), "--backpressure", str(MAX_CONNECTIONS), *start.tls("--ssl-certificate")]
     if start.interface == "wsgi":
         line += ["--blocking-threads", "1"]
     return [*line, "--no-access-log", "--log-level", "warning", start.app]

@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from loadtest import scenarios
 
 NAMES = (
-    *("raw-asgi", "raw-wsgi", "raw-asgi-headers", "starlette", "fastapi", "flask", "django", "idle"),
+    *("raw-asgi", "raw-wsgi", "raw-asgi-headers", "starlette", "fastapi", "flask", "django", "https", "idle"),
     *("asgi-64k", "asgi-10m", "asgi-file", "starlette-file", "asgi-echo", "asgi-upload"),
     *("wsgi-64k", "wsgi-10m", "wsgi-file", "wsgi-echo", "wsgi-upload"),
+    *("https-64k",),
 )
 
 ASGI_SERVERS = ("swhttp", "uvicorn", "granian", "gunicorn-asgi", "hypercorn", "fastpysgi")
 WSGI_SERVERS = ("swhttp", "granian", "gunicorn-sync", "gunicorn-gthread", "bjoern", "fastpysgi", "uwsgi")
 FLOOR = ("nginx",)
+TLS_SERVERS = ("swhttp", "uvicorn", "granian")
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -51,7 +53,7 @@ class Scenario:
     idle_connections: 0 means load by wrk; above it, that many idle keep-alive connections and no load.
     file_bytes: above 0, the answer is, instead of `body`, a file of so many `numbered` bytes; the app finds its
     path in the environment as FILE.  post_bytes: above 0, each request is a POST of so many `numbered` bytes.
-    connections: what the bench loads it with, instead of its usual.
+    connections: what the bench loads it with, instead of its usual. secure: over TLS.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Scenario:
     file_bytes: int = 0
     post_bytes: int = 0
     connections: tuple[int, ...] = ()
+    secure: bool = False
 
     @property
     def answer(self) -> bytes:

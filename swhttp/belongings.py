@@ -141,6 +141,7 @@ class Belongings:
                     f"Cannot give {listener.text} to its user: {error.strerror}", ExitCode.PRIVILEGES) from None
         if self._pid_file is not None:
             self._pid_file.moved(path_of(before.pid))
+        tls = self.tls.moved(path_of) if self.tls is not None else None
         if before.chroot:
             load_before_chroot()
         privileges.become(identity)
@@ -148,8 +149,8 @@ class Belongings:
             privileges.check_modules(identity, (os.__file__, about.__file__))
         check_tmp_dir(self._config.tmp_dir)
         logs.became(self._config.app_dir)
-        if self.tls is not None:
-            self.tls = self.tls.moved(path_of)
+        if tls is not None:
+            self.tls = tls
             if path := self.tls.unreadable():
                 self._reads_certificates_again = False
                 log.warning("%s cannot be read by %s: new certificates need a new server, a reload does not bring them",

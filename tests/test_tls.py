@@ -22,6 +22,8 @@ from tests.support.gate import Gate
 from tests.support.server import APPS, Server
 from tests.support.tls import TlsSocket, authority
 from tests.test_control import run
+from tests.test_privileges import by_root
+from tests.test_privileges import start as as_nobody
 
 ONE = ("--workers", "1", "--reactors", "1")
 SIZE = 20 << 20
@@ -452,6 +454,13 @@ def test_a_proxy_header_comes_before_tls(server: Start) -> None:
             assert connection.recv(1) == b""
 
 
+def replaced(site: Server, workers: list[int]) -> None:
+    """Wait until a reload has brought others for these workers, and they are gone."""
+    site.wait_for_workers(len(workers), set(workers))
+    assert not processes.wait_gone(workers, 10.0)
+    site.remember()
+
+
 def replace(files: tls.Files, by: tls.Files) -> None:
     """As certbot does it: other files at the same paths."""
     for name in ("cert", "key"):
@@ -493,8 +502,50 @@ def test_new_certificates_on_reload_under_load(server: Start) -> None:
         assert "new.example" in names_of(peer_of(site, "localhost"))
         assert "new.example" not in names_of(old.socket.session.getpeercert())
         assert old.get("/").status == 200  # with what it has begun with
-    site.wait_for_workers(1, set(before))
-    site.remember()
+    replaced(site, before)
+
+
+@by_root
+def test_a_user_who_cannot_read_the_key_keeps_what_root_has_read(server: Start) -> None:
+    site = as_nobody(server, "reference:wsgi", *tls.options(), tls=authority().client())
+    site.wait_for_log("cannot be read by user nobody .*: new certificates need a new server")
+    workers = site.workers()
+    site.kill(signal.SIGUSR1)
+    site.wait_for_log("Reloaded")
+    assert site.get("/")["target"] == "/"
+    replaced(site, workers)
+
+
+def test_a_server_that_takes_over_loads_its_own(server: Start) -> None:
+    files, fresh = authority().issue("localhost"), authority().issue("localhost", "new.example")
+    old = server("reference:wsgi", *ONE, "--ssl-certfile", files.cert, "--ssl-keyfile", files.key,
+                 "--control", "{dir}/control", tls=authority().client())
+    replace(files, fresh)
+    heir = server("", heir_of=old, tls=authority().client())
+    assert heir.addresses == old.addresses
+    assert old.wait_exit() == 0
+    assert "new.example" in names_of(peer_of(heir, "localhost"))
+
+
+def test_memory_of_connections_that_are_gone_is_used_again(server: Start) -> None:
+    site = server("reference:wsgi", *ONE, *tls.options())
+    context = authority().client()
+
+    def some() -> int:
+        with contextlib.ExitStack() as opened:
+            for number in range(60):
+                connection = opened.enter_context(socket.create_connection(site.tcp_addresses()[0], timeout=10))
+                client = TlsSocket(connection, context)
+                client.sendall(request_bytes() if number % 2 else b"")
+        gauge(site, "open")
+        with open(f"/proc/{site.pid}/status") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))
+
+    some()
+    before_kib = some()
+    for _ in range(3):
+        after_kib = some()
+    assert after_kib - before_kib < 60 * 10, "of what is left of 180 connections, at 18 KiB each"
 
 
 def test_certificates_that_are_no_good_keep_the_old_ones_and_the_workers(server: Start) -> None:
@@ -513,5 +564,4 @@ def test_certificates_that_are_no_good_keep_the_old_ones_and_the_workers(server:
     site.kill(signal.SIGHUP)
     site.wait_for_log("Reloaded")
     assert peer_of(site, "localhost")
-    site.wait_for_workers(1, set(workers))
-    site.remember()
+    replaced(site, workers)

@@ -7,7 +7,7 @@ from swhttp.reactor.system cimport iovec, ssize_t
 
 
 cdef enum:
-    TLS_BATCH = 2             # records encrypted at once, before the socket is asked
+    TLS_BATCH = 4             # records encrypted at once, before the socket is asked
     TLS_LOST = -1             # the connection is
     TLS_AGAIN = -2            # nothing now: epoll will tell
     TLS_REFUSED = -3          # no TLS came about; the client may be told why, and is to be let go

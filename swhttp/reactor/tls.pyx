@@ -28,7 +28,7 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, strncpy
 
 from swhttp.ipc.scoreboard cimport REACTOR_TLS_FAILED, REACTOR_TLS_HANDSHAKES
-from swhttp.reactor.state cimport CONN_EOF, CONN_PROXY_DUE, CONN_TLS
+from swhttp.reactor.state cimport CONN_EOF, CONN_PROXY_DUE, CONN_TLS, PACE_SLOW
 from swhttp.reactor.system cimport SHUT_WR, shutdown, sw_recv, sw_send
 from swhttp.reactor.timers cimport timer_set
 
@@ -433,7 +433,7 @@ cdef ssize_t tls_send(State *s, Conn *c, iovec *pieces, int count) noexcept nogi
         t.left = 0
         if t.kept != NULL:
             break
-        length = _gather(s, pieces, count, done, &plain)
+        length = _gather(s, pieces, count, done, _most(c), &plain)
         if length == 0:
             break
         if not _put(s, c, t, plain, length):
@@ -453,8 +453,7 @@ cdef ssize_t tls_send_file(State *s, Conn *c, int fd, uint64_t at, uint64_t most
         t.left = 0
         if t.kept != NULL or done >= most:
             break
-        length = pread(fd, s.tls_plain, PLAIN_BYTES if most - done > PLAIN_BYTES else most - done,
-                       <long>(at + done))
+        length = pread(fd, s.tls_plain, _most(c) if most - done > _most(c) else most - done, <long>(at + done))
         if length < 0 and errno == EINTR:
             continue
         if length <= 0 or not _put(s, c, t, s.tls_plain, <size_t>length):
@@ -473,9 +472,16 @@ cdef bint _put(State *s, Conn *c, Tls *t, const unsigned char *plain, size_t len
     return _encrypt(s, t, plain, length, &batch) == 0 and _send_batch(s, c, t, &batch)
 
 
-cdef size_t _gather(State *s, iovec *pieces, int count, uint64_t at, const unsigned char **plain) noexcept nogil:
-    """The next PLAIN_BYTES of `pieces`, from `at` on, or what is left of them: in one place, so that a head and a short
-    body become one record."""
+cdef size_t _most(Conn *c) noexcept nogil:
+    """How much is encrypted before the socket is asked. What it does not take is kept twice, as ciphertext too, so for
+    a slow client that is little."""
+    return RECORD_BYTES if c.pace == PACE_SLOW else PLAIN_BYTES
+
+
+cdef size_t _gather(State *s, iovec *pieces, int count, uint64_t at, size_t most,
+                    const unsigned char **plain) noexcept nogil:
+    """The next `most` bytes of `pieces`, from `at` on, or what is left of them: in one place, so that a head and a
+    short body become one record."""
     cdef size_t length = 0, part
     cdef int i
     for i in range(count):
@@ -483,15 +489,15 @@ cdef size_t _gather(State *s, iovec *pieces, int count, uint64_t at, const unsig
             at -= pieces[i].iov_len
             continue
         part = pieces[i].iov_len - <size_t>at
-        if length == 0 and (part >= PLAIN_BYTES or i == count - 1):
+        if length == 0 and (part >= most or i == count - 1):
             plain[0] = <unsigned char *>pieces[i].iov_base + at
-            return part if part < PLAIN_BYTES else PLAIN_BYTES
-        if part > PLAIN_BYTES - length:
-            part = PLAIN_BYTES - length
+            return part if part < most else most
+        if part > most - length:
+            part = most - length
         memcpy(s.tls_plain + length, <unsigned char *>pieces[i].iov_base + at, part)
         length += part
         at = 0
-        if length == PLAIN_BYTES:
+        if length == most:
             break
     plain[0] = s.tls_plain
     return length
