@@ -54,7 +54,8 @@ class TlsSettings:
         """The first file that this process cannot read, or ""."""
         files = [path for pair in self.pairs for path in (pair.certfile, pair.keyfile or pair.certfile)]
         files += [self.ca_certs] if self.ca_certs else []
-        return next((path or "what --ssl-certfile names" for path in files if not os.access(path, os.R_OK, effective_ids=True)), "")
+        missing = (path for path in files if not os.access(path, os.R_OK, effective_ids=True))
+        return next((path or "what --ssl-certfile names" for path in missing), "")
 
 
 def parse_name(text: str) -> Pair:
