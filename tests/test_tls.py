@@ -185,10 +185,10 @@ def test_an_idle_connection_ends_in_order(server: Start) -> None:
         client.expect_end()
 
 
-def test_a_half_closed_client_gets_its_answer(site: Server) -> None:
+def test_a_client_that_says_its_end_and_waits_gets_its_answer(site: Server) -> None:
     with site.connect() as client:
         client.send_request(target="/last")
-        client.half_close()
+        client.socket.say_end()
         assert client.response().json()["target"] == "/last"
         client.expect_end()
 
