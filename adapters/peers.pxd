@@ -3,6 +3,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from cpython.ref cimport PyObject
 
 from swhttp.adapters.outlet cimport Outlet
+from swhttp.ipc.frame cimport sw_block
 
 
 cdef enum:
@@ -19,11 +20,13 @@ cdef struct PeerRow:
     PyObject *client_port
     PyObject *server_host
     PyObject *server_port
+    PyObject *tls          # what the app is told of the connection's TLS; NULL: it has not been read
 
 
 cdef class Peers:
     cdef Outlet outlet
     cdef tuple binds
     cdef PeerRow rows[PEER_ROWS]
+    cdef object tls(self, int reactor, const sw_block *block, object read)
     cdef PeerRow *find(self, int reactor, uint32_t session, uint64_t generation) except NULL
     cdef int _forget(self, PeerRow *row) except -1

@@ -1,7 +1,8 @@
 """Who is at both ends of a connection, as (host, port) pairs, remembered per session.
 
 It owns a direct-mapped cache keyed by (reactor, row, generation): a keep-alive connection is read from the session
-table once. A session that is gone by now has no addresses, and is not remembered.
+table once, and what is agreed upon in TLS from its first request here. A session that is gone by now has no addresses,
+and is not remembered.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -10,6 +11,7 @@ from libc.string cimport memset
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 
 from swhttp.adapters.outlet cimport Outlet
+from swhttp.ipc.frame cimport sw_block, sw_block_tls
 from swhttp.ipc.sessions cimport sw_address
 
 
@@ -38,7 +40,23 @@ cdef class Peers:
         Py_XDECREF(old.client_port)
         Py_XDECREF(old.server_host)
         Py_XDECREF(old.server_port)
+        Py_XDECREF(old.tls)
         return 0
+
+    cdef object tls(self, int reactor, const sw_block *block, object read):
+        """What `read` makes of the TLS facts in the block, made once a connection."""
+        cdef PeerRow *row = self.find(reactor, block.session, block.session_generation)
+        cdef uint32_t length = 0
+        cdef const unsigned char *facts
+        cdef object made
+        if row.tls != NULL:
+            return <object>row.tls
+        facts = sw_block_tls(block, &length)
+        made = read(facts[:length])
+        row = self.find(reactor, block.session, block.session_generation)
+        if row.tls == NULL:
+            row.tls = _own(made)
+        return made
 
     cdef PeerRow *find(self, int reactor, uint32_t session, uint64_t generation) except NULL:
         """The row of a session. The pointer holds until the next allocation: another thread may run there."""

@@ -14,7 +14,9 @@ from swhttp.adapters.cache cimport CacheRow
 from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.peers cimport PeerRow
 from swhttp.adapters.sharing cimport sw_references
-from swhttp.ipc.frame cimport SW_BLOCK_ORIGIN, SW_BLOCK_TLS
+from swhttp.ipc.frame cimport SW_BLOCK_ORIGIN, SW_BLOCK_TLS, SW_BLOCK_TLS_FACTS
+
+from swhttp.adapters import tls
 
 cdef str GET = "GET"
 cdef dict METHODS = {method.encode(): method for method in
@@ -34,6 +36,7 @@ cdef str CLIENT = "client"
 cdef str SERVER = "server"
 cdef str STATE = "state"
 cdef str EXTENSIONS = "extensions"
+cdef object read_tls = tls.asgi
 
 
 cdef bint _is_ours(PyObject *part, dict model) noexcept:
@@ -92,6 +95,10 @@ cdef class Scopes:
             PyDict_SetItem(scope, EXTENSIONS, parts.extensions)
         if block.flags & SW_BLOCK_TLS:
             scope["scheme"] = "https"
+        if block.flags & SW_BLOCK_TLS_FACTS:
+            extensions = PyDict_Copy(scope[EXTENSIONS])
+            extensions["tls"] = PyDict_Copy(self.peers.tls(reactor, block, read_tls))
+            PyDict_SetItem(scope, EXTENSIONS, extensions)
         target = self.targets.read(block)
         if target != NULL:  # else "/", as in the template
             PyDict_SetItem(scope, PATH, <object>target.first)

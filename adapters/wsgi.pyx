@@ -31,10 +31,12 @@ from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.peers cimport PeerRow, Peers
 from swhttp.adapters.sharing cimport SW_KEPT_REFERENCES, sw_references, sw_unshared
 from swhttp.adapters.targets cimport WsgiTargets
-from swhttp.ipc.frame cimport SW_BLOCK_BODY_FILE, SW_BLOCK_ORIGIN, SW_BLOCK_TLS, sw_block, sw_descriptor
+from swhttp.ipc.frame cimport (SW_BLOCK_BODY_FILE, SW_BLOCK_ORIGIN, SW_BLOCK_TLS, SW_BLOCK_TLS_FACTS, sw_block,
+                               sw_descriptor)
 from swhttp.ipc.request_table cimport sw_request_want_ack
 from swhttp.ipc.scoreboard cimport SLOT_APP_ERRORS
 
+from swhttp.adapters import tls
 from swhttp.adapters.errors import InvalidResponse
 from swhttp.adapters.files import FileWrapper, part_of
 
@@ -50,6 +52,7 @@ cdef enum:
 
 cdef object logger = logging.getLogger("swhttp.worker")
 cdef object new_input = io.BytesIO
+cdef object read_tls = tls.environ
 cdef dict METHODS = {method.encode(): method for method in
                      ("HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")}
 cdef str REQUEST_METHOD = "REQUEST_METHOD"
@@ -179,6 +182,9 @@ cdef class WsgiAdapter:
             environ["SERVER_PROTOCOL"] = "HTTP/1.0"
         if block.flags & SW_BLOCK_TLS:
             environ["wsgi.url_scheme"] = "https"
+            environ["HTTPS"] = "on"
+        if block.flags & SW_BLOCK_TLS_FACTS:
+            environ.update(self.peers.tls(reactor, block, read_tls))
         target = self.targets.read(block)
         if target != NULL:  # else "/", as in the template
             PyDict_SetItem(environ, PATH_INFO, <object>target.first)

@@ -27,6 +27,7 @@ class Start:
 
     file: what is to be answered with, in scenarios about files: by the app, or, if `static`, by the server without it.
     post: what is POSTed, in scenarios that do.
+    certificate: it and its key, in scenarios over TLS.
     """
 
     app: str
@@ -36,11 +37,18 @@ class Start:
     file: Path | None = None
     post: Path | None = None
     static: bool = False
+    certificate: tuple[Path, Path] | None = None
 
     @property
     def bind(self) -> str:
         """host:port."""
         return f"127.0.0.1:{self.port}"
+
+    def tls(self, certfile: str = "--ssl-certfile") -> list[str]:
+        """The options for TLS, if it is spoken. certfile: how the server calls the first."""
+        if self.certificate is None:
+            return []
+        return [certfile, str(self.certificate[0]), "--ssl-keyfile", str(self.certificate[1])]
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,7 @@ def tool(name: str) -> str:
 def swhttp(start: Start) -> list[str]:
     """The server under test, with its defaults."""
     line = [sys.executable, "-m", "swhttp", start.app, "-w", "1", "--bind", start.bind]
-    line += ["--interface", start.interface, "--keep-alive", str(KEEP_ALIVE_S)]
+    line += ["--interface", start.interface, "--keep-alive", str(KEEP_ALIVE_S), *start.tls()]
     if start.static and start.file:
         line += ["--static", f"/={start.file.parent}", "--static-index", start.file.name]
     return [*line, "--log-level", "warning"]
@@ -77,7 +85,7 @@ def uvicorn(start: Start) -> list[str]:
     line += ["--workers", "1", "--http", "httptools", "--loop", "uvloop", "--ws", "none"]
     line += ["--no-proxy-headers", "--no-access-log", "--log-level", "warning", "--interface"]
     line += ["asgi3", "--backlog", str(BACKLOG), "--timeout-keep-alive", str(KEEP_ALIVE_S)]
-    return line
+    return [*line, *start.tls()]
 
 
 def granian(start: Start) -> list[str]:
@@ -88,7 +96,7 @@ def granian(start: Start) -> list[str]:
     """
     line = [tool("granian"), "--interface", start.interface, "--host", "127.0.0.1", "--port", str(start.port)]
     line += ["--workers", "1", "--loop", "uvloop", "--http", "1", "--no-ws", "--runtime-mode", "st"]
-    line += ["--backlog", str(BACKLOG), "--backpressure", str(MAX_CONNECTIONS)]
+    line += ["--backlog", str(BACKLOG), "--backpressure", str(MAX_CONNECTIONS), *start.tls("--ssl-certificate")]
     if start.interface == "wsgi":
         line += ["--blocking-threads", "1"]
     if start.static and start.file:

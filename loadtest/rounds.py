@@ -98,7 +98,7 @@ def load(server: servers.Server, what: scenario.Scenario, connections: int, effo
     """Load a running server and measure."""
     before = settle(server)
     used = proctree.cpu_ns(before)
-    seen = wrk.run(server.port, connections, effort.seconds, effort.wrk_threads, what.headers, server.post)
+    seen = wrk.run(server.port, connections, effort.seconds, effort.wrk_threads, what.headers, server.post, what.secure)
     after = settle(server)
     used = proctree.cpu_ns(after) - used
     faults = seen.faults
@@ -143,7 +143,7 @@ def visit(where: Visit, effort: Effort) -> Iterator[Sample]:
     try:
         with servers.running(where.server, what) as server:
             warm = max(what.connections or WARM_UP_CONNECTIONS)
-            wrk.run(server.port, warm, effort.warm_up_s, effort.wrk_threads, what.headers, server.post)
+            wrk.run(server.port, warm, effort.warm_up_s, effort.wrk_threads, what.headers, server.post, what.secure)
             for connections in where.connections:
                 if what.idle_connections:
                     yield hold_idle(server, what)
@@ -188,7 +188,8 @@ def fight(where: Duel, effort: Effort) -> Iterator[Sample]:
                 both = [stack.enter_context(servers.running(name, what)) for name in where.servers]
             stack.enter_context(on_cpu(1))
             for server in both:
-                wrk.run(server.port, where.connections, effort.warm_up_s, effort.wrk_threads, what.headers, server.post)
+                wrk.run(server.port, where.connections, effort.warm_up_s, effort.wrk_threads, what.headers, server.post,
+                        what.secure)
             for pair in range(DUEL_PAIRS):
                 for server in both if pair % 2 == 0 else reversed(both):
                     yield load(server, what, where.connections, effort)

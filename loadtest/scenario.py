@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from loadtest import scenarios
 
 NAMES = (
-    *("raw-asgi", "raw-wsgi", "raw-asgi-headers", "starlette", "fastapi", "flask", "django", "idle"),
+    *("raw-asgi", "raw-wsgi", "raw-asgi-headers", "starlette", "fastapi", "flask", "django", "https", "idle"),
     *("asgi-64k", "asgi-10m", "asgi-file", "starlette-file", "asgi-echo", "asgi-upload"),
     *("wsgi-64k", "wsgi-10m", "wsgi-file", "wsgi-echo", "wsgi-upload", "static"),
+    *("https-64k",),
 )
 
 ASGI_SERVERS = ("swhttp", "uvicorn", "granian", "gunicorn-asgi", "hypercorn", "fastpysgi")
 WSGI_SERVERS = ("swhttp", "granian", "gunicorn-sync", "gunicorn-gthread", "bjoern", "fastpysgi", "uwsgi")
 FLOOR = ("nginx",)
+TLS_SERVERS = ("swhttp", "uvicorn", "granian")
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -52,7 +54,7 @@ class Scenario:
     file_bytes: above 0, the answer is, instead of `body`, a file of so many `numbered` bytes; the app finds its
     path in the environment as FILE.  post_bytes: above 0, each request is a POST of so many `numbered` bytes.
     static: the server answers with the file by itself, and the app is not asked.
-    connections: what the bench loads it with, instead of its usual.
+    connections: what the bench loads it with, instead of its usual. secure: over TLS.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Scenario:
     post_bytes: int = 0
     static: bool = False
     connections: tuple[int, ...] = ()
+    secure: bool = False
 
     @property
     def answer(self) -> bytes:

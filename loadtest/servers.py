@@ -14,11 +14,12 @@ import re
 import resource
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -78,7 +79,7 @@ def free_port() -> int:
     raise ServerError("no free port")
 
 
-def fetch(port: int, timeout_s: float, post: bytes = b"") -> tuple[str, bytes]:
+def fetch(port: int, timeout_s: float, post: bytes = b"", secure: bool = False) -> tuple[str, bytes]:
     """GET /, or POST to it, on a connection of its own; return the status line and the body. OSError when that
     fails.
 
@@ -88,7 +89,12 @@ def fetch(port: int, timeout_s: float, post: bytes = b"") -> tuple[str, bytes]:
     """
     length = f"Content-Length: {len(post)}\r\n" if post else ""
     head = f"{'POST' if post else 'GET'} / HTTP/1.1\r\nHost: 127.0.0.1\r\n{length}\r\n".encode()
-    with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as client:
+    with ExitStack() as opened:
+        client = opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=timeout_s))
+        if secure:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            client = opened.enter_context(context.wrap_socket(client))
         with suppress(ConnectionError):
             client.sendall(head + post)
         return read_answer(client)
@@ -192,7 +198,7 @@ def await_answer(process: subprocess.Popen[bytes], port: int, scenario: Scenario
         if process.poll() is not None:
             raise ServerError(f"ended with {process.returncode} at start\n{shown(output)}")
         try:
-            status, body = fetch(port, ANSWER_TIMEOUT_S, post)
+            status, body = fetch(port, ANSWER_TIMEOUT_S, post, scenario.secure)
         except OSError as error:
             last = repr(error)
             return False
@@ -217,14 +223,28 @@ def laid_down(path: Path, size: int) -> Path | None:
     return path
 
 
+def certificate(scratch: Path) -> tuple[Path, Path]:
+    """Make a certificate and its key; ServerError without openssl."""
+    made = scratch / "cert.pem", scratch / "key.pem"
+    line = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    line += ["-subj", "/CN=localhost", "-out", str(made[0]), "-keyout", str(made[1])]
+    try:
+        subprocess.run(line, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ServerError(f"no certificate: {error}") from None
+    return made
+
+
 @contextmanager
 def running(name: str, scenario: Scenario) -> Iterator[Server]:
     """Run the server called `name` with the scenario's app; see the module's contract."""
     with tempfile.TemporaryDirectory(prefix="loadtest-") as scratch:
         file = laid_down(Path(scratch, "file"), scenario.file_bytes)
         post = laid_down(Path(scratch, "post"), scenario.post_bytes)
-        start = Start(scenario.app, scenario.interface, free_port(), Path(scratch), file, post,
-                      scenario.static)
+        shown_to_clients = certificate(Path(scratch)) if scenario.secure else None
+        start = Start(
+            scenario.app, scenario.interface, free_port(), Path(scratch), file, post, scenario.static,
+            shown_to_clients)
         with open(Path(scratch, "output"), "w+", encoding="utf-8", errors="replace") as output:
             process = subprocess.Popen(
                 PEERS[name].command(start),

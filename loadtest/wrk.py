@@ -68,13 +68,14 @@ def command(
     threads: int,
     headers: Sequence[tuple[str, str]] = (),
     post: Path | None = None,
+    secure: bool = False,
 ) -> list[str]:
     """Return wrk's command line; wrk takes whole seconds and at least one connection per thread."""
     line = ["wrk", "--latency", "-t", str(min(threads, connections)), "-c", str(connections)]
     line += ["-d", f"{seconds}s", "--timeout", f"{ANSWER_TIMEOUT_S}s"]
     for name, value in headers:
         line += ["-H", f"{name}: {value}"]
-    url = f"http://127.0.0.1:{port}/"
+    url = f"{'https' if secure else 'http'}://127.0.0.1:{port}/"
     return [*line, url] if post is None else [*line, "-s", str(POST_SCRIPT), url, "--", str(post)]
 
 
@@ -85,12 +86,13 @@ def run(
     threads: int,
     headers: Sequence[tuple[str, str]] = (),
     post: Path | None = None,
+    secure: bool = False,
 ) -> Load:
     """Load 127.0.0.1:port and return what wrk saw; WrkError when wrk fails, wrk never outlives the call.
 
-    post: the file that each request POSTs; None: each is a GET.
+    post: the file that each request POSTs; None: each is a GET. secure: over TLS.
     """
-    line = command(port, connections, seconds, threads, headers, post)
+    line = command(port, connections, seconds, threads, headers, post, secure)
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as wrk:
         try:
             output, _ = wrk.communicate(timeout=seconds + GRACE_S)

@@ -16,15 +16,16 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from swhttp import about, accessfile, listeners, logs, ownership, privileges, slowlog
+from swhttp import about, accessfile, binds, listeners, logs, ownership, privileges, slowlog
 from swhttp.config import Config, check_tmp_dir, inside
 from swhttp.controlproto import Message
-from swhttp.errors import ExitCode, ServerError
+from swhttp.errors import BadValue, ExitCode, ServerError
 from swhttp.listeners import Listener
 from swhttp.logs import log
 from swhttp.pidfile import PidFile
 
 if TYPE_CHECKING:
+    from swhttp.certificates import Certificates
     from swhttp.takeover import Predecessor
 
 
@@ -37,12 +38,17 @@ class Belongings:
         """None again, once its place is ours."""
         self._pid_file = PidFile(config.pid) if config.pid else None
         self._deaf = False
+        self._reads_certificates_again = True
         self._handed_over = False
         self.listeners: list[Listener] = []
         self.access_fd = -1
         """Of the access log, until somebody has taken it."""
         self.slow_log: slowlog.SlowLog | None = None
         self.control: Listener | None = None
+        self.tls = config.tls
+        """Where its certificates are, as this process sees them; None: no TLS."""
+        self.certificates: Certificates | None = None
+        """What was loaded last."""
 
     # Start
 
@@ -52,7 +58,10 @@ class Belongings:
         ServerError."""
         config = self._config
         taken = self.predecessor.chosen if self.predecessor is not None else []
+        self._load_certificates()
         self.listeners = listeners.open_all(config.bind, config.backlog, config.reuse_port, taken)
+        for bind, listener in zip(config.bind, self.listeners, strict=True):
+            listener.secure = self.tls is not None and listener.kind == "tcp" and binds.may_be_secure(bind)
         if config.access_log:
             try:
                 self.access_fd = accessfile.open_log(config.access_log, identity)
@@ -63,6 +72,27 @@ class Belongings:
         if self.predecessor is None:
             self._claim_pid_file()
             self._claim_control()
+
+    def _load_certificates(self) -> None:
+        """Raises BadValue."""
+        if self.tls is not None:
+            from swhttp.certificates import Certificates, tolerate_odd_names
+
+            tolerate_odd_names()
+            self.certificates = Certificates(self.tls)
+
+    def reload_certificates(self) -> str:
+        """Load them anew. Returns why not, or "": then `certificates` has them; where they are not to be read again,
+        these are still the old ones."""
+        if self.tls is None or not self._reads_certificates_again:
+            return ""
+        from swhttp.certificates import Certificates
+
+        try:
+            self.certificates = Certificates(self.tls)
+        except BadValue as error:
+            return f"the certificates stay as they are: {error}"
+        return ""
 
     def _claim_pid_file(self) -> None:
         """Whose server this is. Raises ServerError."""
@@ -111,6 +141,7 @@ class Belongings:
                     f"Cannot give {listener.text} to its user: {error.strerror}", ExitCode.PRIVILEGES) from None
         if self._pid_file is not None:
             self._pid_file.moved(path_of(before.pid))
+        tls = self.tls.moved(path_of) if self.tls is not None else None
         if before.chroot:
             load_before_chroot()
         privileges.become(identity)
@@ -118,6 +149,12 @@ class Belongings:
             privileges.check_modules(identity, (os.__file__, about.__file__))
         check_tmp_dir(self._config.tmp_dir)
         logs.became(self._config.app_dir)
+        if tls is not None:
+            self.tls = tls
+            if path := self.tls.unreadable():
+                self._reads_certificates_again = False
+                log.warning("%s cannot be read by %s: new certificates need a new server, a reload does not bring them",
+                            path, identity.described)
         log.info("Running as %s", identity.described)
         return self._config
 

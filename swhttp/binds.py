@@ -1,9 +1,10 @@
 """Addresses to listen on, as the command line gives them: their grammar, without any socket.
 
-    bind = host ":" port           an IPv4 address or a name
-         / "[" address "]:" port   an IPv6 address
+    bind = [ scheme ] host ":" port           an IPv4 address or a name
+         / [ scheme ] "[" address "]:" port   an IPv6 address
          / "unix:" path
          / "fd://" number          a listening socket that was inherited
+    scheme = "http://" / "https://"           without one: HTTPS where there is a certificate, else HTTP
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ NO_SOCKET: Final = "a file that is no socket is in the way"
 """Why a unix socket cannot be made where there is such a file; bind(2) would say that the address is in use."""
 _FD_PREFIX: Final = "fd://"
 _UNIX_PREFIX: Final = "unix:"
+_SCHEMES: Final = ("http", "https")
 
 
 @dataclass(frozen=True)
 class TcpBind:
-    """`host`: name or address, without brackets; `port`: 0 for any that is free."""
+    """`host`: name or address, without brackets; `port`: 0 for any that is free; `scheme`: http, https or ""."""
 
     host: str
     port: int
+    scheme: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ def parse(text: str) -> Bind:
         return UnixBind(path)
     if text.startswith(_FD_PREFIX):
         return FdBind(_number(text, text.removeprefix(_FD_PREFIX), "a file descriptor", 2**31 - 1))
-    host, colon, port = text.rpartition(":")
+    scheme = next((one for one in _SCHEMES if text.startswith(f"{one}://")), "")
+    host, colon, port = text.removeprefix(f"{scheme}://").rpartition(":")
     if not colon:
         raise ValueError(f"{text!r} is none of host:port, [address]:port, unix:path, fd://number")
     if host.startswith("[") and host.endswith("]"):
@@ -66,7 +70,13 @@ def parse(text: str) -> Bind:
         raise ValueError(f"{text!r}: an IPv6 address goes in brackets, as in [::1]:8000")
     elif not host:
         raise ValueError(f"{text!r} has no host; 0.0.0.0{text} listens on every IPv4 address")
-    return TcpBind(host, _number(text, port, "a port", 65535))
+    return TcpBind(host, _number(text, port, "a port", 65535), scheme)
+
+
+def may_be_secure(text: str) -> bool:
+    """Whether TLS is spoken there, once there is a certificate. An inherited socket may turn out to be a unix one."""
+    bind = parse(text)
+    return bind.scheme != "http" if isinstance(bind, TcpBind) else isinstance(bind, FdBind)
 
 
 def _number(text: str, digits: str, what: str, most: int) -> int:

@@ -31,6 +31,7 @@ from swhttp import (
     privileges,
     reloading,
     statics,
+    tlssettings,
 )
 from swhttp.errors import BadValue
 from swhttp.options import Named, Option, meant
@@ -155,6 +156,36 @@ class Config:
     queue_timeout_s: float = _option(
         limits.QUEUE_TIMEOUT_S, "--queue-timeout", group="Limits", metavar="SECONDS",
         help="How long a request may wait for a worker with room; past it 503.")
+    ssl_certfile: str = _option(
+        "", "--ssl-certfile", group="TLS", metavar="FILE", aliases=("--certfile",), default_text="none",
+        help="A PEM file with the server's certificate and those that lead from it to a known one. With it every TCP "
+             "bind speaks HTTPS, except those that begin with http://. Read again on reload.")
+    ssl_keyfile: str = _option(
+        "", "--ssl-keyfile", group="TLS", metavar="FILE", aliases=("--keyfile",), default_text="that of --ssl-certfile",
+        help="The PEM file with its private key.")
+    ssl_keyfile_password: str = _option(
+        "", "--ssl-keyfile-password", group="TLS", metavar="TEXT", default_text="none", secret=True,
+        help="Of encrypted keys. Better in a variable or a file: everybody on the machine can read a command line.")
+    ssl_ca_certs: str = _option(
+        "", "--ssl-ca-certs", group="TLS", metavar="FILE", aliases=("--ca-certs",), default_text="none",
+        help="A PEM file with the certificates of those who have signed the clients'.")
+    ssl_cert_reqs: str = _option(
+        "none", "--ssl-cert-reqs", group="TLS", choices=tlssettings.CERT_REQS, aliases=("--cert-reqs",),
+        help="Whether clients are asked for a certificate, and must have one. 0, 1 and 2 mean the same.")
+    ssl_ciphers: str = _option(
+        "", "--ssl-ciphers", group="TLS", metavar="LIST", aliases=("--ciphers",), default_text="OpenSSL's",
+        help="Ciphers of TLS 1.2, as OpenSSL writes them. Those of TLS 1.3 are always all there.")
+    ssl_min_version: str = _option(
+        "TLSv1.2", "--ssl-min-version", group="TLS", choices=tlssettings.MIN_VERSIONS,
+        help="The oldest version that is spoken.")
+    ssl_sni: tuple[str, ...] = _option(
+        (), "--ssl-sni", group="TLS", metavar="NAME=CERTFILE[,KEYFILE]", repeatable=True, default_text="none",
+        separator=";",
+        help="Another certificate, for clients that ask for this server name; *.example.com means all names one label "
+             "longer than example.com; repeatable.")
+    ssl_handshake_timeout_s: float = _option(
+        limits.HANDSHAKE_TIMEOUT_S, "--ssl-handshake-timeout", group="TLS", metavar="SECONDS",
+        help="How long a TLS handshake may take from the connection on; then it is closed.")
     forwarded_allow_ips: str = _option(
         "127.0.0.1,::1", "--forwarded-allow-ips", group="Proxies", metavar="LIST",
         common_variable="FORWARDED_ALLOW_IPS",
@@ -392,6 +423,7 @@ class Config:
                 raise _bad("--bind", str(error)) from None
             if self.bind.count(text) > 1 and not text.endswith(":0"):
                 raise _bad("--bind", f"{text!r} is given more than once")
+        self._check_tls()
         try:
             networks.parse(self.forwarded_allow_ips)
         except ValueError as error:
@@ -469,6 +501,35 @@ class Config:
             self._fill("log_config", given and os.path.abspath(given))
         elif not isinstance(given, dict):
             raise _bad("--log-config", f"a file or a dictionary is needed, not {given!r}")
+
+    def _check_tls(self) -> None:
+        for name in ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs"):
+            if value := getattr(self, name):
+                self._fill(name, os.path.abspath(value))
+        if self.ssl_cert_reqs in ("0", "1", "2"):  # as ssl.CERT_NONE and its kin are given elsewhere
+            self._fill("ssl_cert_reqs", tlssettings.CERT_REQS[int(self.ssl_cert_reqs)])
+        if not self.ssl_certfile:
+            for name, option in OPTIONS.items():
+                if name.startswith("ssl_") and getattr(self, name) != getattr(type(self), name):
+                    raise _bad(option.main, "it needs --ssl-certfile")
+            if any(getattr(binds.parse(text), "scheme", "") == "https" for text in self.bind):
+                raise _bad("--bind", "https:// needs --ssl-certfile")
+            return
+        if not any(binds.may_be_secure(text) for text in self.bind):
+            raise _bad("--ssl-certfile", "no bind can speak TLS: unix sockets and http:// do not")
+        asks = self.ssl_cert_reqs != "none"
+        if asks and not self.ssl_ca_certs:
+            raise _bad("--ssl-cert-reqs", "it needs --ssl-ca-certs: whose certificates are good?")
+        if self.ssl_ca_certs and not asks:
+            raise _bad("--ssl-ca-certs", "no client is asked for a certificate: say --ssl-cert-reqs")
+        if len(self.ssl_sni) > limits.MAX_TLS_NAMES:
+            raise _bad("--ssl-sni", f"there are {len(self.ssl_sni)}, and at most {limits.MAX_TLS_NAMES} can be")
+        try:
+            names = [tlssettings.parse_name(text).name for text in self.ssl_sni]
+        except ValueError as error:
+            raise _bad("--ssl-sni", str(error)) from None
+        if len(set(names)) < len(names):
+            raise _bad("--ssl-sni", f"there are two for {max(names, key=names.count)!r}")
 
     def _check_where_and_as_whom(self) -> None:
         if self.umask and not UMASK.fullmatch(self.umask):
@@ -589,6 +650,15 @@ class Config:
     def mounts(self) -> tuple[statics.Mount, ...]:
         """Where files are served from."""
         return tuple(statics.Mount(*text.split("=", 1)) for text in self.static)
+
+    @property
+    def tls(self) -> tlssettings.TlsSettings | None:
+        """What TLS clients are shown and must show; None: there are none."""
+        if not self.ssl_certfile:
+            return None
+        return tlssettings.TlsSettings(
+            (tlssettings.Pair(self.ssl_certfile, self.ssl_keyfile), *map(tlssettings.parse_name, self.ssl_sni)),
+            self.ssl_keyfile_password, self.ssl_ca_certs, self.ssl_cert_reqs, self.ssl_ciphers, self.ssl_min_version)
 
     @property
     def log_settings(self) -> logs.LogSettings:

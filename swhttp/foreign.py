@@ -12,7 +12,7 @@ _INTERFACE = "there are no worker classes: workers serve ASGI or WSGI, as the ap
 _LOOP = "ASGI workers run on uvloop: leave it out"
 _HTTP = "HTTP is parsed by the master: leave it out"
 _WEBSOCKET = "there are no WebSockets in this version"
-_TLS = "there is no TLS in this version: let a proxy do it"
+_TLS_ALWAYS = "it is always so with TLS: leave it out"
 _GROUPS = "all groups of --user are always taken: leave it out"
 _NAMES = "processes keep their names in this version"
 _TIMEOUT = "say --request-timeout, how long an app may take to begin its answer"
@@ -40,9 +40,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "--worker-tmp-dir": "workers show no sign of life in a file: leave it out; --tmp-dir is for large bodies",
     "--limit-concurrency": "say --worker-concurrency, for each worker, and --queue-size",
     "--h11-max-incomplete-event-size": "say --limit-request-line and --limit-request-field-size",
-    "--keyfile": _TLS, "--certfile": _TLS, "--ca-certs": _TLS, "--cert-reqs": _TLS, "--ciphers": _TLS,
-    "--ssl-keyfile": _TLS, "--ssl-certfile": _TLS, "--ssl-keyfile-password": _TLS, "--ssl-version": _TLS,
-    "--ssl-cert-reqs": _TLS, "--ssl-ca-certs": _TLS, "--ssl-ciphers": _TLS,
+    "--ssl-version": "say --ssl-min-version: TLSv1.2 or TLSv1.3",
     "--initgroups": _GROUPS, "-n": _NAMES, "--name": _NAMES,
     "-e": _ENV, "--env": _ENV,
     "--pythonpath": "say --app-dir DIR, or set PYTHONPATH",
@@ -57,7 +55,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "--log-syslog-facility": _SYSLOG, "--disable-redirect-access-to-syslog": _SYSLOG,
     "--use-colors": "set NO_COLOR for none", "--no-use-colors": "set NO_COLOR for none",
     "--protocol": "HTTP/1.1 is what is spoken", "--uwsgi-allow-from": "HTTP/1.1 is what is spoken",
-    "--suppress-ragged-eofs": _TLS, "--do-handshake-on-connect": _TLS,
+    "--suppress-ragged-eofs": _TLS_ALWAYS, "--do-handshake-on-connect": _TLS_ALWAYS,
     "--http-protocols": _HTTP2, "--http2-cleartext": _HTTP2, "--http2-max-concurrent-streams": _HTTP2,
     "--http2-initial-window-size": _HTTP2, "--http2-max-frame-size": _HTTP2, "--http2-max-header-list-size": _HTTP2,
     "--permit-obsolete-folding": _STRICT, "--strip-header-spaces": _STRICT, "--casefold-http-method": _STRICT,

@@ -185,6 +185,10 @@ def check_files(config: Config) -> None:
         from swhttp.pidfile import PidFile
 
         PidFile(config.pid).check()
+    if config.tls is not None:
+        from swhttp.certificates import Certificates
+
+        Certificates(config.tls)
     if config.log_config:
         from swhttp import logconfig
 
@@ -196,7 +200,8 @@ def in_force(loaded: Loaded) -> str:
     rows = [("app", shown(loaded.config.app), _source(loaded, "app"))]
     for name, option in OPTIONS.items():
         if name != "check_config":
-            rows.append((option.key, shown(getattr(loaded.config, name)), _source(loaded, name)))
+            value = getattr(loaded.config, name)
+            rows.append((option.key, "***" if option.secret and value else shown(value), _source(loaded, name)))
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     return "\n".join(f"{key:{widths[0]}}  {value:{widths[1]}}  {source}" for key, value, source in rows)
 

@@ -50,7 +50,13 @@ MAX_FORWARDED_HOPS: Final = 64  # entries of a forwarding header, from the right
 MAX_FORWARDED_HOST_BYTES: Final = 261  # a name of 255 bytes, a colon and a port; a longer one is no host
 MAX_PROXY_HEADER_BYTES: Final = 8 * 1024  # of the PROXY protocol, version 2 with all its TLVs; past it 400
 
+# TLS.
+MAX_TLS_UNSENT_BYTES: Final = 64 * 1024  # that TLS has to say of itself to a client that does not read; past it: cut
+MAX_CLIENT_CHAIN_BYTES: Final = 16 * 1024  # of a client's certificates, what the app sees; its own comes first
+MAX_TLS_NAMES: Final = 1000  # of --ssl-sni
+
 # Deadlines, in seconds, each for the whole of what it names.
+HANDSHAKE_TIMEOUT_S: Final = 10.0  # of TLS, from the connection on
 HEAD_TIMEOUT_S: Final = 10.0  # past it 408
 BODY_TIMEOUT_S: Final = 30.0  # past it 408
 WRITE_TIMEOUT_S: Final = 60.0  # of what waits for a client; past it the connection is cut

@@ -41,11 +41,14 @@ class Listener:
     """Device and inode of one that another server has made, as it says."""
     lent: bool = False
     """Another server has it too at the moment: it is not ours to shut down or remove."""
+    secure: bool = False
+    """TLS is spoken on it."""
 
     @property
     def url(self) -> str:
         """How it is shown to people."""
-        return f"http://{self.text}" if self.kind == "tcp" else self.text
+        scheme = "https" if self.secure else "http"
+        return f"{scheme}://{self.text}" if self.kind == "tcp" else self.text
 
     def becomes(self, identity: Identity, path_of: Callable[[str], str]) -> None:
         """This process will be `identity`: give it the socket's file, and let it find that. Raises OSError."""

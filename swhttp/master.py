@@ -190,7 +190,9 @@ class Master:
             max_body_bytes=config.limit_request_body, inline_body_bytes=config.inline_body_bytes,
             tmp_dir=config.tmp_dir, trusted=networks.parse(config.forwarded_allow_ips),
             forwarded_headers=config.forwarded_headers, proxy_protocol=config.proxy_protocol,
-            slow_after_s=config.slow_log_s, request_timeout_s=config.request_timeout_s)
+            slow_after_s=config.slow_log_s, request_timeout_s=config.request_timeout_s,
+            secure=tuple(at for at, listener in enumerate(self._has.listeners) if listener.secure),
+            handshake_timeout_s=config.ssl_handshake_timeout_s)
         if self._has.access_fd >= 0:
             self._access = AccessWriter(
                 config.access_log, self._has.access_fd, accessformat.parse(config.access_log_format), config.reactors)
@@ -201,7 +203,8 @@ class Master:
             site = self._files.site(config.static_index, config.static_cache_control)
             self._io = IoThreads()
             self._io.start()
-        reactors = Reactors(self._memory, settings, ears, self._access, self._heir.waits, site, self._io)
+        reactors = Reactors(self._memory, settings, ears, self._access, self._heir.waits, site, self._io,
+                            self._has.certificates)
         reactors.admit(places.connections(
             config.max_connections, places.fd_limit(), places.fds_in_use(), self._memory.geometry))
         if self._access is not None:
@@ -499,6 +502,16 @@ class Master:
             if waiter is not None:
                 waiter(False, STOPPING)
             return
+        if why := self._has.reload_certificates():
+            log.error("%s: not reloading: %s", who, why)
+            self.reloads.refused(why, time.monotonic())
+            if self._listening:
+                self._notify_ready(f"The last reload has failed: {why}")
+            if waiter is not None:
+                waiter(False, why)
+            return
+        if self._has.certificates is not None:
+            self._reactors.certify(self._has.certificates)
         log.info("%s: reloading", who)
         self.reloads.asked(waiter)
         self._manager.send("reload")

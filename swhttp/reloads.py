@@ -42,6 +42,10 @@ class Reloads:
         self.count, self.ok, self.text, self.ended_s, self.running = self.count + 1, ok, text, now_s, False
         self._tell(asked, ok, text)
 
+    def refused(self, why: str, now_s: float) -> None:
+        """The manager has not been asked. One that is under way goes on."""
+        self.count, self.ok, self.text, self.ended_s = self.count + 1, False, why, now_s
+
     def abandon(self, why: str) -> None:
         """Nobody will hear of an end."""
         self._tell(self._asked, False, why)

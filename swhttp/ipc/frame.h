@@ -8,9 +8,11 @@
  *
  * 2. Request block (reactor's arena, read-only in workers): what EVENT_PACKAGE and EVENT_PACKAGE_START point to
  *
- *     | sw_block | method | target | header records ... | origin | body |
+ *     | sw_block | method | target | header records ... | origin | tls | body |
  *     header record: | name_len u16 | value_len u16 | name, lower case | value |     (packed)
  *     origin, with SW_BLOCK_ORIGIN: | sw_origin | client | server |                  (packed)
+ *     tls, with SW_BLOCK_TLS_FACTS: | sw_tls | cipher's name | server's certificate | client's certificates |
+ *                                   each of the client's behind its length u32       (packed)
  *
  *    Chunk block (the same arena): what EVENT_PACKAGE_CHUNK and EVENT_PACKAGE_END point to
  *
@@ -70,12 +72,13 @@
 
 /* Flags of request blocks. */
 #define SW_BLOCK_KEEP_ALIVE 1
-#define SW_BLOCK_TLS 2
+#define SW_BLOCK_TLS 2        /* https: we speak TLS with the client, or a proxy says that it does */
 #define SW_BLOCK_HEAD_METHOD 4
 #define SW_BLOCK_MORE_BODY 8  /* the block holds the beginning of the body: chunks follow */
 #define SW_BLOCK_BODY_FILE 16 /* the whole body is in the file that came with the descriptor, none in the block */
 #define SW_BLOCK_EXPECTS 32   /* the client waits for 100 Continue, which the first credit brings */
 #define SW_BLOCK_ORIGIN 64    /* a proxy has said who is at the ends: not those of the session */
+#define SW_BLOCK_TLS_FACTS 128 /* we speak TLS with the client: what was agreed upon is there */
 
 #define SW_BLOCK_UNIT 64     /* descriptors count block offsets in this many bytes */
 #define SW_NO_LENGTH (-1)
@@ -119,6 +122,15 @@ typedef struct {
 } sw_origin;
 
 typedef struct {
+    uint16_t version;      /* as on the wire: 0x0304 is TLS 1.3 */
+    uint16_t cipher;       /* its number at IANA */
+    uint16_t name_len;     /* OpenSSL's name of the cipher */
+    uint16_t clients;      /* certificates that the client has sent, its own first */
+    uint32_t server_len;   /* certificates are DER */
+    uint32_t client_len;   /* all of the client's, with their lengths */
+} sw_tls;
+
+typedef struct {
     uint32_t size;
     uint8_t type;
     uint8_t flags;
@@ -149,7 +161,7 @@ typedef struct {
 _Static_assert(sizeof(sw_descriptor) == 16, "descriptors are 16 bytes");
 _Static_assert(sizeof(sw_frame) == 32, "response frame heads are 32 bytes");
 _Static_assert(sizeof(sw_block) == 64, "block heads are 64 bytes");
-_Static_assert(sizeof(sw_origin) == 8, "packed");
+_Static_assert(sizeof(sw_origin) == 8 && sizeof(sw_tls) == 16, "packed");
 _Static_assert(sizeof(sw_chunk) == 8 && sizeof(sw_shm_ref) == 8 && sizeof(sw_file_ref) == 24, "packed");
 
 /* Copy the head of a block's origin; its texts, first the client's, or NULL when there is none. */
@@ -160,6 +172,21 @@ static inline const char *sw_block_origin(const sw_block *block, sw_origin *orig
         return NULL;
     memcpy(origin, at, sizeof *origin);
     return at + sizeof *origin;
+}
+
+/* Where a block's TLS facts begin, sw_tls first, and how long they are; NULL: there are none. */
+static inline const unsigned char *sw_block_tls(const sw_block *block, uint32_t *length)
+{
+    const unsigned char *at = (const unsigned char *)block + block->headers_off + block->headers_len;
+    sw_origin origin;
+    sw_tls tls;
+    if (!(block->flags & SW_BLOCK_TLS_FACTS))
+        return NULL;
+    if (sw_block_origin(block, &origin) != NULL)
+        at += sizeof origin + origin.client_len + origin.server_len;
+    memcpy(&tls, at, sizeof tls);
+    *length = (uint32_t)sizeof tls + tls.name_len + tls.server_len + tls.client_len;
+    return at;
 }
 
 /* The client that a proxy has named: the length of its address, which `text` points to, or 0: the session's holds. */

@@ -31,6 +31,7 @@ cdef extern from "swhttp/ipc/frame.h" nogil:
         SW_BLOCK_BODY_FILE
         SW_BLOCK_EXPECTS
         SW_BLOCK_ORIGIN
+        SW_BLOCK_TLS_FACTS
         SW_BLOCK_UNIT
         SW_NO_LENGTH
     ctypedef struct sw_descriptor:
@@ -82,6 +83,7 @@ cdef extern from "swhttp/ipc/frame.h" nogil:
         uint64_t length
         uint32_t passed
         uint32_t zero
+    const unsigned char *sw_block_tls(const sw_block *block, uint32_t *length)
     const char *sw_block_origin(const sw_block *block, sw_origin *origin)
     uint32_t sw_block_client(const sw_block *block, const char **text, uint16_t *port)
     uint64_t sw_frame_bytes(uint64_t head_len, uint64_t inline_len)

@@ -77,6 +77,9 @@ cdef enum:  # words of a reactor
     REACTOR_STATIC         # requests below a --static prefix
     REACTOR_IO_OPENS       # files that an I/O thread opened, or found missing
     REACTOR_IO_READS       # parts of files that an I/O thread read before they were sent
+    REACTOR_TLS_HANDSHAKES  # TLS connections that came about
+    REACTOR_TLS_FAILED     # that did not, because the two sides do not agree, or it is no TLS
+    REACTOR_TLS_TIMEOUT    # that did not by --ssl-handshake-timeout
     REACTOR_FIELDS
 
 

@@ -25,6 +25,7 @@ REACTOR_FIELD_NAMES = (
     "clients_slow", "log_dropped", "log_lost", "replayed", "quarantined", "slow_requests", "request_timeout",
     "accept_held",
     "static", "io_opens", "io_reads",
+    "tls_handshakes", "tls_failed", "tls_timeout",
 )
 assert len(SLOT_FIELD_NAMES) == SLOT_FIELDS
 assert len(REACTOR_FIELD_NAMES) == REACTOR_FIELDS

@@ -20,12 +20,13 @@ from posix.unistd cimport close
 
 from swhttp.ipc.scoreboard cimport REACTOR_ACCEPT_HELD, REACTOR_ACCEPTED
 from swhttp.ipc.sessions cimport SW_ADDRESS_TEXT
-from swhttp.reactor.connection cimport (conn_idle_until_ns, conn_leave, conn_open, conn_todo, conn_wake_others,
-                                        conn_watch)
+from swhttp.reactor.connection cimport (conn_close, conn_idle_until_ns, conn_leave, conn_open, conn_todo,
+                                        conn_wake_others, conn_watch)
 from swhttp.reactor.state cimport (CONN_READABLE, MAIL_CONNECTION, MAIL_LOG, STAGE_IDLE, Conn, sw_gauge_add,
                                    sw_gauge_get, sw_gauge_get_fenced, sw_gauge_take, sw_mail, sw_mailbox_send)
 from swhttp.reactor.system cimport (EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLEXCLUSIVE, EPOLLIN, epoll_ctl, epoll_event,
                                     getsockname, sockaddr, sockaddr_storage, socklen_t, sw_accept, sw_address_text)
+from swhttp.reactor.tls cimport tls_open
 
 import logging
 
@@ -106,6 +107,10 @@ cdef Conn *accept_adopt(State *s, int fd, const sw_address *address) noexcept no
         sw_gauge_add(&s.open_gauges[s.index], -1)
         conn_leave(s)
         _hold(s, b"all session rows are taken", 0)
+        return NULL
+    if s.secure != NULL and s.secure[address.listener] and not tls_open(s, c):
+        conn_close(s, c)
+        _hold(s, b"out of memory", PAUSE_NS)
         return NULL
     conn_watch(s, c)
     if c.fd < 0:

@@ -29,13 +29,14 @@ from swhttp.reactor.outbox cimport out_drop, out_file_drop
 from swhttp.reactor.proxyprotocol cimport PROXY_OFF
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CONN_EOF, CONN_HEAD_SENT, CONN_HUNG_UP,
                                    CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_NO_BODY, CONN_PROXY_DUE, CONN_READABLE,
-                                   CONN_READY, CONN_STARVED, CONN_TLS, CONN_TRUSTED, CONN_UNREAD, MAIL_LOG,
-                                   STAGE_DISCARD, STAGE_FREE, STAGE_GONE, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER,
-                                   STAGE_WAITING, SW_MAIL_TEXT, Chunk, Upload, sw_gauge_add, sw_gauge_get_fenced,
-                                   sw_mail, sw_mailbox_send)
+                                   CONN_READY, CONN_STARVED, CONN_TLS, CONN_TRUSTED, CONN_UNREAD, MAIL_LOG, STAGE_BODY,
+                                   STAGE_CHUNKED, STAGE_DISCARD, STAGE_FREE, STAGE_GONE, STAGE_HEAD, STAGE_IDLE,
+                                   STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_WAITING, SW_MAIL_TEXT, Chunk, Upload,
+                                   sw_gauge_add, sw_gauge_get_fenced, sw_mail, sw_mailbox_send)
 from swhttp.reactor.system cimport (EPOLL_CTL_ADD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, SHUT_WR, epoll_ctl,
                                     epoll_event, shutdown)
 from swhttp.reactor.timers cimport timer_remove, timer_set
+from swhttp.reactor.tls cimport tls_close, tls_end, tls_shut
 
 from swhttp import limits
 
@@ -202,6 +203,10 @@ cdef void conn_close(State *s, Conn *c) noexcept nogil:
         c.stage = STAGE_GONE
     elif c.request_id != 0:  # refused, and still with a worker
         c.stage = STAGE_GONE
+    if c.tls != NULL:
+        if c.stage == STAGE_IDLE or c.stage == STAGE_HEAD or c.stage == STAGE_BODY or c.stage == STAGE_CHUNKED:
+            tls_end(s, c)  # no response is under way
+        tls_close(c)
     close(c.fd)  # leaves the epoll set by itself
     c.fd = -1
     c.job = NULL  # who does it, and what it has got, is found to be of no use when it is done
@@ -264,6 +269,8 @@ cdef void conn_end(State *s, Conn *c) noexcept nogil:
     bytes that are unread at the close, or come after it, make the kernel send a reset, which would take our answer
     away from the client. An answer that was cut is not worth that, and a tidy end would make it look whole."""
     conn_drop_block(s, c)
+    if c.tls != NULL and not c.flags & CONN_CUT:
+        tls_end(s, c)
     if c.flags & CONN_CUT or (c.flags & (CONN_EOF | CONN_UNREAD | CONN_READABLE) == CONN_EOF
                               and c.input_to == c.input_from):
         conn_close(s, c)
@@ -273,7 +280,10 @@ cdef void conn_end(State *s, Conn *c) noexcept nogil:
     c.input_from = c.input_to = c.input_room = 0
     c.stage = STAGE_LINGER
     c.flags &= ~CONN_BODY_OPEN
-    shutdown(c.fd, SHUT_WR)
+    if c.tls != NULL:
+        tls_shut(c)
+    else:
+        shutdown(c.fd, SHUT_WR)
     timer_set(s, c, s.now_ns + LINGER_TIMEOUT_NS)
     c.flags |= CONN_READABLE
     conn_todo(s, c)

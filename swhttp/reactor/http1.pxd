@@ -19,6 +19,7 @@ cdef class Http1:
     cdef int origin(self, Conn *c, Http1Parser parser)
     cdef int head(self, Conn *c, const unsigned char *data, uint32_t start, uint32_t end, uint32_t length,
                   uint32_t *used)
+    cdef bint secure(self, Conn *c, Http1Parser parser)
     cdef int body(self, Conn *c, Http1Parser parser, bint upgraded, const unsigned char *data, uint32_t end,
                   uint32_t length, uint32_t *used)
     cdef int chunks(self, Conn *c, Http1Parser parser, const unsigned char *data, uint32_t length, uint32_t *used)

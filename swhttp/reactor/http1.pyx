@@ -17,7 +17,7 @@ Rules for httptools (0.9), each of which a test holds:
   request and what follows goes to another parser; with one it is refused, for its body would be read as a request.
 """
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.buffer cimport PyBUF_READ
 from cpython.ref cimport Py_DECREF, Py_INCREF
@@ -28,7 +28,7 @@ import httptools
 
 from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_at, sw_blocks_bytes, sw_blocks_give, sw_blocks_take
 from swhttp.ipc.frame cimport (SW_BLOCK_BODY_FILE, SW_BLOCK_EXPECTS, SW_BLOCK_HEAD_METHOD, SW_BLOCK_KEEP_ALIVE,
-                               SW_BLOCK_MORE_BODY, SW_BLOCK_TLS, sw_block)
+                               SW_BLOCK_MORE_BODY, SW_BLOCK_TLS, SW_BLOCK_TLS_FACTS, sw_block)
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_REQUESTS
 from swhttp.ipc.sessions cimport sw_address
 from swhttp.ipc.tempfile cimport sw_write_all
@@ -53,6 +53,7 @@ from swhttp.reactor.state cimport (CHUNK_BYTES, CHUNK_SIZE, CHUNK_TRAILER, CONN_
                                    CONN_READY, CONN_TIMED, CONN_TLS, CONN_TRUSTED, CONN_UNREAD, STAGE_BODY,
                                    STAGE_CHUNKED, STAGE_DISCARD, STAGE_HEAD, STAGE_IDLE, STAGE_READY)
 from swhttp.reactor.timers cimport timer_arm, timer_set
+from swhttp.reactor.tls cimport Tls, tls_feed
 
 from swhttp import limits
 
@@ -146,6 +147,10 @@ cdef class Http1:
             found = self.proxied(c, data, length, &start)
             if found != REASON_NONE or c.flags & CONN_PROXY_DUE:
                 return found
+            if c.tls != NULL:  # what follows is TLS
+                used[0] = length
+                c.flags |= CONN_READABLE
+                return REASON_NONE if tls_feed(self.state, c, data + start, length - start) else REASON_INTERNAL
             if start < length:
                 found = self.advance(c, data + start, length - start, used)
             used[0] += start
@@ -260,6 +265,9 @@ cdef class Http1:
             if reason != REASON_NONE:
                 parser.drop()
                 return reason
+        if c.tls != NULL and not self.secure(c, parser):
+            parser.drop()
+            return REASON_BLOCKS_FULL
         parser.block.body_off = c.body_at
         reason = self.body(c, parser, upgraded, data, end, length, used)
         if c.parser != <void *>parser and not parser.pooled:
@@ -277,6 +285,18 @@ cdef class Http1:
             return REASON_BLOCKS_FULL
         c.body_at = parser.at = origin_write(parser.block, &s.sessions[c.row].address, &said)
         return REASON_NONE
+
+    cdef bint secure(self, Conn *c, Http1Parser parser):
+        """Write what was agreed upon in TLS behind the headers. False: there is no room."""
+        cdef bytes facts = <bytes>(<Tls *>c.tls).facts
+        cdef uint32_t length = <uint32_t>PyBytes_GET_SIZE(facts)
+        if not self.room_for_body(c, parser, length):
+            return False
+        memcpy(parser.base + c.body_at, PyBytes_AS_STRING(facts), length)
+        parser.block.flags |= SW_BLOCK_TLS_FACTS
+        c.body_at += length
+        parser.at = c.body_at
+        return True
 
     cdef int body(self, Conn *c, Http1Parser parser, bint upgraded, const unsigned char *data, uint32_t end,
                   uint32_t length, uint32_t *used):

@@ -12,9 +12,11 @@ cdef class Reactor:
     cdef object thread
     cdef bytes tmp_dir
     cdef Trusted trusted
+    cdef object certificates
     cdef void *_zeroed(self, size_t count, size_t size) except NULL
     cdef setup(self, int index, SharedMemory memory, settings, list listeners)
     cdef watch(self, int fd, uint32_t events, size_t data)
+    cdef certify(self, certificates)
     cdef _run(self)
     cdef void _without_gil(self) noexcept nogil
     cdef void _phase1(self) noexcept nogil

@@ -26,7 +26,7 @@ from swhttp.ipc.request_table cimport sw_request_entry
 from swhttp.ipc.ring cimport (SW_ASLEEP, SW_ASLEEP_WITH_TICK, sw_ring_attach, sw_sleep_end, sw_sleep_fence,
                               sw_sleep_say, sw_sleeping)
 from swhttp.ipc.scoreboard cimport (REACTOR_GIL_NS, REACTOR_GIL_TURNS, REACTOR_GIL_WAIT_NS, REACTOR_IN_FLIGHT,
-                                    REACTOR_TICKS, REACTOR_TIMEOUTS, REACTOR_TURNS, Scoreboard)
+                                    REACTOR_TICKS, REACTOR_TIMEOUTS, REACTOR_TLS_TIMEOUT, REACTOR_TURNS, Scoreboard)
 from swhttp.ipc.sessions cimport sw_address, sw_session
 from swhttp.ipc.spin cimport SW_SPIN_LOOKS, sw_spin_pause, sw_spin_yield
 from swhttp.reactor.accept cimport (SW_DATA_CONNECTIONS, SW_DATA_LISTENERS, accept_adopt, accept_again,
@@ -41,7 +41,7 @@ from swhttp.reactor.http1 cimport Http1
 from swhttp.reactor.iojobs cimport sw_io_job, sw_io_take
 from swhttp.reactor.outbox cimport OUT_AGAIN, OUT_LOST, out_flush
 from swhttp.reactor.overdue cimport overdue_look, overdue_next_ns, overdue_setup
-from swhttp.reactor.receive cimport receive_body, receive_is_over, receive_piece, receive_some
+from swhttp.reactor.receive cimport receive_body, receive_is_over, receive_piece, receive_some, receive_tell
 from swhttp.reactor.reasons cimport (REASON_BODY_TIMEOUT, REASON_HEAD_TIMEOUT, REASON_NONE, REASON_QUEUE_TIMEOUT,
                                      REASON_WORKER_LOST)
 from swhttp.reactor.response cimport (response_clock, response_continue, response_cut, response_own, response_progress,
@@ -64,6 +64,7 @@ from swhttp.reactor.system cimport (EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLO
                                     EPOLL_CTL_ADD, epoll_create1, epoll_ctl, epoll_event, sw_epoll_wait)
 from swhttp.reactor.timers cimport timer_arm, timer_expired, timer_next_ns, timer_set
 from swhttp.reactor.trim cimport trim_look, trim_next_ns
+from swhttp.reactor.tls cimport tls_flush, tls_free, tls_setup, tls_shaking
 from swhttp.reactor.trusted cimport Trusted
 
 from swhttp import cpus, limits
@@ -99,8 +100,9 @@ cdef class Reactor:
         sw_blocks_destroy(&s.blocks)
         for memory in (<size_t>s.conns, <size_t>s.free_rows, <size_t>s.in_flight, <size_t>s.free_entries,
                        <size_t>s.links, <size_t>s.scratch, <size_t>s.slab, <size_t>s.through, <size_t>s.events,
-                       <size_t>s.listener_fds, <size_t>s.pieces, <size_t>s.fields_tail):
+                       <size_t>s.listener_fds, <size_t>s.pieces, <size_t>s.fields_tail, <size_t>s.secure):
             PyMem_RawFree(<void *><size_t>memory)
+        tls_free(s)
 
     cdef void *_zeroed(self, size_t count, size_t size) except NULL:
         cdef void *memory = PyMem_RawCalloc(count if count else 1, size)
@@ -163,6 +165,12 @@ cdef class Reactor:
         s.listener_fds = <int *>self._zeroed(s.listener_count, sizeof(int))
         for i in range(s.listener_count):
             s.listener_fds[i] = listeners[i][0]
+        if settings.secure:
+            tls_setup(s)
+            s.handshake_timeout_ns = <uint64_t>(settings.handshake_timeout_s * 1e9)
+            s.secure = <unsigned char *>self._zeroed(s.listener_count, 1)
+            for i in settings.secure:
+                s.secure[i] = True
         for i in range(s.slots):
             sw_ring_attach(&s.links[i].requests, memory.request_ring(i, index),
                            memory.request_ring_data(i, index), geometry.request_ring_bytes)
@@ -207,6 +215,11 @@ cdef class Reactor:
         event.data.ptr = <void *>data
         if epoll_ctl(self.state.epoll, EPOLL_CTL_ADD, fd, &event) != 0:
             raise OSError(errno, "epoll_ctl")
+
+    cdef certify(self, certificates):
+        """The certificates of new connections from now on. Called with the GIL, as they are used."""
+        self.state.certificates = <void *>certificates
+        self.certificates = certificates
 
     def run(self):
         """The thread. Nothing may escape: a server whose reactor died in silence is worse than one that restarts."""
@@ -395,6 +408,9 @@ cdef class Reactor:
             return
         if events & EPOLLOUT and c.flags & CONN_WRITABLE_WAIT and not self._writable(c):
             return
+        if c.tls != NULL and events & EPOLLOUT and not tls_flush(s, c):
+            conn_close(s, c)
+            return
         if events & (EPOLLERR | EPOLLHUP):
             conn_close(s, c)  # reset, or closed both ways: nothing can be delivered
             return
@@ -532,6 +548,9 @@ cdef class Reactor:
                 if not receive_is_over(s, c):
                     timer_arm(s, c)
             else:
+                if c.tls != NULL and c.stage == STAGE_IDLE and tls_shaking(c) and not s.draining:
+                    s.line[REACTOR_TLS_TIMEOUT] += 1
+                    receive_tell(s, c, b"tls-handshake-timeout")
                 conn_close(s, c)
         if s.waiting_count > 0:
             while s.orphaned and s.up == 0 and s.waiting_first != NULL:

@@ -27,6 +27,7 @@ from swhttp.reactor.openat2 cimport sw_in_memory
 from swhttp.reactor.state cimport CONN_WRITABLE_WAIT, OUT_ARENA, OUT_FILE, OUT_HEAP, PACE_FRESH, PACE_NONE, OutPiece
 from swhttp.reactor.system cimport MSG_MORE, MSG_NOSIGNAL, msghdr, sendmsg, ssize_t, sw_send, sw_sendfile
 from swhttp.reactor.timers cimport timer_arm, timer_earned
+from swhttp.reactor.tls cimport tls_send, tls_send_file
 
 from swhttp import limits
 
@@ -199,7 +200,11 @@ cdef ssize_t _offer(State *s, Conn *c, iovec *pieces, int count, int flags) noex
     cdef msghdr message
     cdef ssize_t sent
     while True:
-        if count == 1 and flags == MSG_NOSIGNAL:
+        if c.tls != NULL:
+            sent = tls_send(s, c, pieces, count)
+            if sent < 0:
+                return -1
+        elif count == 1 and flags == MSG_NOSIGNAL:
             sent = sw_send(c.fd, pieces[0].iov_base, pieces[0].iov_len)
         else:
             memset(&message, 0, sizeof(message))
@@ -343,6 +348,12 @@ cdef ssize_t _send_first(State *s, Conn *c, uint64_t most) noexcept nogil:
         if piece.file.on_disk and most > piece.file.read_to - piece.at:
             most = piece.file.read_to - piece.at
         while True:
+            if c.tls != NULL:
+                sent = tls_send_file(s, c, piece.file.fd, piece.at, piece.left if piece.left < most else most)
+                if sent >= 0:
+                    s.line[REACTOR_SENT_BYTES] += sent
+                    c.sent_bytes += sent
+                return sent
             sent = sw_sendfile(c.fd, piece.file.fd, piece.at, piece.left if piece.left < most else most)
             if sent > 0:
                 s.line[REACTOR_SENT_BYTES] += sent

@@ -44,7 +44,8 @@ cdef class Reactors:
     `memory`: the server's SharedMemory; `settings`: ReactorSettings; `listeners`: (fd, "tcp" or "unix", text) each,
     non-blocking and listening. They accept once the first worker is up: until then connections wait in the backlog.
     `access`: who writes the access log, or None; `holds_back`: they do not accept before `listen`. `site` and `io`: the
-    files that they serve, and the threads that may wait for these, or None.
+    files that they serve, and the threads that may wait for these, or None; `certificates`: a
+    swhttp.certificates.Certificates, where a listener speaks TLS.
     """
 
     cdef list reactors
@@ -70,7 +71,7 @@ cdef class Reactors:
         self.report_fd = -1
 
     def __init__(self, SharedMemory memory, settings, list listeners, AccessWriter access=None, bint holds_back=False,
-                 site=None, IoThreads io=None):
+                 site=None, IoThreads io=None, certificates=None):
         cdef int i
         cdef Reactor reactor
         self.memory = memory
@@ -109,6 +110,7 @@ cdef class Reactors:
             if site is not None:
                 reactor.state.site = <const StaticSite *><size_t>site.address
                 reactor.state.io = io.pool
+            reactor.certify(certificates)
             if access is not None:
                 access.wire(i, &reactor.state, &self.boxes[self.count])
             self.reactors.append(reactor)
@@ -134,6 +136,12 @@ cdef class Reactors:
         for i in range(self.count):
             if not sw_mailbox_send(&self.boxes[i], &mail, False):
                 raise RuntimeError(f"reactor {i} takes no commands")
+
+    def certify(self, certificates):
+        """New TLS connections get these from now on; those that there are keep what they have."""
+        cdef Reactor reactor
+        for reactor in self.reactors:
+            reactor.certify(certificates)
 
     def listen(self):
         """Accept from now on, if they were made to hold back."""

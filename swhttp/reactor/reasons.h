@@ -8,6 +8,7 @@
     X(BAD_REQUEST_LINE, 400, "Bad Request", "bad-request-line")                                   \
     X(BAD_SYNTAX, 400, "Bad Request", "bad-syntax")                                               \
     X(BAD_PROXY_HEADER, 400, "Bad Request", "bad-proxy-header")                                   \
+    X(HTTP_TO_TLS, 400, "Bad Request", "http-to-tls-port")                                         \
     X(BARE_CR, 400, "Bad Request", "bare-cr")                                                     \
     X(BARE_LF, 400, "Bad Request", "bare-lf")                                                     \
     X(FOLDED_FIELD, 400, "Bad Request", "folded-field")                                           \

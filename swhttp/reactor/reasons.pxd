@@ -9,6 +9,7 @@ cdef extern from "swhttp/reactor/reasons.h" nogil:
         REASON_BAD_REQUEST_LINE
         REASON_BAD_SYNTAX
         REASON_BAD_PROXY_HEADER
+        REASON_HTTP_TO_TLS
         REASON_BARE_CR
         REASON_BARE_LF
         REASON_FOLDED_FIELD

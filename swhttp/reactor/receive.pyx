@@ -10,19 +10,29 @@ the GIL (phase 1).
 
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint64_t
+from libc.stdio cimport snprintf
 
 from swhttp.ipc.scoreboard cimport REACTOR_RECEIVED_BYTES, REACTOR_REQUESTS
 from swhttp.reactor.body cimport (body_leave_block, body_post, body_progress, body_received, body_target,
                                   body_untouched, body_waits, body_whole)
-from swhttp.reactor.connection cimport conn_close, conn_idle_until_ns, conn_next, conn_todo
+from swhttp.reactor.connection cimport conn_close, conn_end, conn_idle_until_ns, conn_log, conn_next, conn_todo
 from swhttp.reactor.http1 cimport ready
-from swhttp.reactor.reasons cimport REASON_NONE
+from swhttp.reactor.reasons cimport REASON_HTTP_TO_TLS, REASON_NONE
 from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_KEEP_ALIVE, CONN_PIECE, CONN_READABLE,
-                                   CONN_UNREAD, MAX_PIECES, MAX_RECV_BYTES, SLAB_BYTES, STAGE_BODY, STAGE_CHUNKED,
-                                   STAGE_DISCARD, STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT,
-                                   STAGE_LINGER, STAGE_READY, STAGE_WAITING)
+                                   CONN_TLS, CONN_UNREAD, MAX_PIECES, MAX_RECV_BYTES, SLAB_BYTES, STAGE_BODY,
+                                   STAGE_CHUNKED, STAGE_DISCARD, STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE,
+                                   STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_READY, STAGE_WAITING)
 from swhttp.reactor.system cimport ssize_t, sw_recv
 from swhttp.reactor.timers cimport timer_arm, timer_set
+from swhttp.reactor.tls cimport (TLS_AGAIN, TLS_HTTP, TLS_REFUSED, tls_close, tls_more, tls_recv, tls_unread,
+                                 tls_waiting_bytes)
+
+import logging
+
+from swhttp import limits
+
+cdef int DEBUG = logging.DEBUG
+cdef uint64_t LOG_EVERY_NS = <uint64_t>(limits.REACTOR_LOG_EVERY_S * 1e9)
 
 
 cdef extern from "<sys/ioctl.h>" nogil:
@@ -68,6 +78,7 @@ cdef void receive_some(State *s, Conn *c) noexcept nogil:
     cdef ssize_t n
     cdef unsigned char *to
     cdef size_t room = 0
+    cdef bint secure = c.tls != NULL and c.stage != STAGE_LINGER  # what lingers is not looked at
     cdef bint direct = c.stage == STAGE_BODY or (c.flags & CONN_BODY_OPEN and c.parser == NULL)
     if direct:  # a body of known length: to where it is wanted
         if c.stage == STAGE_READY:
@@ -94,23 +105,31 @@ cdef void receive_some(State *s, Conn *c) noexcept nogil:
         to = s.slab + s.slab_at
     else:
         return  # one request at a time: no recv while anything of this connection is queued
-    n = sw_recv(c.fd, to, room)
+    if secure:
+        n = tls_recv(s, c, to, room)
+    else:
+        n = sw_recv(c.fd, to, room)
     if n <= 0:
         if direct:
             body_untouched(s, c)
         if n == 0:
             _end_of_input(s, c)
-        elif errno == EINTR:
-            conn_todo(s, c)
-        elif errno != EAGAIN:
-            conn_close(s, c)
-        else:
+        elif n == TLS_AGAIN or (not secure and errno == EAGAIN):
             c.flags &= ~CONN_READABLE
             if (s.draining or s.crowded) and c.stage == STAGE_IDLE:
                 _idle_at_the_end(s, c)
+        elif not secure and errno == EINTR:
+            conn_todo(s, c)
+        elif n == TLS_REFUSED or n == TLS_HTTP:
+            _no_tls(s, c, n == TLS_HTTP)
+        else:
+            conn_close(s, c)
         return
     s.line[REACTOR_RECEIVED_BYTES] += n
-    if <size_t>n < room and not c.flags & CONN_EOF:
+    if secure:
+        if not tls_more(c):
+            c.flags &= ~CONN_READABLE
+    elif <size_t>n < room and not c.flags & CONN_EOF:
         c.flags &= ~CONN_READABLE
     if direct:
         _direct(s, c, <size_t>n)
@@ -128,12 +147,46 @@ cdef bint receive_is_over(State *s, Conn *c) noexcept nogil:
     cdef int unread = 0
     if c.stage != STAGE_IN_FLIGHT and c.stage != STAGE_WAITING:
         return False
-    ioctl(c.fd, FIONREAD, &unread)
+    if c.tls != NULL and not c.flags & CONN_BODY_OPEN:
+        unread = tls_unread(s, c)
+    else:
+        ioctl(c.fd, FIONREAD, &unread)
+        if c.tls != NULL:  # ciphertext, which is more: then its end is found by reading on
+            unread += tls_waiting_bytes(c)
     if c.input_to > c.input_from or (unread > 0 and not (
             c.flags & CONN_BODY_OPEN and c.parser == NULL and <uint64_t>unread < c.body_left)):
         return False
     conn_close(s, c)
     return True
+
+
+cdef void _no_tls(State *s, Conn *c, bint http) noexcept nogil:
+    """The client does not want, or cannot have, what we offer. One that speaks HTTP is told so in its own language."""
+    cdef char slug[96]
+    if http:
+        tls_close(c)
+        c.flags = (c.flags | CONN_UNREAD) & ~(CONN_KEEP_ALIVE | CONN_TLS)
+        c.reason = REASON_HTTP_TO_TLS
+        c.stage = STAGE_READY
+        timer_arm(s, c)
+        ready(s, c)
+        return
+    snprintf(slug, sizeof(slug), "tls-handshake-failed tls=%s", s.tls_why)
+    receive_tell(s, c, slug)
+    c.flags |= CONN_UNREAD
+    conn_end(s, c)
+
+
+cdef void receive_tell(State *s, Conn *c, const char *slug) noexcept nogil:
+    """No TLS came about: once a second that is in the log, for those who look closely."""
+    cdef char text[128]
+    if s.now_ns - s.tls_logged_ns < LOG_EVERY_NS:
+        s.tls_unlogged += 1
+        return
+    s.tls_logged_ns = s.now_ns
+    snprintf(text, sizeof(text), "%s others=%u", slug, s.tls_unlogged)
+    s.tls_unlogged = 0
+    conn_log(s, c, DEBUG, 0, text)
 
 
 cdef void _end_of_input(State *s, Conn *c) noexcept nogil:

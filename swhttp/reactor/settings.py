@@ -22,7 +22,8 @@ class ReactorSettings:
     `replay`: safe or never; `max_body_bytes`: 0 for no limit; `inline_body_bytes`: what an ASGI app gets whole;
     `server_header`: empty for no Server field; `extra_fields`: whole field lines, for every response; `trusted`: the
     networks of the proxies that are believed; `slow_after_s`: past it a request is reported, 0: none is;
-    `request_timeout_s`: past it one is answered by us, 0: none is."""
+    `request_timeout_s`: past it one is answered by us, 0: none is; `secure`: which listeners speak TLS, by their place
+    among them."""
 
     dispatch: str = "least"
     threads: int = 1
@@ -48,3 +49,5 @@ class ReactorSettings:
     proxy_protocol: str = "off"
     slow_after_s: float = 0.0
     request_timeout_s: float = 0.0
+    secure: tuple[int, ...] = ()
+    handshake_timeout_s: float = limits.HANDSHAKE_TIMEOUT_S

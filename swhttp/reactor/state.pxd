@@ -110,7 +110,7 @@ cdef enum:
     CONN_READY = 131072      # on the list of connections for phase 3
     CONN_STARVED = 262144    # on the list of connections that wait for a block or for room in a request ring
     CONN_TRUSTED = 524288    # its peer is believed, in what it says of those behind it
-    CONN_TLS = 1048576       # its client came by TLS, to a proxy
+    CONN_TLS = 1048576       # its client came by TLS, to a proxy or to us
     CONN_PROXY_DUE = 2097152  # it has yet to begin with a PROXY header
     CONN_TIMED = 4194304     # the deadline of its first head has begun with the PROXY header
     CONN_LOGGED = 8388608    # the access log has its line, or gets it with those of this turn
@@ -283,6 +283,7 @@ cdef struct Conn:
     uint8_t overdue          # what has been said of it: OVERDUE_
     int reason               # for which we answer it ourselves in the next phase 3, or REASON_NONE
     sw_io_job *job           # what an I/O thread does for it at the moment; NULL: nothing
+    void *tls                # a Tls, NULL: the bytes are what they are
 
 
 cdef struct Piece:           # bytes for phase 2
@@ -446,6 +447,16 @@ cdef struct State:
     sw_io_pool *io
     sw_io_inbox io_inbox     # what the I/O threads have done
     uint64_t boundaries[2]   # of multipart answers: a secret, and how many there were
+    # TLS: NULL, all of it, where no listener speaks it.
+    unsigned char *secure    # one a listener: does it
+    void *certificates       # those for new connections; a reference of Reactor's
+    unsigned char *tls_in    # ciphertext that has just come
+    unsigned char *tls_out   # ciphertext that is about to go
+    unsigned char *tls_plain  # what is to be encrypted, gathered
+    uint64_t handshake_timeout_ns
+    uint64_t tls_logged_ns
+    uint32_t tls_unlogged    # connections since on which no TLS came about, and nothing was said
+    char tls_why[64]         # why the last one did not: a word of OpenSSL
     # Shared with the other reactors and the main thread.
     sw_load *loads           # one a slot
     sw_gauge *open_gauges    # one a reactor

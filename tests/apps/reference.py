@@ -215,6 +215,7 @@ async def _http(
         "server": scope["server"],
         "scheme": scope["scheme"],
         "root_path": scope["root_path"],
+        "tls": scope["extensions"].get("tls"),
     }
     answer = json.dumps(report).encode()
     fields = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]

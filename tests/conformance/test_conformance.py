@@ -1,6 +1,7 @@
 """Every conformance case, delivered four ways, to the reference app as WSGI and as ASGI, with 1 and 2 reactors.
 
-And once more behind a proxy that speaks the PROXY protocol: the verdicts are those of a client that comes without one.
+And once more behind a proxy that speaks the PROXY protocol, and once through TLS: the verdicts are those of a client
+that comes without.
 
 SWHTTP_CONFORMANCE_SEED repeats the random splits of an earlier run; the seed stands in every failure.
 """
@@ -13,7 +14,7 @@ import random
 import pytest
 
 from tests.conformance.checker import MODES, Case, judge, load_cases, load_deferred, observe
-from tests.support import proxying
+from tests.support import proxying, tls
 from tests.support.fleet import Start
 from tests.support.server import Server
 
@@ -29,6 +30,13 @@ def site(request: pytest.FixtureRequest, module_server: Start) -> Server:
     """The reference app with one worker, so that "the same worker" is one pid."""
     interface, _, reactors = request.param.partition("-")
     return module_server(f"reference:{interface}", "--workers", "1", "--reactors", reactors)
+
+
+@pytest.fixture(scope="module", params=["wsgi", "asgi"])
+def secured(request: pytest.FixtureRequest, module_server: Start) -> Server:
+    """The reference app, and clients that speak TLS."""
+    return module_server(f"reference:{request.param}", "--workers", "1", "--reactors", "1", *tls.options(),
+                         tls=tls.authority().client())
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +78,16 @@ def test_case_behind_a_proxy(proxied: Server, case: Case) -> None:
             broken += [f"{name}, {mode}: {rule}" for rule in judge(case, observed)]
             if observed.verdict != direct.verdict:
                 broken.append(f"{name}, {mode}: {observed.verdict} instead of {direct.verdict}")
+    assert broken == [], f"{case.id} ({case.keys['why']}), seed {SEED}:\n" + "\n".join(broken)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.id not in DEFERRED], ids=str)
+def test_case_through_tls(secured: Server, case: Case) -> None:
+    workers = secured.workers()
+    broken = []
+    for mode in (MODES[0], MODES[-1]):
+        observed = observe(case, secured, mode, SEED, workers)
+        broken += [f"{mode}: {rule}" for rule in judge(case, observed)]
     assert broken == [], f"{case.id} ({case.keys['why']}), seed {SEED}:\n" + "\n".join(broken)
 
 

@@ -182,7 +182,7 @@ def test_a_file_is_answered_whole_though_the_scenario_holds_none_of_it() -> None
 
 
 def test_only_scenarios_about_bytes_show_them() -> None:
-    assert [name for name in scenario.NAMES if not scenario.load(name).bulk] == list(scenario.NAMES[:8])
+    assert [name for name in scenario.NAMES if not scenario.load(name).bulk] == list(scenario.NAMES[:9])
     shown = report.scenario_tables("asgi-64k", list(rows(moved("swhttp", 1_234.5)).values()), "swhttp")
     assert "| MiB/CPU s |" in shown
     assert "1,234" in shown

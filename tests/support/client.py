@@ -12,6 +12,7 @@ import json
 import re
 import select
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Iterator
@@ -83,12 +84,15 @@ class Connection:
     """One client connection. address: (host, port) or a unix socket's path; source: local IP address.
 
     buffer_bytes: for a client that is to be slow, the kernel's buffer for what it has not read (0: the kernel's choice,
-    which grows to megabytes).
+    which grows to megabytes). tls: how a client speaks that, if it does.
     """
 
     def __init__(
-        self, address: tuple[str, int] | str, source: str | None = None, buffer_bytes: int = 0
+        self, address: tuple[str, int] | str, source: str | None = None, buffer_bytes: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self.socket: Any
+        self._tls = tls is not None
         if isinstance(address, str):
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         else:
@@ -107,6 +111,10 @@ class Connection:
         self.was_reset = False
         try:
             self.socket.connect(address)
+            if tls is not None:
+                from tests.support.tls import TlsSocket
+
+                self.socket = TlsSocket(self.socket, tls)
         except BaseException:
             self.socket.close()
             raise
@@ -174,6 +182,8 @@ class Connection:
         return bool(self.buffer) or self.ended or self._poll(timeout_s)
 
     def _poll(self, timeout_s: float) -> bool:
+        if self._tls:
+            return bool(self.socket.wait_readable(timeout_s))
         poller = select.poll()
         poller.register(self.socket, select.POLLIN)
         return bool(poller.poll(timeout_s * 1000))

@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -58,6 +59,7 @@ class Server:
     ready: False starts without waiting for the log line (boots that fail or block). stdout: an fd for its stdout.
     via: a command that executes the server's, which is added to it. owner: the user to whom its directories belong.
     module: with the command, instead of swhttp; None: what the variable SWHTTP_TESTS_MODULE names.
+    tls: how those who `connect` speak that.
     """
 
     def __init__(
@@ -73,7 +75,9 @@ class Server:
         via: tuple[str, ...] = (),
         owner: int | None = None,
         module: str | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self.tls = tls
         self.marker = uuid.uuid4().hex
         self.directory = tempfile.mkdtemp(prefix="swt-")
         self.scratch = os.path.join(self.directory, "tmp")
@@ -181,7 +185,7 @@ class Server:
             target = self.tcp_addresses()[0]
         else:
             target = self.addresses[0].removeprefix("unix:")
-        connection = Connection(target, source, buffer_bytes)
+        connection = Connection(target, source, buffer_bytes, self.tls)
         self.connections.append(connection)
         return connection
 
