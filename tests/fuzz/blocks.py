@@ -32,6 +32,7 @@ def one(data: bytes) -> None:
         geometry = Geometry(slots=1, request_ring_bytes=1024, response_ring_bytes=1024, table_entries=2, sessions=2,
                             block_classes=((ARENA_BYTES, 1),), arena_classes=((4096, 1),))
         stand = Stand(ReactorSettings(), geometry)
+        stand.give_up_blocks()
         _rig.extend((stand, stand.memory.blocks[0].view()))
     stand, arena = _rig
     if data[0] % 2 == 0:

@@ -155,7 +155,7 @@ class Rig:
                     self._entries.take(posted.request_id)
                     self.ids.append(posted.request_id)
             self._posted.release()
-        except ring.BrokenRing:
+        except (ring.BrokenRing, IndexError):
             return  # it has broken it itself
 
     def answer(self) -> None:

@@ -14,7 +14,7 @@ import socket
 from swhttp.adapters.cache cimport CacheRow
 from swhttp.adapters.fields cimport AsgiFields, WsgiFields
 from swhttp.adapters.targets cimport AsgiTargets
-from swhttp.ipc.blocks cimport sw_blocks
+from swhttp.ipc.blocks cimport sw_blocks, sw_blocks_destroy
 from swhttp.ipc.frame cimport sw_block
 from swhttp.ipc.memory cimport Segment, SharedMemory
 from swhttp.ipc.sessions cimport sw_address
@@ -183,6 +183,10 @@ cdef class Stand:
         if room == 0:
             raise AssertionError(f"no block begins at {block}")
         return room
+
+    def give_up_blocks(self):
+        """The arena of request blocks is the harness's from now on: the reactor takes no more."""
+        sw_blocks_destroy(&self.reactor.state.blocks)
 
     def shown(self, uint32_t block):
         """How the adapters show this block to apps: ASGI's fields, WSGI's as an environ, (path, raw_path, query)."""
