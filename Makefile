@@ -7,7 +7,7 @@ PROCESSES ?= 3
 # Of `make fuzz`: which targets (tests/fuzz), how long each, with which compiler.
 TARGETS ?= http frames proxy blocks control octets
 SECONDS ?= 60
-CLANG ?= $(firstword $(shell command -v clang clang-19 clang-18 clang-17 clang-16 clang-15 clang-14))
+CLANG ?= $(shell for name in clang clang-19 clang-18 clang-17 clang-16 clang-15 clang-14; do command -v $$name && break; done)
 TSAN_REQUESTS ?= 1000000
 
 # swhttp/adapters is a link to adapters.
