@@ -4,18 +4,26 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PROCESSES ?= 3
+# Of `make fuzz`: which targets (tests/fuzz), how long each, with which compiler.
+TARGETS ?= http frames proxy blocks control octets
+SECONDS ?= 60
+CLANG ?= $(shell for name in clang clang-19 clang-18 clang-17 clang-16 clang-15 clang-14; do command -v $$name && break; done)
+TSAN_REQUESTS ?= 1000000
 
 # swhttp/adapters is a link to adapters.
 SOURCES := $(wildcard swhttp/*/*.pyx swhttp/*/*.pxd swhttp/*/*.pxi swhttp/*/*.h)
-CYTHON := $(filter %.pyx %.pxd,$(SOURCES))
+CYTHON := $(filter %.pyx %.pxd,$(SOURCES)) tests/fuzz/stand.pyx
 
-.PHONY: help serve build test differential soak lint docs model bench bench-gate clean
+.PHONY: help serve build test differential soak asan tsan fuzz lint docs model bench bench-gate clean
 
 help:
 	@echo "make serve       serve examples/flask_app.py at http://127.0.0.1:8000"
 	@echo "make test        run the tests"
 	@echo "make differential  20,000 requests against h11 (minutes)"
 	@echo "make soak        workers reloaded, replaced, killed and gone wild; slow clients; narrow memory (half an hour)"
+	@echo "make asan        the tests, with the core built for the address and undefined behaviour sanitizers (an hour)"
+	@echo "make tsan        rings and tables between threads, under the thread sanitizer"
+	@echo "make fuzz        every target in TARGETS for SECONDS (60), with sanitizers; needs clang"
 	@echo "make lint        ruff, mypy --strict, cython-lint"
 	@echo "make docs        write docs/options.md and docs/limits.md"
 	@echo "make model       check the wake-up protocol with spin"
@@ -48,6 +56,41 @@ soak: $(VENV)/testing
 	$(BIN)/python -m tests.soak.corruption --seconds 300
 	SWHTTP_TESTS_MODULE=tests.support.tight $(BIN)/python -m pytest tests/conformance tests/frameworks
 
+# Builds for sanitizers stand in copies of the tree, and are not those that anybody else runs.
+define copied_tree
+	mkdir -p $(VENV)/$(1)
+	tar --exclude=./$(VENV) --exclude=./.git --exclude=./build --exclude='*.so' --exclude=__pycache__ -cf - . \
+	  | tar -xf - -C $(VENV)/$(1)
+endef
+
+# Python's own leaks are not ours, and its allocator would hide what overruns. A worker that an app kills by SIGSEGV must
+# die of it. Reports go to files: many processes have no stderr that anybody reads. Tests that need all CPUs measure.
+asan: $(VENV)/testing
+	$(call copied_tree,asan)
+	cd $(VENV)/asan && SWHTTP_SANITIZE=address,undefined $(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace
+	cd $(VENV)/asan && SWHTTP_SANITIZE=address,undefined SWHTTP_EXT=tests.fuzz.stand \
+	  $(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace
+	rm -rf $(VENV)/asan-reports && mkdir $(VENV)/asan-reports
+	cd $(VENV)/asan && LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
+	  ASAN_OPTIONS=detect_leaks=0:handle_segv=0:log_path=$(CURDIR)/$(VENV)/asan-reports/report \
+	  UBSAN_OPTIONS=print_stacktrace=1:log_path=$(CURDIR)/$(VENV)/asan-reports/report \
+	  SANITIZER_REPORTS=$(CURDIR)/$(VENV)/asan-reports $(CURDIR)/$(BIN)/python -m pytest -m "not alone" \
+	  --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder -o timeout=600
+	@test -z "$$(ls $(VENV)/asan-reports)" || { cat $(VENV)/asan-reports/*; exit 1; }
+
+tsan: $(VENV)/testing
+	gcc -std=gnu11 -O1 -g -fsanitize=thread -Wno-tsan -I. tests/ipc/threads.c -o $(VENV)/threads -pthread
+	TSAN_OPTIONS=halt_on_error=1 $(VENV)/threads $(TSAN_REQUESTS)
+
+fuzz: $(VENV)/testing
+	@test -n "$(CLANG)" || { echo "make fuzz needs clang and its sanitizers: apt-get install clang-14 libclang-rt-14-dev"; \
+	  exit 1; }
+	$(call copied_tree,fuzz)
+	cd $(VENV)/fuzz && CC=$(CLANG) LDSHARED="$(CLANG) -shared" SWHTTP_SANITIZE=fuzzer,address,undefined \
+	  $(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace
+	$(BIN)/python -m tests.fuzz.run --compiler $(CLANG) --tree $(VENV)/fuzz --corpus $(VENV)/corpus --seconds $(SECONDS) \
+	  $(TARGETS)
+
 lint: $(VENV)/linters
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -72,7 +115,7 @@ bench-gate: $(VENV)/peers
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find swhttp adapters tests loadtest examples -name __pycache__ -prune -exec rm -rf {} +
-	rm -f swhttp/*/*.so $(patsubst %.pyx,%.c,$(filter %.pyx,$(CYTHON)))
+	rm -f swhttp/*/*.so tests/fuzz/*.so $(patsubst %.pyx,%.c,$(filter %.pyx,$(CYTHON)))
 
 # The stamps make a second call quick: the environment follows pyproject.toml, the compiled core its sources. What only
 # tests and linters need is installed when they are called, so that `make serve` is quick.
@@ -94,8 +137,9 @@ define install_extra
 	$(BIN)/python -m pip install --quiet --requirement $(VENV)/$(1).txt
 endef
 
-$(VENV)/testing: $(VENV)/built
+$(VENV)/testing: $(VENV)/built tests/fuzz/stand.pyx
 	$(call install_extra,test)
+	SWHTTP_EXT=tests.fuzz.stand $(BIN)/python setup.py --quiet build_ext --inplace
 	@touch $@
 
 $(VENV)/linters: $(VENV)/testing

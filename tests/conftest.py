@@ -11,6 +11,7 @@ from __future__ import annotations
 import compileall
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,8 @@ from tests.support import processes
 from tests.support.fleet import Start, running, starting
 from tests.support.groups import group_of
 from tests.support.server import APPS, TESTS
+
+REPORTS = Path(os.environ["SANITIZER_REPORTS"]) if "SANITIZER_REPORTS" in os.environ else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -75,6 +78,17 @@ def leaves_nothing_behind() -> Iterator[None]:
     children = [p for p in processes.children_of(os.getpid()) if p.pid not in children_before]
     assert not leaked, f"fds of the test process left open: {leaked}"
     assert not children, f"children of the test process left: {children}"
+
+
+@pytest.fixture(autouse=True)
+def no_report() -> Iterator[None]:
+    """After the test: no process has ended with a sanitizer's report (`make asan`), not even one that nobody missed."""
+    yield
+    if REPORTS is not None:
+        for report in sorted(REPORTS.iterdir()):
+            text = report.read_text(errors="replace")
+            report.rename(REPORTS.with_name(f"{REPORTS.name}-seen-{report.name}"))
+            raise AssertionError(f"a sanitizer's report, of this test or one beside it:\n{text[:20000]}")
 
 
 @pytest.fixture

@@ -15,6 +15,21 @@
 
 #include "swhttp/ipc/frame.h"
 
+/* With the address sanitizer, to write where no block is given out is a finding, as it would be with malloc. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__ 1 /* as gcc does */
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#define SW_BLOCK_FORBID(memory, bytes) ASAN_POISON_MEMORY_REGION(memory, bytes)
+#define SW_BLOCK_ALLOW(memory, bytes) ASAN_UNPOISON_MEMORY_REGION(memory, bytes)
+#else
+#define SW_BLOCK_FORBID(memory, bytes) ((void)0)
+#define SW_BLOCK_ALLOW(memory, bytes) ((void)0)
+#endif
+
 #define SW_BLOCK_CLASSES 8
 #define SW_NO_BLOCK 0xFFFFFFFFu
 
@@ -57,14 +72,18 @@ static inline int sw_blocks_add(sw_blocks *blocks, uint32_t bytes, uint32_t coun
     c->stack = (uint32_t *)malloc(sizeof(uint32_t) * (count ? count : 1));
     if (c->stack == NULL)
         return 0;
+    SW_BLOCK_FORBID(blocks->arena + (uint64_t)c->first * SW_BLOCK_UNIT, (uint64_t)bytes * count);
     blocks->classes++;
     return 1;
 }
 
 static inline void sw_blocks_destroy(sw_blocks *blocks)
 {
-    for (int i = 0; i < blocks->classes; i++)
-        free(blocks->by_size[i].stack);
+    for (int i = 0; i < blocks->classes; i++) {
+        sw_block_class *c = &blocks->by_size[i];
+        SW_BLOCK_ALLOW(blocks->arena + (uint64_t)c->first * SW_BLOCK_UNIT, (uint64_t)c->bytes * c->count);
+        free(c->stack);
+    }
     blocks->classes = 0;
 }
 
@@ -73,20 +92,22 @@ static inline uint32_t sw_blocks_take(sw_blocks *blocks, uint64_t bytes, uint8_t
 {
     for (int i = 0; i < blocks->classes; i++) {
         sw_block_class *c = &blocks->by_size[i];
+        uint32_t block;
         if (c->bytes < bytes)
             continue;
         if (c->returned > 0) {
-            *size_class = (uint8_t)i;
-            blocks->in_use++;
-            return c->stack[--c->returned];
-        }
-        if (c->fresh < c->count) {
-            *size_class = (uint8_t)i;
-            blocks->in_use++;
+            block = c->stack[--c->returned];
+        } else if (c->fresh < c->count) {
+            block = c->first + c->fresh++ * (c->bytes / SW_BLOCK_UNIT);
             blocks->fresh++;
             blocks->fresh_bytes += c->bytes;
-            return c->first + c->fresh++ * (c->bytes / SW_BLOCK_UNIT);
+        } else {
+            continue;
         }
+        *size_class = (uint8_t)i;
+        blocks->in_use++;
+        SW_BLOCK_ALLOW(blocks->arena + (uint64_t)block * SW_BLOCK_UNIT, c->bytes);
+        return block;
     }
     return SW_NO_BLOCK;
 }
@@ -94,6 +115,7 @@ static inline uint32_t sw_blocks_take(sw_blocks *blocks, uint64_t bytes, uint8_t
 static inline void sw_blocks_give(sw_blocks *blocks, uint32_t block, uint8_t size_class)
 {
     sw_block_class *c = &blocks->by_size[size_class];
+    SW_BLOCK_FORBID(blocks->arena + (uint64_t)block * SW_BLOCK_UNIT, c->bytes);
     c->stack[c->returned++] = block;
     blocks->in_use--;
 }

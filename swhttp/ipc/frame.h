@@ -109,7 +109,7 @@ typedef struct {
     uint64_t ready_ns;     /* CLOCK_MONOTONIC when the request was whole */
 } sw_block;
 
-typedef struct {
+typedef struct __attribute__((packed)) { /* it lies at any address */
     uint16_t name_len;
     uint16_t value_len;
 } sw_header;
@@ -161,7 +161,7 @@ typedef struct {
 _Static_assert(sizeof(sw_descriptor) == 16, "descriptors are 16 bytes");
 _Static_assert(sizeof(sw_frame) == 32, "response frame heads are 32 bytes");
 _Static_assert(sizeof(sw_block) == 64, "block heads are 64 bytes");
-_Static_assert(sizeof(sw_origin) == 8 && sizeof(sw_tls) == 16, "packed");
+_Static_assert(sizeof(sw_header) == 4 && sizeof(sw_origin) == 8 && sizeof(sw_tls) == 16, "packed");
 _Static_assert(sizeof(sw_chunk) == 8 && sizeof(sw_shm_ref) == 8 && sizeof(sw_file_ref) == 24, "packed");
 
 /* Copy the head of a block's origin; its texts, first the client's, or NULL when there is none. */

@@ -65,12 +65,10 @@ static inline int sw_is_word(const unsigned char *text, uint32_t length, const c
 static inline int64_t sw_content_length(const unsigned char *text, uint32_t length)
 {
     int64_t value = 0;
-    if (length == 0)
+    if (length == 0 || length > 18)
         return -1;
     for (uint32_t i = 0; i < length; i++) {
         if (text[i] < '0' || text[i] > '9')
-            return -1;
-        if (value > 99999999999999999)
             return -1;
         value = value * 10 + (text[i] - '0');
     }
