@@ -159,7 +159,10 @@ class Belongings:
         return self._config
 
     def let_go(self) -> None:
-        """In a child: close what is the master's, and no more."""
+        """In a child: close what is the master's, and no more. It keeps no private key either."""
+        if self.certificates is not None:
+            self.certificates.forget()
+            self.certificates = None
         for listener in (*self.listeners, *([self.control] if self.control is not None else [])):
             listener.socket.close()
         if self.predecessor is not None:

@@ -36,6 +36,13 @@ class Certificates:
         if self._named:
             self.context.sni_callback = self._choose
 
+    def forget(self) -> None:
+        """In a child: OpenSSL overwrites the keys when it frees them. No session may be left."""
+        self.context.sni_callback = None  # it refers back to this
+        self._named.clear()
+        self._shown.clear()
+        del self.context
+
     def _choose(self, session: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
         """The client has said which server it wants."""
         name = (name or "").lower().rstrip(".")
