@@ -64,8 +64,8 @@ WAYS_TO_LISTEN: Final = (("bind",), ("host", "port"), ("uds",), ("fd",))
 """Only one of these can be given."""
 MAY_BE_ZERO: Final = frozenset({
     "limit_request_body", "inline_body_bytes", "response_spool_max_bytes", "queue_size", "max_requests",
-    "max_connections",
-    "max_worker_memory_mib", "max_worker_lifetime_s", "boot_retries", "slow_log_s", "request_timeout_s"})
+    "max_connections", "max_worker_memory_mib",
+    "max_worker_lifetime_s", "boot_retries", "slow_log_s", "request_timeout_s"})
 MOST_S: Final = {"max_worker_lifetime_s": limits.MOST_LIFETIME_S}
 """The highest value of options in seconds that is not limits.MAX_WAIT_S."""
 UMASK: Final = re.compile(r"(0o)?[0-7]{1,4}")
