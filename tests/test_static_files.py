@@ -572,7 +572,7 @@ def test_a_reload_that_fails_leaves_the_directories_to_the_old_code(server: Star
     (tmp_path / "public").mkdir()
     (tmp_path / "public" / "version.txt").write_text("new")
     code.write_text("1 / 0\n")
-    for expected in ("The reload failed", "Cannot serve the application", "Worker died"):
+    for expected in ("The reload failed", "Cannot serve the application", "Traceback"):
         site.expect_log(expected)
     site.kill(signal.SIGUSR1)
     site.wait_for_log("The reload failed")
