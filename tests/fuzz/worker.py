@@ -23,8 +23,8 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n"
 
 @dataclass
 class Request:
-    """A request that was taken. `head`: as `ring.read_block` reads it; `fields`: an ASGI app's; `environ`: a WSGI app's;
-    `whole`: its body has come to the end."""
+    """A request that was taken. `head`: as `ring.read_block` reads it; `fields`, `environ`: an ASGI app's, a WSGI
+    app's; `whole`: its body has come to the end."""
 
     request_id: int
     head: dict[str, Any]
