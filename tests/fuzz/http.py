@@ -202,6 +202,9 @@ def _compare(ruling: Ruling, request: Any) -> str:
             bytes(request.body))
     if wanted != seen:
         return f"h11 has {wanted!r}, the worker saw {seen!r}"
+    fields = [[name.decode("ascii"), value.decode("latin-1")] for name, value in request.fields]
+    if fields != expected_report(ruling.reading, "asgi")["fields"]:
+        return f"h11 has {view.fields!r}, an ASGI app saw {fields!r}"
     environ = expected_report(ruling.reading, "wsgi")["fields"]
     environ.pop("CONTENT_LENGTH", None)  # the adapter makes it of the body, if that was chunked
     request.environ.pop("CONTENT_LENGTH", None)

@@ -20,6 +20,7 @@ from swhttp.ipc.memory cimport Segment, SharedMemory
 from swhttp.ipc.sessions cimport sw_address
 from swhttp.reactor.accept cimport accept_adopt
 from swhttp.reactor.accesswriter cimport AccessWriter
+from swhttp.reactor.logline cimport sw_log_head
 from swhttp.reactor.loop cimport Reactor
 from swhttp.reactor.settle cimport settle_dead
 from swhttp.reactor.slots cimport slot_up
@@ -145,7 +146,7 @@ cdef class Stand:
             while sw_mailbox_take(s.reports, &mail):
                 pass
         if self.access is not None:
-            self.access._drain(0)
+            self.access._drain(0, sw_log_head(&self.access.rings[0]))
         return had or s.todo_first != NULL or s.ready_first != NULL or s.graves != NULL or s.more_published
 
     def settle(self, int most=2000):

@@ -23,11 +23,12 @@ OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n"
 
 @dataclass
 class Request:
-    """A request that was taken. `head`: as `ring.read_block` reads it; `environ`: a WSGI app's fields; `whole`: its
-    body has come to the end."""
+    """A request that was taken. `head`: as `ring.read_block` reads it; `fields`, `environ`: an ASGI app's, a WSGI
+    app's; `whole`: its body has come to the end."""
 
     request_id: int
     head: dict[str, Any]
+    fields: list[tuple[bytes, bytes]]
     environ: dict[str, str]
     body: bytearray = field(default_factory=bytearray)
     whole: bool = True
@@ -73,9 +74,8 @@ class Worker:
         ends = block_ends(bytes(self._blocks[block * BLOCK_UNIT : block * BLOCK_UNIT + BLOCK_HEAD_BYTES]))
         assert max(ends) <= self._stand.room_of(block), f"a part of the block ends at {max(ends)}"
         asgi, environ, target = self._stand.shown(block)
-        assert asgi == head["headers"], f"an ASGI app sees {asgi}, there is {head['headers']}"
         assert target[1:] == (head["path"], head["query"]), f"an ASGI app sees {target}"
-        request = Request(request_id, head, environ, bytearray(head["body"]), not head["flags"] & MORE_BODY)
+        request = Request(request_id, head, asgi, environ, bytearray(head["body"]), not head["flags"] & MORE_BODY)
         if head["flags"] & BODY_FILE:
             file, named = ring.receive_file(self._channel)
             assert named == request_id, "the file is another request's"
