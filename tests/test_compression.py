@@ -242,10 +242,13 @@ def test_level_size_and_types_are_what_was_said(server: Start) -> None:
         answer = client.head()
         assert answer.header("content-encoding") == "gzip"
         pieces = client.pieces(answer)
-        gate.entered()
+        first = gate.entered()
         got = b""
         while got != FIRST[0]:
             got += read(next(pieces))
+        first.release()
+        gate.entered().release()
+        assert b"".join(map(read, pieces))
 
 
 def test_a_library_that_is_there_and_broken_is_named(server: Start, tmp_path: Path) -> None:
