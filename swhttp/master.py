@@ -205,8 +205,8 @@ class Master:
             self._io.start()
         reactors = Reactors(self._memory, settings, ears, self._access, self._heir.waits, site, self._io,
                             self._has.certificates)
-        reactors.admit(places.connections(
-            config.max_connections, places.fd_limit(), places.fds_in_use(), self._memory.geometry))
+        fds = places.fd_limit()
+        reactors.admit(places.connections(config.max_connections, fds, places.fds_in_use(), self._memory.geometry), fds)
         if self._access is not None:
             self._access.start()
         reactors.start()

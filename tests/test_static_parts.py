@@ -183,7 +183,8 @@ def test_a_tag_is_looked_for_in_a_list(texts: bytes, weakly: bool, found: bool) 
 
 
 def test_the_queue_has_an_end_but_for_what_is_being_sent() -> None:
-    assert accepted(2, [False, False, False, True, False]) == [True, True, False, True, False]
+    most = limits.IO_QUEUE
+    assert accepted(most, [False] * (most + 1) + [True, False]) == [True] * most + [False, True, False]
 
 
 # --static and the types

@@ -48,7 +48,7 @@ cdef int WARNING = 30
 cdef int64_t SETTLED_S = <int64_t>limits.STATIC_SETTLED_S
 cdef enum:
     SMALL_FILE_BYTES = 12288   # read into the scratch behind its head: one system call for what takes two otherwise
-    LOCATION_BYTES = 8192      # more than that is no redirect
+    LOCATION_BYTES = 8192
     JOINED_FILE_BYTES = 65536  # as for files of an app's: see there (response)
     BOUNDARY_BYTES = 32
     PART_BYTES = 384
@@ -58,6 +58,7 @@ cdef enum:  # what a head is to have besides
     WITH_VALIDATORS = 2
     WITH_ALL = 3
 
+assert limits.MAX_LOCATION_BYTES == LOCATION_BYTES
 if limits.MAX_DEFAULT_FIELDS_BYTES + limits.MAX_CACHE_CONTROL_BYTES + SMALL_FILE_BYTES + 2048 > SCRATCH_BYTES:
     raise ValueError("SCRATCH_BYTES is too small")
 
@@ -104,7 +105,7 @@ cdef void _facts(State *s, const unsigned char *path, uint32_t path_len, const s
 cdef unsigned char *_begin(State *s, Conn *c, int status, const char *phrase) noexcept nogil:
     """The first line, once it is settled whether the connection goes on."""
     cdef unsigned char *p = s.scratch
-    if s.draining:
+    if s.draining or s.crowded:
         c.flags &= ~CONN_KEEP_ALIVE
     if c.flags & CONN_BODY_OPEN:
         body_answered(s, c)
@@ -415,6 +416,10 @@ cdef void answer_file(State *s, Conn *c, const Wishes *wishes, const unsigned ch
         p = _about(s, p, &facts, WITH_VALIDATORS)
         p = _end_of_head(s, c, p)
         _put_scratch(s, c, _words(c, p, SW_REASON_TABLE[REASON_FILE_RANGE].slug))
+        return
+    if found.fd >= s.spared_fds_from and found.size > SMALL_FILE_BYTES:  # the kernel gives the lowest number
+        close(found.fd)
+        answer_without_file(s, c, REASON_FILE_NOT_OPENED)
         return
     file = out_file_new(s, found.fd)
     if file == NULL:
