@@ -234,6 +234,28 @@ def test_a_handshake_has_a_deadline(server: Start) -> None:
     assert (since["tls_timeout"], since["tls_handshakes"]) == (2, 0)
 
 
+def test_a_handshake_that_has_begun_keeps_its_place_in_a_crowd(server: Start) -> None:
+    site = server("reference:wsgi", *ONE, *tls.options(), "--max-connections", "2", tls=authority().client())
+    hello = TlsSocket(socket.socket(), authority().client(), shake=False)
+    hello.raw.close()
+    with raw(site) as slow, raw(site) as silent:
+        hello.raw = slow
+        with pytest.raises(ssl.SSLWantReadError):
+            hello.session.do_handshake()
+        first = hello.outgoing.read()
+        since = Since(site)
+        slow.sendall(first[:100])
+        since.passes("turns")
+        with site.connect() as other:  # has the place of the silent one, which is the younger of the two
+            assert silent.recv(1) == b""
+            assert other.get("/").status == 200
+        slow.sendall(first[100:])
+        hello._until_done(hello.session.do_handshake)
+        slow.sendall(hello.outgoing.read())
+        hello.sendall(request_bytes())
+        assert hello.recv(1 << 16).startswith(b"HTTP/1.1 200 OK")
+
+
 def test_clients_that_leave_during_a_handshake_leave_nothing(site: Server) -> None:
     hello = TlsSocket(socket.socket(), authority().client(), shake=False)
     with pytest.raises(ssl.SSLWantReadError):

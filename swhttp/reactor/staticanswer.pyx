@@ -417,7 +417,7 @@ cdef void answer_file(State *s, Conn *c, const Wishes *wishes, const unsigned ch
         p = _end_of_head(s, c, p)
         _put_scratch(s, c, _words(c, p, SW_REASON_TABLE[REASON_FILE_RANGE].slug))
         return
-    if found.fd >= s.spared_fds_from and found.size > SMALL_FILE_BYTES:  # the kernel gives the lowest number
+    if s.static_files >= s.most_static_files and found.size > SMALL_FILE_BYTES and not c.flags & CONN_HEAD_METHOD:
         close(found.fd)
         answer_without_file(s, c, REASON_FILE_NOT_OPENED)
         return
@@ -426,6 +426,7 @@ cdef void answer_file(State *s, Conn *c, const Wishes *wishes, const unsigned ch
         answer_without_file(s, c, REASON_FILE_NOT_OPENED)
         return
     file.on_disk = True
+    s.static_files += 1
     file.read_from = file.read_to = 0
     _answer(s, c, &facts, file, found.size, ranges, count)
     out_file_drop(s, file)  # what waits has references of its own
