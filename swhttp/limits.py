@@ -51,7 +51,7 @@ MAX_FORWARDED_HOST_BYTES: Final = 261  # a name of 255 bytes, a colon and a port
 MAX_PROXY_HEADER_BYTES: Final = 8 * 1024  # of the PROXY protocol, version 2 with all its TLVs; past it 400
 
 # TLS.
-MAX_TLS_UNSENT_BYTES: Final = 64 * 1024  # that TLS has to say of itself to a client that does not read; past it: cut
+MAX_TLS_UNSENT_BYTES: Final = 192 * 1024  # ciphertext that a client does not take; past it: cut
 MAX_CLIENT_CHAIN_BYTES: Final = 16 * 1024  # of a client's certificates, what the app sees; its own comes first
 MAX_TLS_NAMES: Final = 1000  # of --ssl-sni
 
@@ -150,7 +150,7 @@ STATIC_SPARED_FDS: Final = 16  # of those that connections leave: no static file
 MAX_RANGES: Final = 16  # of a Range field; past it the whole file
 MAX_CACHE_CONTROL_BYTES: Final = 1024  # of --static-cache-control
 STATIC_SETTLED_S: Final = 2.0  # a file that was changed less than this ago may change again under the same time stamp
-IO_THREADS: Final = 4
+IO_THREADS: Final = 4  # that wait for disks
 IO_QUEUE: Final = 1024  # files that wait to be opened by an I/O thread; past it 503
 IO_END_S: Final = 2.0  # how long the end waits for a disk
 

@@ -73,9 +73,9 @@ def test_a_text_of_any_length_is_made_to_fit_a_message(text: str) -> None:
         assert len(message["text"]) <= limits.MAX_REASON_CHARS + 3
 
 
-@pytest.mark.parametrize("unit", ["\0", "\U0001f600", "\udc80"], ids=ascii)
+@pytest.mark.parametrize("unit", ["\0", "\U0001f600"])
 def test_of_any_long_traceback_the_end_fits_a_message(unit: str) -> None:
-    most = limits.MAX_TRACEBACK_CHARS // len(unit.encode("utf-16-le", "surrogatepass")) * 2
+    most = limits.MAX_TRACEBACK_CHARS // len(unit.encode("utf-16-le")) * 2
     assert end_of(unit * most) == unit * most
     ours, theirs = Channel.pair()
     with ours, theirs:

@@ -44,7 +44,7 @@ cdef enum:
     OUT_BYTES = 262144        # TLS_BATCH records, behind all that may have been left unsent
 
 cdef uint32_t MAX_UNSENT_BYTES = limits.MAX_TLS_UNSENT_BYTES
-assert PLAIN_BYTES + TLS_BATCH * 1024 + 2 * MAX_UNSENT_BYTES <= OUT_BYTES
+assert PLAIN_BYTES + TLS_BATCH * 1024 < MAX_UNSENT_BYTES < OUT_BYTES
 
 # Of the module ssl, which is loaded only where it is needed.
 cdef object MemoryBIO, SSLError, WantRead, ZeroReturn
@@ -380,7 +380,7 @@ cdef bint _send_batch(State *s, Conn *c, Tls *t, Batch *batch) noexcept nogil:
             t.plain[i] = batch.plain[i]
             t.ends[i] = batch.ends[i] - <uint32_t>sent if batch.ends[i] > <uint32_t>sent else 0
     left = batch.length - <uint32_t>sent
-    if t.kept_to + left > PLAIN_BYTES + 2 * MAX_UNSENT_BYTES:
+    if t.kept_to + left > MAX_UNSENT_BYTES:
         return False  # it asks on and on, and takes no answer
     grown = <unsigned char *>realloc(t.kept, t.kept_to + left)
     if grown == NULL:
