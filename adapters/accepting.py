@@ -16,6 +16,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from swhttp import limits
+
 _ELEMENT: Final = re.compile(rb"[ \t]*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]*(;.*)?", re.DOTALL)
 _WEIGHT: Final = re.compile(rb";[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*")
 _SAME: Final = {b"x-gzip": b"gzip"}  # RFC 9110 §8.4.1.3
@@ -25,6 +27,8 @@ FULL: Final = 1000
 
 def choose(field: bytes, offered: Sequence[str]) -> str | None:
     """The coding for a client that sent `field` (more than one: joined by commas); None: the body stays as it is."""
+    if len(field) > limits.MAX_ACCEPT_ENCODING_BYTES:
+        return None
     weights = weights_of(field)
     others = weights.get(b"*", 0)
     identity = weights.get(b"identity", 0)

@@ -22,6 +22,11 @@ UNKNOWN: Final = -1
 """The length of a body that nobody has told."""
 
 
+COSTS_KIB: Final = {"gzip": ((9, 280),), "br": ((8, 1331), (9, 34816)), "zstd": (
+    (3, 1536), (6, 3277), (8, 5939), (9, 11264))}
+"""What a body takes that goes out piece by piece, its output included: up to which level, how much. Measured."""
+
+
 class Coder(Protocol):
     """One body."""
 
@@ -31,6 +36,11 @@ class Coder(Protocol):
 
 Maker = Callable[[int], Coder]
 """Gives a coder for a body of so many bytes, or of UNKNOWN length."""
+
+
+def cost_bytes(coding: str, level: int) -> int:
+    """The memory that a coder takes at most."""
+    return next(kib for most, kib in COSTS_KIB[coding] if level <= most) * 1024
 
 
 def maker(coding: str, level: int) -> Maker:

@@ -14,13 +14,16 @@ cdef enum:
 cdef class Compression:
     cdef tuple codings
     cdef dict makers
+    cdef dict costs             # coding -> memory of one packer
     cdef int64_t min_bytes
     cdef object types
     cdef Cache known_types      # Content-Type -> is it compressed
     cdef Cache known_clients    # Accept-Encoding -> coding or None
     cdef readonly int active    # packers that are not released
     cdef readonly int most
-    cdef str weigh(self, Head head, const sw_block *block, int64_t length)
+    cdef uint64_t held_bytes    # by them
+    cdef uint64_t most_bytes
+    cdef str weigh(self, Head head, const sw_block *block, int64_t length, bint partial)
     cdef int weigh_revalidation(self, Head head, const sw_block *block) except -1
     cdef Packer pack(self, str coding, int64_t length)
     cdef bint _is_type(self, const unsigned char *value, size_t length) except -1
@@ -30,6 +33,7 @@ cdef class Compression:
 cdef class Packer:
     cdef Compression compression
     cdef object coder
+    cdef uint64_t cost          # bytes
     cdef bytearray out          # has come out, and is not published yet
     cdef Py_ssize_t out_at      # ... from here on
     cdef bint whole             # the body is here at once: it is published when it has ended, with its length

@@ -7,12 +7,14 @@ A response is compressed when all of this is so (RFC 9110 §8.4, §12.5.3; RFC 9
 
  * its Content-Type is one of --compress-types, and its body, if its length is known, no shorter than
    --compress-min-bytes;
- * its head has no Content-Encoding, no Content-Range, no digest of its bytes, no `Cache-Control: no-transform`;
- * its client accepts one of the codings, and no more than `most` bodies are being compressed in this worker.
+ * its head has no Content-Encoding, no Content-Range, no digest of its bytes nor the promise of one in the trailers
+   (Trailer), no `Cache-Control: no-transform`;
+ * its client accepts one of the codings, and no more than `most` bodies are being compressed in this worker, nor more
+   memory taken for it than `most_bytes`.
 
 What then changes in the head: Content-Encoding comes; Content-Length and Accept-Ranges go; a strong ETag becomes weak,
 because the octets are not those that it names. If all is so but the last point, only Vary changes: it has
-Accept-Encoding in each response that another client might get in another form.
+Accept-Encoding in each response that another client might get in another form, a 304 and a part (206) of one included.
 """
 
 from libc.stdint cimport int64_t, uint16_t, uint64_t
@@ -39,6 +41,8 @@ cdef enum Kind:
     CACHE_CONTROL
     ETAG
     VARY
+    CONTENT_RANGE
+    TRAILER
     FORBIDS       # its mere presence
 
 
@@ -81,6 +85,9 @@ cdef Kind _kind(const unsigned char *name, size_t length) noexcept:
     elif length == 6:
         if sw_equals_lower(name, b"digest", 6):
             return FORBIDS
+    elif length == 7:
+        if sw_equals_lower(name, b"trailer", 7):
+            return TRAILER
     elif length == 11:
         if sw_equals_lower(name, b"repr-digest", 11) or sw_equals_lower(name, b"content-md5", 11):
             return FORBIDS
@@ -93,7 +100,7 @@ cdef Kind _kind(const unsigned char *name, size_t length) noexcept:
         if sw_equals_lower(name, b"accept-ranges", 13):
             return ACCEPT_RANGES
         if sw_equals_lower(name, b"content-range", 13):
-            return FORBIDS
+            return CONTENT_RANGE
     elif length == 14:
         if sw_equals_lower(name, b"content-length", 14):
             return CONTENT_LENGTH
@@ -152,6 +159,14 @@ cdef bint _covers(bytes vary) except -1:
     return b"accept-encoding" in lower or b"*" in lower
 
 
+cdef bint _keeps(Kind kind, bytes value) except -1:
+    """Does this value of Cache-Control or Trailer say that the bytes must stay those of the app?"""
+    cdef bytes lower = value.lower()
+    if kind == CACHE_CONTROL:
+        return b"no-transform" in lower
+    return b"digest" in lower or b"content-md5" in lower
+
+
 cdef int _add(Head head, bytes name, bytes value) except -1:
     head.add(<const unsigned char *>PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name),
              <const unsigned char *>PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
@@ -178,26 +193,29 @@ cdef class Compression:
     """What one worker compresses. `settings`: a swhttp.compressing.Compressing; `most`: bodies at once. Raises
     ImportError."""
 
-    def __init__(self, settings, int most=limits.MAX_PACKERS):
+    def __init__(self, settings, int most=limits.MAX_PACKERS, uint64_t most_bytes=limits.MAX_PACKERS_BYTES):
         self.codings = settings.codings
         self.makers = {coding: coders.maker(coding, settings.level or compressing.USUAL[coding])
                        for coding in settings.codings}
+        self.costs = {coding: coders.cost_bytes(coding, settings.level or compressing.USUAL[coding])
+                      for coding in settings.codings}
         self.min_bytes = max(1, settings.min_bytes)
         self.types = mediatypes.MediaTypes(settings.types)
         self.known_types = Cache()
         self.known_clients = Cache()
         self.most = most
+        self.most_bytes = most_bytes
 
-    cdef str weigh(self, Head head, const sw_block *block, int64_t length):
+    cdef str weigh(self, Head head, const sw_block *block, int64_t length, bint partial):
         """The coding in which a response goes: its head says so from here on. None: its body stays as it is.
 
-        `length`: of the body, or SW_NO_LENGTH.
+        `length`: of the body, or SW_NO_LENGTH; `partial`: it is a part of one that may have been compressed as a whole.
         """
         cdef bint is_type = False, is_covered = False
-        cdef str coding
+        cdef str coding = None
         cdef Line line
         cdef Kind kind
-        if (length != SW_NO_LENGTH and length < self.min_bytes) or head.length + ROOM > head.limit:
+        if (length != SW_NO_LENGTH and length < self.min_bytes and not partial) or head.length + ROOM > head.limit:
             return None
         line.end = _first_line(head)
         while _next_line(head, &line):
@@ -208,35 +226,52 @@ cdef class Compression:
                 is_type = self._is_type(head.data + line.value_at, line.value_len)
                 if not is_type:
                     return None
-            elif kind == CACHE_CONTROL:
-                if b"no-transform" in _value(head, &line).lower():
+            elif kind == CACHE_CONTROL or kind == TRAILER:
+                if _keeps(kind, _value(head, &line)):
                     return None
+            elif kind == CONTENT_RANGE:
+                partial = True
             elif kind == VARY:
                 is_covered = is_covered or _covers(_value(head, &line))
         if not is_type:
             return None
-        coding = self._coding_for(block) if self.active < self.most else None
+        if not partial and self.active < self.most:
+            coding = self._coding_for(block)
+            if coding is not None and self.held_bytes + <uint64_t>self.costs[coding] > self.most_bytes:
+                coding = None
         if coding is not None or not is_covered:
             _edit(head, coding, coding is not None, not is_covered)
         return coding
 
     cdef int weigh_revalidation(self, Head head, const sw_block *block) except -1:
-        """A 304 for a client that holds the compressed form: it has the weak ETag, and is told that one again."""
+        """A 304. It has the Vary that the 200 would have (RFC 9110 §15.4.5), as far as it shows what that is: most say
+        no type. To a client that holds the compressed form, which has the weak ETag, it tells that one again."""
         cdef bytes held, tag = None
-        cdef bint is_covered = False
+        cdef bint is_covered = False, weakens = False
         cdef Line line
         cdef Kind kind
+        if head.length + ROOM > head.limit:
+            return 0
         line.end = _first_line(head)
         while _next_line(head, &line):
             kind = _kind(head.data + line.at, line.name_len)
-            if kind == ETAG:
+            if kind == FORBIDS:
+                return 0
+            if kind == CONTENT_TYPE:
+                if not self._is_type(head.data + line.value_at, line.value_len):
+                    return 0
+            elif kind == CACHE_CONTROL:
+                if _keeps(kind, _value(head, &line)):
+                    return 0
+            elif kind == ETAG:
                 tag = _value(head, &line)
             elif kind == VARY:
                 is_covered = is_covered or _covers(_value(head, &line))
-        if tag is not None and tag.startswith(b'"') and head.length + ROOM <= head.limit:
+        if tag is not None and tag.startswith(b'"'):
             held = _request_field(block, b"if-none-match", 13)
-            if held is not None and b"W/" + tag in held:
-                _edit(head, None, True, not is_covered)
+            weakens = held is not None and b"W/" + tag in held
+        if weakens or not is_covered:
+            _edit(head, None, weakens, not is_covered)
         return 0
 
     cdef Packer pack(self, str coding, int64_t length):
@@ -245,7 +280,9 @@ cdef class Compression:
         packer.coder = self.makers[coding](length)
         packer.out = bytearray()
         packer.compression = self
+        packer.cost = self.costs[coding]
         self.active += 1
+        self.held_bytes += packer.cost
         return packer
 
     cdef bint _is_type(self, const unsigned char *value, size_t length) except -1:
@@ -299,4 +336,5 @@ cdef class Packer:
         """It is needed no more, whether it has ended or not."""
         self.coder = None
         self.compression.active -= 1
+        self.compression.held_bytes -= self.cost
         return 0

@@ -230,7 +230,10 @@ cdef class Exchange:
         self.weighed = True
         if status == 304:
             return self.compression.weigh_revalidation(self.head, self.block)
-        if status == 204 or status == 205 or status == 206:
+        if status == 204 or status == 205:
+            return 0
+        if status == 206:
+            self.compression.weigh(self.head, self.block, SW_NO_LENGTH, True)
             return 0
         if promised != SW_NO_LENGTH:
             known = promised
@@ -238,7 +241,7 @@ cdef class Exchange:
                 return 0
         else:
             known = length if last and not (self.is_head and length == 0) else SW_NO_LENGTH
-        coding = self.compression.weigh(self.head, self.block, known)
+        coding = self.compression.weigh(self.head, self.block, known, False)
         if coding is None:
             return 0
         self.coded = True

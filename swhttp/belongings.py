@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from swhttp import about, accessfile, binds, listeners, logs, ownership, privileges, slowlog
 from swhttp.config import Config, check_tmp_dir, inside
 from swhttp.controlproto import Message
-from swhttp.errors import BadValue, ExitCode, ServerError
+from swhttp.errors import ExitCode, ServerError
 from swhttp.listeners import Listener
 from swhttp.logs import log
 from swhttp.pidfile import PidFile
@@ -90,7 +90,7 @@ class Belongings:
 
         try:
             self.certificates = Certificates(self.tls)
-        except BadValue as error:
+        except Exception as error:  # whatever is in a file that somebody has changed: no reload ends the server
             return f"the certificates stay as they are: {error}"
         return ""
 

@@ -9,7 +9,9 @@ TLS 1.2 and up, without renegotiation and compression; http/1.1 is the one proto
 
 from __future__ import annotations
 
+import binascii
 import os
+import re
 import ssl
 import sys
 from typing import Any, Final
@@ -21,6 +23,9 @@ from swhttp.tlssettings import Pair, TlsSettings
 
 _VERSIONS: Final = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
 _NUMBERS: Final = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
+_PEM: Final = re.compile(
+    rb"^-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----[ \t]*\r?\n([A-Za-z0-9+/=\s]*?)^-----END \1-----", re.MULTILINE)
+"""What OpenSSL takes for a certificate. A line that has something before its dashes is a comment."""
 _REQUIREMENTS: Final = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 
 
@@ -28,10 +33,10 @@ class Certificates:
     """Those of one loading. `context`: for new connections. Raises BadValue for what cannot be loaded."""
 
     def __init__(self, settings: TlsSettings) -> None:
-        loaded = [(pair, _context(settings, pair)) for pair in settings.pairs]
+        loaded = [(pair, *_context(settings, pair)) for pair in settings.pairs]
         self.context = loaded[0][1]
-        self._named = {pair.name: context for pair, context in loaded[1:]}
-        self._shown = {context: _leaf(pair) for pair, context in loaded}
+        self._named = {pair.name: context for pair, context, _ in loaded[1:]}
+        self._shown = {context: leaf for _, context, leaf in loaded}
         self._ciphers = {one["name"]: one["id"] & 0xFFFF for one in self.context.get_ciphers()}
         if self._named:
             self.context.sni_callback = self._choose
@@ -77,7 +82,8 @@ def _chain(session: Any) -> list[bytes]:
     return [own]
 
 
-def _context(settings: TlsSettings, pair: Pair) -> ssl.SSLContext:
+def _context(settings: TlsSettings, pair: Pair) -> tuple[ssl.SSLContext, bytes]:
+    """What shows this pair, and its certificate, DER."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[settings.min_version]
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
@@ -95,11 +101,11 @@ def _context(settings: TlsSettings, pair: Pair) -> ssl.SSLContext:
         except OSError as error:
             raise BadValue("--ssl-ca-certs", f"{settings.ca_certs!r}: {error.strerror}") from None
     context.verify_mode = _REQUIREMENTS[settings.cert_reqs]
-    _load(context, pair, settings.password)
-    return context
+    return context, _load(context, pair, settings.password)
 
 
-def _load(context: ssl.SSLContext, pair: Pair, password: str) -> None:
+def _load(context: ssl.SSLContext, pair: Pair, password: str) -> bytes:
+    """Have OpenSSL read them. Returns the certificate itself, DER."""
     asked = False
 
     def answer() -> str:  # without it OpenSSL would ask at the terminal
@@ -107,12 +113,13 @@ def _load(context: ssl.SSLContext, pair: Pair, password: str) -> None:
         asked = True
         return password
 
-    for flag, path in ((pair.flag, pair.certfile), (pair.flag if pair.name else "--ssl-keyfile", pair.keyfile)):
-        if path:
-            try:
-                os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))  # OpenSSL does not say which of the two it was
-            except OSError as error:
-                raise BadValue(flag, f"{path!r}: {error.strerror}") from None
+    before = _read(pair.flag, pair.certfile)
+    if pair.keyfile:
+        flag = pair.flag if pair.name else "--ssl-keyfile"
+        try:
+            os.close(os.open(pair.keyfile, os.O_RDONLY | os.O_CLOEXEC))  # OpenSSL does not say which of the two it was
+        except OSError as error:
+            raise BadValue(flag, f"{pair.keyfile!r}: {error.strerror}") from None
     try:
         context.load_cert_chain(pair.certfile, pair.keyfile or None, answer)
     except ssl.SSLError as error:
@@ -128,15 +135,37 @@ def _load(context: ssl.SSLContext, pair: Pair, password: str) -> None:
                        f"takes: {error.reason or error}") from None
     except (OSError, ValueError) as error:  # the password is too long, for one
         raise BadValue(pair.flag, f"{pair.certfile!r}: {error}") from None
+    if _read(pair.flag, pair.certfile) != before:  # what OpenSSL has is the one or the other
+        raise BadValue(pair.flag, f"{pair.certfile!r} was replaced while it was read")
+    try:
+        return leaf_of(before)
+    except ValueError as error:
+        raise BadValue(pair.flag, f"{pair.certfile!r}: its certificate is not clear: {error}") from None
 
 
-def _leaf(pair: Pair) -> bytes:
-    """The certificate itself, DER: the first in its file."""
-    with open(pair.certfile, encoding="latin-1") as file:
-        text = file.read()
-    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
-    at = text.find(begin)
-    return ssl.PEM_cert_to_DER_cert(text[at:text.index(end, at) + len(end)]) if at >= 0 else b""
+def _read(flag: str, path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise BadValue(flag, f"{path!r}: {error.strerror}") from None
+
+
+def leaf_of(pem: bytes) -> bytes:
+    """The first certificate in a file, DER. Raises ValueError."""
+    found = _PEM.search(pem)
+    if found is None:
+        raise ValueError("no block of PEM is one")
+    der = binascii.a2b_base64(found[2])
+    size = 2
+    if len(der) > 1 and der[1] >= 0x80:  # the length of the sequence takes so many bytes itself (X.690 §8.1.3)
+        size += der[1] & 0x7F
+        size += int.from_bytes(der[2:size])
+    elif len(der) > 1:
+        size += der[1]
+    if len(der) < size:
+        raise ValueError("it ends too soon")
+    return der[:size]  # behind a TRUSTED one stands what OpenSSL trusts it for
 
 
 def tolerate_odd_names() -> None:

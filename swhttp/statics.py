@@ -6,7 +6,8 @@ threads use. It never looks for a file: the reactors do, below these directories
     start    the directories are opened when the server is who it will be (--user, --chroot), before it forks
     reload   opened again, before new workers serve: a release that was renamed, or a symlink that was switched, takes
              the place of the old one under the same fd, so that nobody has to be told. What cannot be opened stays as
-             it was, and the log says so
+             it was, and the log says so. `rolling` and `sync` have no moment at which all new workers begin: there it
+             is opened at the end. By the main thread, which waits for a mount that hangs
 """
 
 from __future__ import annotations

@@ -77,11 +77,11 @@ def test_who_does_not_want_it_gets_the_body_as_it_is(site: Server, accept: str |
 
 
 @pytest.mark.parametrize("query", [
-    {"h": ("Content-Encoding:gzip",)}, {"h": ("Content-Encoding:identity",)}, {"h": ("Content-Range:bytes 0-1/2",)},
+    {"h": ("Content-Encoding:gzip",)}, {"h": ("Content-Encoding:identity",)}, {"h": ("Trailer:x, Repr-Digest",)},
     {"h": ("Cache-Control:public, No-Transform",)}, {"h": ("Repr-Digest:sha-256=:AAAA:",)},
     {"h": ("Digest:sha-256=AAAA",)}, {"h": ("Content-MD5:AAAA",)}, {"h": ("Content-Digest:sha-256=:AAAA:",)},
-    {"status": 206}, {"type": "image/png"}, {"type": ""}, {"type": "text/event-stream"}, {"size": 1023},
-    {"size": 1023, "measured": ""}, {"size": 0},
+    {"status": 206, "type": "image/png"}, {"type": "image/png"}, {"type": ""}, {"type": "text/event-stream"},
+    {"size": 1023}, {"size": 1023, "measured": ""}, {"size": 0},
 ])
 def test_some_responses_are_let_alone(site: Server, query: dict[str, Any]) -> None:
     answer = ask(site, **{"size": LONG, **query})
@@ -89,6 +89,16 @@ def test_some_responses_are_let_alone(site: Server, query: dict[str, Any]) -> No
         field for field in query.get("h", ()) if field.startswith("Content-Encoding")]
     assert answer.body == text(query.get("size", LONG))
     assert answer.header("vary") is None
+
+
+@pytest.mark.parametrize("query", [
+    {"h": ("Content-Range:bytes 0-19999/20001",), "status": 206}, {"h": ("Content-Range:bytes 0-1/2",)},
+    {"status": 206}, {"status": 206, "size": 10, "measured": ""}])
+def test_a_part_stays_as_it_is_and_says_that_the_whole_would_not(site: Server, query: dict[str, Any]) -> None:
+    answer = ask(site, **{"size": LONG, **query})
+    assert plain(answer)
+    assert answer.body == text(query.get("size", LONG))
+    assert answer.header("vary") == "Accept-Encoding"
 
 
 @pytest.mark.parametrize("query", [
@@ -135,8 +145,15 @@ def test_a_304_speaks_of_the_tag_that_its_client_has(site: Server) -> None:
     for held, tag in ((f"W/{TAG}", f"W/{TAG}"), (TAG, TAG), (f'"x", W/{TAG}', f"W/{TAG}")):
         answer = ask(site, status=304, type="", h=(f"ETag:{TAG}", "Vary:Cookie"), fields=(("If-None-Match", held),))
         assert answer.header("etag") == tag
-        assert answer.header("vary") == ("Cookie, Accept-Encoding" if tag.startswith("W/") else "Cookie")
+        assert answer.header("vary") == "Cookie, Accept-Encoding"
         assert plain(answer)
+
+
+@pytest.mark.parametrize(("query", "vary"), [
+    ({}, "Accept-Encoding"), ({"h": ("Vary:accept-encoding",)}, "accept-encoding"), ({"type": "image/png"}, None),
+    ({"h": ("Cache-Control:no-transform",)}, None)])
+def test_a_304_varies_as_the_200_would(site: Server, query: dict[str, Any], vary: str | None) -> None:
+    assert ask(site, **{"status": 304, "type": "", **query}).header("vary") == vary
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])

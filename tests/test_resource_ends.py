@@ -80,6 +80,20 @@ def test_the_place_of_an_idle_connection_is_given_to_one_that_waits(server: Star
     becomes_quiet(site)
 
 
+def test_a_client_of_static_files_does_not_keep_its_place_for_ever(server: Start, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    site = server("reference:asgi", "--workers", "1", "--reactors", "1", "--max-connections", "1",
+                  "--static", f"/static={tmp_path}")
+    with site.connect() as first, site.connect() as second:
+        first.send(b"GET /static/a.txt HTTP/1.1\r\n")  # a request under way: only its answer ends it
+        second.send_request(target="/in-the-end")
+        site.wait_for_log(HELD)
+        first.send(b"Host: test\r\n\r\n")
+        answer = first.response()
+        assert (answer.body, answer.keeps_open) == (b"a", False)
+        assert second.response().json()["target"] == "/in-the-end"
+
+
 def test_who_is_served_keeps_his_place_to_the_end_of_his_answer(server: Start) -> None:
     site = server("reference:asgi", "--workers", "1", "--reactors", "1", "--max-connections", "1")
     with site.gate() as gate:

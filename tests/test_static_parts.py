@@ -100,8 +100,9 @@ def test_a_range_field_asks_for_parts_or_for_all(text: bytes, found: object) -> 
     assert ranges_of(text, 100) == found
 
 
-def test_no_byte_of_an_empty_file_can_be_asked_for() -> None:
-    assert ranges_of(b"bytes=0-", 0) == "outside"
+@pytest.mark.parametrize("text", [b"bytes=0-", b"bytes=-5", b"bytes=5-"])
+def test_of_an_empty_file_the_whole_is_no_mistake(text: bytes) -> None:
+    assert ranges_of(text, 0) == "none"
 
 
 @given(st.integers(0, 1000), st.lists(st.tuples(
@@ -182,9 +183,10 @@ def test_a_tag_is_looked_for_in_a_list(texts: bytes, weakly: bool, found: bool) 
 # The queue of the I/O threads
 
 
-def test_the_queue_has_an_end_but_for_what_is_being_sent() -> None:
-    most = limits.IO_QUEUE
-    assert accepted(most, [False] * (most + 1) + [True, False]) == [True] * most + [False, True, False]
+def test_the_queue_has_an_end_for_files_to_be_opened_and_counts_no_others() -> None:
+    opens, reads, most = True, False, limits.IO_QUEUE
+    wanted = [reads, reads, *[opens] * most, reads, opens, opens, reads]
+    assert accepted(most, wanted) == [True] * (most + 3) + [False, False, True]
 
 
 # --static and the types

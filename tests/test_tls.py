@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hmac
 import itertools
@@ -18,6 +19,9 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from swhttp import limits
+from swhttp.belongings import Belongings
+from swhttp.certificates import leaf_of
+from swhttp.config import Config
 from tests.support import processes, proxying, tls
 from tests.support.bodies import Check, body
 from tests.support.client import Closed, Connection, Reset, request_bytes
@@ -632,7 +636,52 @@ def test_certificates_that_are_no_good_keep_the_old_ones_and_the_workers(server:
     assert site.workers() == workers
     assert site.get("/")["target"] == "/"
     os.replace(other.cert, files.cert)  # the other half
+    with open(files.cert, "r+b") as file:  # with a comment that OpenSSL reads over
+        text = file.read()
+        file.seek(0)
+        file.write(b"was: -----BEGIN CERTIFICATE----- of last year\n" + text)
     site.kill(signal.SIGHUP)
     site.wait_for_log("Reloaded")
     assert peer_of(site, "localhost")
     replaced(site, workers)
+
+
+@pytest.mark.parametrize("comment", [b"", b"see -----BEGIN CERTIFICATE----- of last year\n"])
+@pytest.mark.parametrize("kind", [b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE"])
+def test_the_certificate_that_is_told_of_is_the_one_that_openssl_takes(
+    tmp_path_factory: pytest.TempPathFactory, comment: bytes, kind: bytes
+) -> None:
+    files, other = authority().issue("localhost"), authority().issue("other.example")
+    with open(files.cert, "rb") as file:
+        own = file.read().partition(b"-----END CERTIFICATE-----\n")[0]
+    with open(other.cert, "rb") as file:
+        rest = file.read()
+    der = ssl.PEM_cert_to_DER_cert(own.decode() + "-----END CERTIFICATE-----")
+    trust = b"0\x00" if kind.startswith(b"TRUSTED") else b""  # an empty sequence behind it
+    block = b"-----BEGIN %s-----\n%s-----END %s-----\n" % (kind, base64.encodebytes(der + trust), kind)
+    path = tmp_path_factory.mktemp("pem") / "cert.pem"
+    path.write_bytes(comment + block + rest)
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path, files.key)  # it does take it
+    assert leaf_of(path.read_bytes()) == der
+
+
+@pytest.mark.parametrize("pem", [b"", b"-----BEGIN CERTIFICATE-----\nMA\n", (
+    b"-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"),
+    b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"])
+def test_what_is_no_certificate_is_one_readable_error(pem: bytes) -> None:
+    with pytest.raises(ValueError, match=r"no block of PEM|ends too soon|Incorrect padding"):
+        leaf_of(pem)
+
+
+def test_whatever_goes_wrong_a_reload_keeps_the_old_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = authority().issue("localhost")
+    belongings = Belongings(Config("a:b", ssl_certfile=files.cert, ssl_keyfile=files.key), None)
+    assert belongings.reload_certificates() == ""
+    before = belongings.certificates
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr("swhttp.certificates.Certificates", fails)
+    assert belongings.reload_certificates() == "the certificates stay as they are: out of luck"
+    assert belongings.certificates is before

@@ -80,6 +80,8 @@ cdef enum:  # words of a reactor
     REACTOR_TLS_HANDSHAKES  # TLS connections that came about
     REACTOR_TLS_FAILED     # that did not, because the two sides do not agree, or it is no TLS
     REACTOR_TLS_TIMEOUT    # that did not by --ssl-handshake-timeout
+    REACTOR_FILES_LOST     # 503: a file below a --static prefix for which there was no fd or memory, or a bad disk
+    REACTOR_IO_QUEUE_FULL  # 503: too many files waited to be opened
     REACTOR_FIELDS
 
 

@@ -26,6 +26,7 @@ REACTOR_FIELD_NAMES = (
     "accept_held",
     "static", "io_opens", "io_reads",
     "tls_handshakes", "tls_failed", "tls_timeout",
+    "files_lost", "io_queue_full",
 )
 assert len(SLOT_FIELD_NAMES) == SLOT_FIELDS
 assert len(REACTOR_FIELD_NAMES) == REACTOR_FIELDS

@@ -24,6 +24,7 @@ cdef class Http1:
                   uint32_t length, uint32_t *used)
     cdef int chunks(self, Conn *c, Http1Parser parser, const unsigned char *data, uint32_t length, uint32_t *used)
     cdef int feed_piece(self, Http1Parser parser, const unsigned char *data, uint32_t length, bint *upgraded)
+    cdef bint follows(self, Http1Parser parser)
     cdef int into_block(self, Conn *c, Http1Parser parser, const unsigned char *data, uint32_t here, uint32_t room)
     cdef int into_file(self, Conn *c, Http1Parser parser, const unsigned char *data, uint32_t here)
     cdef void shrink(self, Conn *c, Http1Parser parser)

@@ -52,6 +52,7 @@ from swhttp.reactor.state cimport (CHUNK_BYTES, CHUNK_SIZE, CHUNK_TRAILER, CONN_
                                    CONN_HEAD_METHOD, CONN_HTTP10, CONN_KEEP_ALIVE, CONN_PROXY_DUE, CONN_READABLE,
                                    CONN_READY, CONN_TIMED, CONN_TLS, CONN_TRUSTED, CONN_UNREAD, STAGE_BODY,
                                    STAGE_CHUNKED, STAGE_DISCARD, STAGE_HEAD, STAGE_IDLE, STAGE_READY)
+from swhttp.reactor.statictarget cimport TARGET_OTHER, Target, static_target
 from swhttp.reactor.timers cimport timer_arm, timer_set
 from swhttp.reactor.tls cimport Tls, tls_feed
 
@@ -334,7 +335,7 @@ cdef class Http1:
             if c.body_left > 0:  # the rest does not come here; this parser saw only a head
                 c.stage = STAGE_BODY
                 timer_set(s, c, s.now_ns + s.body_timeout_ns)
-            if s.asgi and c.body_left > 0 and (lazily or whole > s.inline_body_bytes):
+            if c.body_left > 0 and (lazily or whole > s.inline_body_bytes) and self.follows(parser):
                 reason = self.into_block(c, parser, data + end, here, here)
                 if reason != REASON_NONE:
                     return reason
@@ -359,6 +360,14 @@ cdef class Http1:
             return REASON_BAD_SYNTAX
         self.done(c, parser, upgraded)
         return REASON_NONE
+
+    cdef bint follows(self, Http1Parser parser):
+        """Is a large body to follow its request, rather than to come with it? An ASGI app reads it piece by piece; of
+        one for a --static file nobody wants anything, and the answer does not wait for it."""
+        cdef State *s = self.state
+        cdef Target target
+        return s.asgi or s.site != NULL and static_target(
+            s.site, parser.base + parser.block.path_off, parser.block.path_len, &target) != TARGET_OTHER
 
     cdef int into_block(self, Conn *c, Http1Parser parser, const unsigned char *data, uint32_t here, uint32_t room):
         """Put what is here of a body into the request block, which gets room for `room` bytes."""
@@ -395,7 +404,7 @@ cdef class Http1:
     cdef int expect(self, Conn *c, Http1Parser parser):
         """The client waits for 100 Continue. WSGI wants the whole body, so it comes at once; an ASGI app asks."""
         c.flags |= CONN_EXPECT
-        if self.state.asgi:
+        if self.follows(parser):
             return self.stream(c, parser)
         ready(self.state, c)
         return REASON_NONE
@@ -458,7 +467,7 @@ cdef class Http1:
                 break
             if c.upload == NULL and not c.flags & CONN_BODY_OPEN:  # the block has all that it may hold
                 parser.block.body_len = c.body_at - parser.block.body_off
-                if s.asgi:
+                if self.follows(parser):
                     return self.stream(c, parser)
                 reason = self.into_file(c, parser, parser.base + parser.block.body_off, parser.block.body_len)
                 if reason != REASON_NONE:

@@ -49,7 +49,7 @@ typedef struct {
     pthread_cond_t more;
     sw_io_job *first;
     sw_io_job *last;
-    uint32_t count;       /* jobs that no thread has begun */
+    uint32_t count;       /* files to be opened with which no thread has begun */
     uint32_t most;
     int stopping;
 } sw_io_pool;
@@ -62,19 +62,20 @@ static inline void sw_io_init(sw_io_pool *pool, uint32_t most)
     pool->most = most;
 }
 
-/* 1: taken; 0: too many wait. `always`: however many do; for jobs of which there can be only one for each connection. */
-static inline int sw_io_submit(sw_io_pool *pool, sw_io_job *job, int always)
+/* 1: taken; 0: too many files wait to be opened. Reads are always taken, and not counted: what is being sent has an
+ * answer under way, and of one connection there can be only one. */
+static inline int sw_io_submit(sw_io_pool *pool, sw_io_job *job)
 {
-    int taken = 0;
+    int opens = job->kind == SW_IO_OPEN, taken = 0;
     job->next = NULL;
     pthread_mutex_lock(&pool->lock);
-    if (always || pool->count < pool->most) {
+    if (!opens || pool->count < pool->most) {
         if (pool->last != NULL)
             pool->last->next = job;
         else
             pool->first = job;
         pool->last = job;
-        pool->count++;
+        pool->count += (uint32_t)opens;
         taken = 1;
         pthread_cond_signal(&pool->more);
     }
@@ -133,7 +134,7 @@ static inline void sw_io_run(sw_io_pool *pool, char *buffer)
             pool->first = job->next;
             if (pool->first == NULL)
                 pool->last = NULL;
-            pool->count--;
+            pool->count -= job->kind == SW_IO_OPEN;
         }
         pthread_mutex_unlock(&pool->lock);
         if (job == NULL)

@@ -28,7 +28,7 @@ cdef extern from "swhttp/reactor/iojobs.h" nogil:
     ctypedef struct sw_io_pool:
         pass
     void sw_io_init(sw_io_pool *pool, uint32_t most)
-    bint sw_io_submit(sw_io_pool *pool, sw_io_job *job, bint always)
+    bint sw_io_submit(sw_io_pool *pool, sw_io_job *job)
     sw_io_job *sw_io_take(sw_io_inbox *inbox)
     void sw_io_run(sw_io_pool *pool, char *buffer)
     void sw_io_stop(sw_io_pool *pool)

@@ -5,10 +5,12 @@ start to their end, and touch nothing of a reactor but the inbox to which they g
 many of them as there are, and then what waits for them; it never stops a reactor.
 """
 
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
-from swhttp.reactor.iojobs cimport (SW_IO_BUFFER_BYTES, sw_io_init, sw_io_job, sw_io_pool, sw_io_run, sw_io_stop,
-                                    sw_io_submit)
+from swhttp.reactor.iojobs cimport (SW_IO_BUFFER_BYTES, SW_IO_OPEN, SW_IO_READ, sw_io_init, sw_io_job, sw_io_pool,
+                                    sw_io_run, sw_io_stop, sw_io_submit)
+from swhttp.reactor.openat2 cimport sw_in_memory, sw_in_steps
 
 import threading
 
@@ -53,16 +55,23 @@ cdef class IoThreads:
 
 # ---- for tests ----
 
-def accepted(int most, list always):
-    """Of jobs for a queue of `most`, from which nobody takes any: which are taken. `always`: of each, whether it has to
-    be."""
+def accepted(int most, list opens):
+    """Of jobs for a queue of `most`, from which nobody takes any: which are taken. `opens`: of each, whether it opens a
+    file, or reads."""
     cdef sw_io_pool *pool = <sw_io_pool *>calloc(1, sizeof(sw_io_pool))
-    cdef sw_io_job *jobs = <sw_io_job *>calloc(len(always) + 1, sizeof(sw_io_job))
+    cdef sw_io_job *jobs = <sw_io_job *>calloc(len(opens) + 1, sizeof(sw_io_job))
     cdef int i
     if pool == NULL or jobs == NULL:
         raise MemoryError("I/O threads")
     sw_io_init(pool, most)
-    found = [sw_io_submit(pool, &jobs[i], always[i]) for i in range(len(always))]
+    for i in range(len(opens)):
+        jobs[i].kind = SW_IO_OPEN if opens[i] else SW_IO_READ
+    found = [sw_io_submit(pool, &jobs[i]) for i in range(len(opens))]
     free(jobs)
     free(pool)
     return found
+
+
+def in_memory(int fd, uint64_t at, uint64_t length):
+    """Whether a part of a file is said to be in memory: by whatever way there is, and by steps."""
+    return sw_in_memory(fd, at, length), sw_in_steps(fd, at, length)

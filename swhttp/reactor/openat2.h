@@ -9,6 +9,7 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,6 +31,9 @@ typedef struct {
     uint64_t mode;
     uint64_t resolve;
 } sw_open_how;
+
+#define SW_SYS_CACHESTAT 451 /* of all architectures */
+#define SW_STEP_BYTES 65536ULL
 
 #define SW_RACES 16 /* how often a lookup is begun anew that was overtaken by a rename */
 
@@ -145,12 +149,44 @@ static inline ssize_t sw_read_now(int fd, void *to, size_t length, uint64_t at)
     return n;
 }
 
-/* Are these bytes in memory, so that sending them waits for no disk? Their first and their last are looked at: the
- * kernel reads ahead from the one to the other. A file system that cannot say counts as slow. */
+/* Ask for all pages of a part of a file: 1: all are in memory, or being read; 0: not all; -1: the kernel does not say.
+ * cachestat(2) is in Linux since 6.5; from 6.14 on only who might write the file is told. */
+static inline int sw_all_pages(int fd, uint64_t at, uint64_t length)
+{
+    static _Atomic int unknown; /* to this kernel: then it is not asked again */
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    struct { uint64_t from, length; } part = {at, length};
+    struct { uint64_t cached, dirty, writing, evicted, recently; } pages;
+    if (atomic_load_explicit(&unknown, memory_order_relaxed))
+        return -1;
+    if (syscall(SW_SYS_CACHESTAT, fd, &part, &pages, 0U) != 0) {
+        if (errno == ENOSYS)
+            atomic_store_explicit(&unknown, 1, memory_order_relaxed);
+        return -1;
+    }
+    return pages.cached >= (at + length + page - 1) / page - at / page;
+}
+
+/* The same by a look at one byte of each step, and at the last. I/O threads read whole steps (outbox), so whatever
+ * ranges clients ask for, of a step there is all in memory or nothing, unless the kernel was short of it. */
+static inline int sw_in_steps(int fd, uint64_t at, uint64_t length)
+{
+    char byte;
+    for (uint64_t look = at; look < at + length; look = (look / SW_STEP_BYTES + 1) * SW_STEP_BYTES)
+        if (sw_read_now(fd, &byte, 1, look) < 0)
+            return 0;
+    return length == 1 || sw_read_now(fd, &byte, 1, at + length - 1) >= 0;
+}
+
+/* Are these bytes in memory, so that sending them waits for no disk? A file system that cannot say counts as slow. The
+ * last byte is looked at in any case: a page that is only on its way counts with the others, and the last comes last. */
 static inline int sw_in_memory(int fd, uint64_t at, uint64_t length)
 {
     char byte;
-    return sw_read_now(fd, &byte, 1, at) >= 0 && (length == 1 || sw_read_now(fd, &byte, 1, at + length - 1) >= 0);
+    int all = sw_all_pages(fd, at, length);
+    if (all < 0)
+        return sw_in_steps(fd, at, length);
+    return all && sw_read_now(fd, &byte, 1, at + length - 1) >= 0;
 }
 
 #endif

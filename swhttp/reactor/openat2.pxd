@@ -24,4 +24,6 @@ cdef extern from "swhttp/reactor/openat2.h" nogil:
     bint sw_find_file(int dir, char *path, uint32_t length, const uint8_t *wanted, int count, bint cached,
                       sw_found *found)
     ssize_t sw_read_now(int fd, void *to, size_t length, uint64_t at)
+    uint64_t SW_STEP_BYTES
+    bint sw_in_steps(int fd, uint64_t at, uint64_t length)
     bint sw_in_memory(int fd, uint64_t at, uint64_t length)

@@ -23,7 +23,7 @@ from swhttp.ipc.scoreboard cimport (REACTOR_ARENA_HELD, REACTOR_FILES, REACTOR_I
                                     REACTOR_SENDFILE_BYTES, REACTOR_SENT_BYTES)
 from swhttp.ipc.tempfile cimport sw_temp_file, sw_write_all
 from swhttp.reactor.iojobs cimport SW_IO_READ, sw_io_job, sw_io_submit
-from swhttp.reactor.openat2 cimport sw_in_memory
+from swhttp.reactor.openat2 cimport SW_STEP_BYTES, sw_in_memory
 from swhttp.reactor.state cimport CONN_WRITABLE_WAIT, OUT_ARENA, OUT_FILE, OUT_HEAP, PACE_FRESH, PACE_NONE, OutPiece
 from swhttp.reactor.system cimport MSG_MORE, MSG_NOSIGNAL, msghdr, sendmsg, ssize_t, sw_send, sw_sendfile
 from swhttp.reactor.timers cimport timer_arm, timer_earned
@@ -398,14 +398,14 @@ cdef bint _waits_for_disk(State *s, Conn *c, OutPiece *piece) noexcept nogil:
     job.file = file
     file.references += 1
     job.fd = file.fd
-    job.at = piece.at
-    job.length = length
+    job.at = piece.at - piece.at % SW_STEP_BYTES  # whole steps: see sw_in_steps
+    job.length = (piece.at + length + SW_STEP_BYTES - 1) // SW_STEP_BYTES * SW_STEP_BYTES - job.at
     c.job = job
     c.flags |= CONN_WRITABLE_WAIT
     c.write_by_ns = 0
     timer_arm(s, c)
     s.line[REACTOR_IO_READS] += 1
-    sw_io_submit(s.io, job, True)
+    sw_io_submit(s.io, job)
     return True
 
 

@@ -444,6 +444,7 @@ cdef struct State:
     uint64_t audit_at_ns     # the next look at what workers may have spoilt
     # Static files.
     const StaticSite *site   # NULL: there are none
+    uint64_t file_logged_ns
     sw_io_pool *io
     sw_io_inbox io_inbox     # what the I/O threads have done
     uint64_t boundaries[2]   # of multipart answers: a secret, and how many there were

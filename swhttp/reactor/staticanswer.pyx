@@ -7,7 +7,7 @@ read whole, or of whose body nothing more is wanted, so the connection goes on. 
     200, 206   with the file, or nothing but the head for HEAD, which knows no ranges
     301        a directory without its slash; the location is relative, so no proxy's prefix and no other host gets in
     304, 412   the client has it already, or means another one
-    416        none of the ranges is in it
+    416        none of the ranges is in it; without Cache-Control, or anybody could put it into a cache for everybody
     4xx, 503   in words, and the word is the reason's
 
 Entity tags are strong: the time of the last change in nanoseconds, the size and the coding. A file that was changed
@@ -22,7 +22,7 @@ from posix.unistd cimport close
 
 from swhttp.ipc.blocks cimport sw_blocks_at
 from swhttp.ipc.frame cimport sw_block
-from swhttp.ipc.scoreboard cimport REACTOR_RESPONSES
+from swhttp.ipc.scoreboard cimport REACTOR_FILES_LOST, REACTOR_IO_QUEUE_FULL, REACTOR_RESPONSES
 from swhttp.reactor.accesslog cimport access_answered, access_head
 from swhttp.reactor.body cimport body_answered
 from swhttp.reactor.connection cimport conn_close, conn_drop_block, conn_log, conn_next, conn_show_cut, conn_todo
@@ -31,7 +31,8 @@ from swhttp.reactor.openat2 cimport SW_CODING_IDENTITY, SW_CODING_NAME, sw_read_
 from swhttp.reactor.outbox cimport (OUT_AGAIN, OUT_LOST, out_file_drop, out_file_new, out_flush, out_put, out_put_file,
                                     pace_set)
 from swhttp.reactor.reasons cimport (REASON_FILE_CODING, REASON_FILE_CONDITION, REASON_FILE_METHOD,
-                                     REASON_FILE_NOT_FOUND, REASON_FILE_NOT_OPENED, REASON_FILE_RANGE, SW_REASON_TABLE)
+                                     REASON_FILE_NOT_FOUND, REASON_FILE_NOT_OPENED, REASON_FILE_RANGE,
+                                     REASON_IO_QUEUE_FULL, SW_REASON_TABLE)
 from swhttp.reactor.response cimport response_fields
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_HEAD_METHOD, CONN_HEAD_SENT, CONN_KEEP_ALIVE,
                                    CONN_NO_BODY, CONN_WRITABLE_WAIT, PACE_FRESH, PACE_NONE, SCRATCH_BYTES,
@@ -45,6 +46,7 @@ from swhttp.reactor.system cimport iovec
 from swhttp import limits
 
 cdef int WARNING = 30
+cdef uint64_t LOG_EVERY_NS = <uint64_t>(limits.REACTOR_LOG_EVERY_S * 1e9)
 cdef int64_t SETTLED_S = <int64_t>limits.STATIC_SETTLED_S
 cdef enum:
     SMALL_FILE_BYTES = 12288   # read into the scratch behind its head: one system call for what takes two otherwise
@@ -204,7 +206,10 @@ cdef void answer_without_file(State *s, Conn *c, int reason) noexcept nogil:
     cdef int status = SW_REASON_TABLE[reason].status
     cdef unsigned char *p
     if status == 503:
-        conn_log(s, c, WARNING, status, word)
+        s.line[REACTOR_IO_QUEUE_FULL if reason == REASON_IO_QUEUE_FULL else REACTOR_FILES_LOST] += 1
+        if s.now_ns - s.file_logged_ns >= LOG_EVERY_NS:
+            s.file_logged_ns = s.now_ns
+            conn_log(s, c, WARNING, status, word)
     p = _begin(s, c, status, SW_REASON_TABLE[reason].phrase)
     p = _length(_text(p, b"content-type: text/plain\r\n", 26), strlen(word))
     if reason == REASON_FILE_METHOD:
@@ -364,8 +369,6 @@ cdef void _answer(State *s, Conn *c, const Facts *facts, OutFile *file, uint64_t
             total += ranges[i].length + <uint64_t>lengths[i]
         p = _length(_begin(s, c, 206, b"Partial Content"), total)
         p += snprintf(<char *>p, 128, "content-type: multipart/byteranges; boundary=%s\r\n", boundary)
-        if facts.coding != NULL:
-            p += snprintf(<char *>p, 64, "content-encoding: %s\r\n", facts.coding)
         p = _about(s, p, facts, WITH_VALIDATORS)
     p = _end_of_head(s, c, p)
     if c.flags & CONN_NO_BODY or total == 0:
@@ -396,7 +399,7 @@ cdef void answer_file(State *s, Conn *c, const Wishes *wishes, const unsigned ch
         answer_without_file(s, c, REASON_FILE_CODING)
         return
     verdict = conditions_verdict(wishes, facts.tag if facts.tag_len > 0 else NULL, facts.tag_len, facts.modified_s,
-                                 s.date_s)
+                                 facts.type.coded, s.date_s)
     if verdict == VERDICT_UNCHANGED:
         close(found.fd)
         p = _about(s, _begin(s, c, 304, b"Not Modified"), &facts, WITH_VALIDATORS)
@@ -406,15 +409,17 @@ cdef void answer_file(State *s, Conn *c, const Wishes *wishes, const unsigned ch
         close(found.fd)
         answer_without_file(s, c, REASON_FILE_CONDITION)
         return
-    if verdict == VERDICT_GO and wishes.range.count == 1 and not c.flags & CONN_HEAD_METHOD:
+    # Of what may be another file in a moment nobody should put parts together.
+    if verdict == VERDICT_GO and wishes.range.count == 1 and facts.tag_len > 0 and not c.flags & CONN_HEAD_METHOD:
         count = ranges_read(wishes.range.text, wishes.range.length, found.size, ranges)
+        if count > 1 and facts.coding != NULL:  # Content-Encoding would be that of all the parts with their heads
+            count = 0
     if count == RANGES_OUTSIDE:
         close(found.fd)
         p = _begin(s, c, 416, SW_REASON_TABLE[REASON_FILE_RANGE].phrase)
         p = _length(_text(p, b"content-type: text/plain\r\n", 26), strlen(SW_REASON_TABLE[REASON_FILE_RANGE].slug))
         p += snprintf(<char *>p, 64, "content-range: bytes */%llu\r\n", <unsigned long long>found.size)
-        p = _about(s, p, &facts, WITH_VALIDATORS)
-        p = _end_of_head(s, c, p)
+        p = _end_of_head(s, c, _text(p, b"x-content-type-options: nosniff\r\n", 33))
         _put_scratch(s, c, _words(c, p, SW_REASON_TABLE[REASON_FILE_RANGE].slug))
         return
     if s.static_files >= s.most_static_files and found.size > SMALL_FILE_BYTES and not c.flags & CONN_HEAD_METHOD:

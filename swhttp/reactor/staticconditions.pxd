@@ -39,4 +39,4 @@ cdef struct Wishes:      # what a request says that decides how a file is answer
 
 cdef void wishes_read(const sw_block *block, Wishes *wishes) noexcept nogil
 cdef int conditions_verdict(const Wishes *wishes, const char *tag, uint32_t tag_len, int64_t modified_s,
-                            int64_t now_s) noexcept nogil
+                            bint coded, int64_t now_s) noexcept nogil

@@ -1,8 +1,9 @@
 """Conditional requests (RFC 9110 §13): whether a client wants the file, has it already, or means another one.
 
 It owns the fields of a request that decide about a file's answer, how they are found in its block, and the order in
-which conditions are judged (§13.2.2). What cannot be read is as if it were not there; that goes for a date that stands
-twice, too. Whoever calls says what validators the file has, if any. Runs without the GIL.
+which conditions are judged (§13.2.2). A date that cannot be read, or stands twice, is as if it were not there; a list
+of tags ends where it cannot be read any more, and what is not found in it by then is not in it. Whoever calls says what
+validators the file has, if any. Runs without the GIL.
 """
 
 from libc.stdint cimport int64_t, uint32_t
@@ -110,9 +111,10 @@ cdef bint _same(const Field *field, const char *tag, uint32_t tag_len, int64_t m
 
 
 cdef int conditions_verdict(const Wishes *wishes, const char *tag, uint32_t tag_len, int64_t modified_s,
-                            int64_t now_s) noexcept nogil:
+                            bint coded, int64_t now_s) noexcept nogil:
     """Judge a GET or HEAD for a file that is there. `tag` (NULL: none), `modified_s` (SW_NO_DATE: none): what it is
-    known by; the tag is strong, and so is the time, for a file that was just changed has neither."""
+    known by; the tag is strong, and so is the time, for a file that was just changed has neither. `coded`: there may be
+    siblings of it with the same time, so for If-Range a time says nothing."""
     cdef int64_t date_s
     if wishes.match.count > 0:
         if not _has(wishes, b"if-match", 8, &wishes.match, tag, tag_len, False):
@@ -128,7 +130,8 @@ cdef int conditions_verdict(const Wishes *wishes, const char *tag, uint32_t tag_
         date_s = _date(&wishes.modified_since, now_s)
         if date_s != SW_NO_DATE and modified_s <= date_s:
             return VERDICT_UNCHANGED
-    if wishes.if_range.count > 0 and not _same(&wishes.if_range, tag, tag_len, modified_s, now_s):
+    if wishes.if_range.count > 0 and not _same(&wishes.if_range, tag, tag_len, SW_NO_DATE if coded else modified_s,
+                                               now_s):
         return VERDICT_WHOLE
     return VERDICT_GO
 

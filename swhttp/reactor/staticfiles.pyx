@@ -50,19 +50,12 @@ cdef void _found(State *s, Conn *c, const Wishes *wishes, const unsigned char *p
 
 
 cdef int _codings(const Wishes *wishes, bint coded, uint8_t *wanted) noexcept nogil:
-    """What may be looked for: of a file that is never coded only itself, unless the client will not have that."""
-    cdef int count, i
-    if wishes.codings.count == 0:
+    """What may be looked for: of a file that is never coded only itself, whatever the client says, or its answers
+    would vary with that."""
+    if not coded:
         wanted[0] = SW_CODING_IDENTITY
         return 1
-    count = codings_wanted(wishes, wanted)
-    if coded:
-        return count
-    for i in range(count):
-        if wanted[i] == SW_CODING_IDENTITY:
-            wanted[0] = SW_CODING_IDENTITY
-            return 1
-    return 0
+    return codings_wanted(wishes, wanted)
 
 
 cdef void _ask(State *s, Conn *c, const Target *target, const uint8_t *wanted, int count) noexcept nogil:
@@ -83,7 +76,7 @@ cdef void _ask(State *s, Conn *c, const Target *target, const uint8_t *wanted, i
     job.path_length = target.path_len
     c.job = job
     c.stage = STAGE_FILE
-    if not sw_io_submit(s.io, job, False):
+    if not sw_io_submit(s.io, job):
         c.job = NULL
         free(job)
         answer_without_file(s, c, REASON_IO_QUEUE_FULL)

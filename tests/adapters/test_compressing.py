@@ -61,6 +61,12 @@ def test_whatever_is_sent_it_is_read(field: bytes) -> None:
     assert choose(field, ALL) in {None, *ALL}
 
 
+def test_a_field_that_takes_long_to_read_accepts_nothing() -> None:
+    most = limits.MAX_ACCEPT_ENCODING_BYTES
+    assert choose(b"gzip".rjust(most), ALL) == "gzip"
+    assert choose(b"gzip".rjust(most + 1), ALL) is None
+
+
 # Media types
 
 
@@ -233,3 +239,26 @@ def test_so_many_are_compressed_at_once_and_no_more() -> None:
             rig.close(one)
         rig.finish(*waiting)
         assert is_packed(rig.answer(b"/zeros?1000&1000", headers=FIELDS), bytes(1000))
+
+
+@pytest.mark.parametrize(("coding", "level"), [("br", 9), ("zstd", 9)])
+def test_what_takes_much_memory_is_compressed_less_often_at_once(coding: str, level: int) -> None:
+    most = limits.MAX_PACKERS_BYTES // coders.cost_bytes(coding, level)
+    assert 1 <= most < limits.MAX_PACKERS
+    fields = [(b"accept-encoding", coding.encode())]
+    settings = Compressing((coding,), level, 100, compressing.TYPES)
+    with working("packed:asgi", "asgi", compressing=settings, blocks=most + 2) as rig:
+        waiting = [rig.begin(b"/waits", headers=fields) for _ in range(most)]
+        while not all(flight.body for flight in waiting):
+            rig.frame()
+        flight = rig.answer(b"/zeros?1000&1000", headers=fields)
+        assert bytes(flight.body) == bytes(1000)
+        for one in waiting:
+            rig.close(one)
+        rig.finish(*waiting)
+        assert decoded(bytes(rig.answer(b"/zeros?1000&1000", headers=fields).body), coding) == bytes(1000)
+
+
+def test_at_usual_levels_the_number_is_what_counts() -> None:
+    for coding, level in compressing.USUAL.items():
+        assert coders.cost_bytes(coding, level) * limits.MAX_PACKERS <= limits.MAX_PACKERS_BYTES
