@@ -533,6 +533,8 @@ def replaced(site: Server, workers: list[int]) -> None:
     """Wait until a reload has brought others for these workers, and they are gone."""
     site.wait_for_workers(len(workers), set(workers))
     assert not processes.wait_gone(workers, 10.0)
+    processes.wait_until(
+        lambda: all(one.state != "Z" for one in processes.descendants_of(site.pid)), "them to be reaped")
     site.remember()
 
 
