@@ -51,7 +51,7 @@ MAX_FORWARDED_HOST_BYTES: Final = 261  # a name of 255 bytes, a colon and a port
 MAX_PROXY_HEADER_BYTES: Final = 8 * 1024  # of the PROXY protocol, version 2 with all its TLVs; past it 400
 
 # TLS.
-MAX_TLS_UNSENT_BYTES: Final = 64 * 1024  # that TLS has to say of itself to a client that does not read; past it: cut
+MAX_TLS_UNSENT_BYTES: Final = 192 * 1024  # ciphertext that a client does not take; past it: cut
 MAX_CLIENT_CHAIN_BYTES: Final = 16 * 1024  # of a client's certificates, what the app sees; its own comes first
 MAX_TLS_NAMES: Final = 1000  # of --ssl-sni
 
@@ -91,7 +91,12 @@ MOST_COMPRESS_MIN_BYTES: Final = 1 << 30  # of --compress-min-bytes
 SLOW_AFTER_S: Final = 0.025  # a client that takes nothing whole of what it is sent for this long is slow
 MOVE_AFTER_S: Final = 0.2  # what a client has kept in the arena for this long goes to a file
 ASIDE_AFTER_S: Final = 0.1  # a streamed body of which nothing came for this long: its request need not count as load
+ASIDE_LOOK_S: Final = 0.02  # while requests wait for a worker: how often it is looked whether one can be put aside
 ASIDE_TIMES: Final = 8  # times --worker-concurrency: requests that wait for their clients, beside those that count
+MOVES_PER_TURN: Final = 4  # clients whose bytes are moved to a file, before the others get their turn
+CROWD_BLOCKS: Final = 1024  # request blocks in use, past which a slow body is given but little more than it has sent
+BODY_ROOM_BYTES: Final = 512  # room that a body has at least for what it has not sent yet
+CROWD_CONNECTIONS: Final = 256  # a reactor that has had more than this at once gives their memory back
 TRIM_EVERY_S: Final = 0.5  # when a crowd has left: how often some of its memory goes back to the kernel
 TRIM_BYTES: Final = 4 * 1024 * 1024  # so much at a time, of each size of block
 TRIM_AGAIN_S: Final = 5.0  # how often, while what is in use lies too high
@@ -142,10 +147,12 @@ ACCESS_END_S: Final = 2.0  # how long the end waits for a reader of the log that
 # Static files.
 MAX_STATIC_MOUNTS: Final = 64  # of --static
 MAX_STATIC_PATH_BYTES: Final = 4000  # of a file's path below its directory, decoded; past it 404
+MAX_LOCATION_BYTES: Final = 8 * 1024  # of a redirect to a directory, query included; past it 404
+STATIC_SPARED_FDS: Final = 16  # of those that connections leave: no static file gets these either; past it 503
 MAX_RANGES: Final = 16  # of a Range field; past it the whole file
 MAX_CACHE_CONTROL_BYTES: Final = 1024  # of --static-cache-control
 STATIC_SETTLED_S: Final = 2.0  # a file that was changed less than this ago may change again under the same time stamp
-IO_THREADS: Final = 4
+IO_THREADS: Final = 4  # that wait for disks
 IO_QUEUE: Final = 1024  # files that wait to be opened by an I/O thread; past it 503
 IO_END_S: Final = 2.0  # how long the end waits for a disk
 

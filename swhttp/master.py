@@ -205,8 +205,9 @@ class Master:
             self._io.start()
         reactors = Reactors(self._memory, settings, ears, self._access, self._heir.waits, site, self._io,
                             self._has.certificates)
-        reactors.admit(places.connections(
-            config.max_connections, places.fd_limit(), places.fds_in_use(), self._memory.geometry))
+        limit, in_use = places.fd_limit(), places.fds_in_use()
+        connections = places.connections(config.max_connections, limit, in_use, self._memory.geometry)
+        reactors.admit(connections, limit - in_use - connections - limits.STATIC_SPARED_FDS)
         if self._access is not None:
             self._access.start()
         reactors.start()

@@ -104,7 +104,7 @@ def test_the_longest_of_each_time_is_taken_and_none_above(name: str) -> None:
         ({"ssl_certfile": "/c", "ssl_sni": ("a.example=",)}, "--ssl-sni"),
         ({"ssl_certfile": "/c", "ssl_sni": ("*.a.*=/c",)}, "--ssl-sni"),
         ({"ssl_certfile": "/c", "ssl_sni": ("a.example=/c", "A.example.=/d")}, "--ssl-sni"),
-        ({"ssl_certfile": "/c", "ssl_sni": tuple(f"{n}.example=/c" for n in range(1001))}, "--ssl-sni"),
+        ({"ssl_certfile": "/c", "ssl_sni": tuple(f"{n}.eu=/c" for n in range(limits.MAX_TLS_NAMES + 1))}, "--ssl-sni"),
         ({"app_dir": "/no/such/directory"}, "--app-dir"),
         ({"workers": -1}, "--workers"),
         ({"workers": limits.MAX_WORKERS + 1}, "--workers"),

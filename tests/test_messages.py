@@ -14,7 +14,7 @@ import pytest
 from swhttp import limits
 from swhttp.children import Child, Children
 from swhttp.masterlog import MasterLog
-from swhttp.messages import Channel, fitting
+from swhttp.messages import Channel, end_of, fitting
 
 
 class Interrupted:
@@ -71,6 +71,17 @@ def test_a_text_of_any_length_is_made_to_fit_a_message(text: str) -> None:
         assert message["text"] == fitting(text)
         assert text.startswith(message["text"].removesuffix("..."))
         assert len(message["text"]) <= limits.MAX_REASON_CHARS + 3
+
+
+@pytest.mark.parametrize("unit", ["\0", "\U0001f600"])
+def test_of_any_long_traceback_the_end_fits_a_message(unit: str) -> None:
+    most = limits.MAX_TRACEBACK_CHARS // len(unit.encode("utf-16-le")) * 2
+    assert end_of(unit * most) == unit * most
+    ours, theirs = Channel.pair()
+    with ours, theirs:
+        Channel(ours).send("unfit", text=fitting(unit * most), traceback=end_of(unit + unit * most))
+        [message], _ = Channel(theirs).receive()
+    assert message["traceback"] == "..." + unit * most
 
 
 @pytest.mark.parametrize("unit", ["x", "\0", "\U0001f600"])
@@ -162,6 +173,6 @@ def test_lines_for_a_master_that_does_not_take_them_are_lost_and_other_messages_
             master.flush()
         assert [message["kind"] for message in got[-3:]] == ["log", "entry", "reloaded"]
         lost = 10 * limits.LOG_BACKLOG - (len(got) - 1)
-        log.line(20, "the last")
+        log.line(20, "x" * (limits.MAX_LOG_TEXT_CHARS + 1))
         assert [message["text"] for message in receiver.receive()[0]] == [
-            f"The log was not taken: lost are lines and entries: {lost}", "the last"]
+            f"The log was not taken: lost are lines and entries: {lost}", "x" * limits.MAX_LOG_TEXT_CHARS]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
 
@@ -14,18 +15,20 @@ from tests.support.bodies import body
 from tests.support.client import request_bytes
 from tests.support.counters import Since, gauge
 from tests.support.fleet import Start, starting
-from tests.support.processes import wait_until
+from tests.support.processes import fds_of, wait_until
 from tests.support.upload import head
 
 PATIENCE_S = 10.0  # how much later a client on a busy machine may hear of a deadline; no claim about speed
 LARGE = 10 << 20
+ARENAS_MIB = 6.0  # that two workers have not touched while all clients were fast; of a server of thousands it is little
 ETHERNET_BYTES = 1448  # of content in a packet: the buffers that the kernel has for a connection follow from it
 
 
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
 def test_three_hundred_that_move_a_byte_a_second(interface: str) -> None:
     with starting(settled=False) as start:
-        outcome = slowloris.run(start, interface, 300, 1, 1.0, {"head": 1.5, "body": 1.5, "read": 1.5}, PATIENCE_S)
+        outcome = slowloris.run(start, interface, 300, 1, 1.0, {"head": 1.5, "body": 1.5, "read": 1.5}, PATIENCE_S,
+                                ARENAS_MIB)
     assert outcome.failures == [], outcome
 
 
@@ -75,6 +78,23 @@ def test_a_body_for_which_there_is_no_block_reaches_an_asgi_app_in_pieces(server
             assert client.response().json()["total"] == size
 
 
+# Memory
+
+
+def test_blocks_of_a_crowd_that_has_left_go_back_to_the_kernel(server: Start) -> None:
+    site = server("uploads:wsgi", "--workers", "1", "--reactors", "1")
+    since, crowd, here = Since(site), 120, 60_000
+    (blocks,) = [f"/proc/{site.pid}/fd/{fd}" for fd, path in fds_of(site.pid).items() if "swhttp-blocks" in path]
+    with contextlib.ExitStack() as stack:
+        for _ in range(crowd):
+            stack.enter_context(site.connect()).send(head("/upload", 65_000), body(here))
+        since.passes("received_bytes", crowd * here)
+        assert os.stat(blocks).st_blocks * 512 > limits.TRIM_BYTES  # so it takes more than one time
+    kept = (len(limits.BLOCK_CLASSES) + 4) * limits.KEEP_BLOCK_BYTES
+    wait_until(lambda: os.stat(blocks).st_blocks * 512 <= kept, f"{kept} bytes of blocks to be left")
+    assert os.stat(blocks).st_blocks > 0
+
+
 # Deadlines
 
 
@@ -110,6 +130,20 @@ def test_requests_that_wait_for_their_clients_leave_an_asgi_app_to_others(server
         with site.connect() as other:
             assert other.request("GET", "/").status == 200
     gauge(site, "in_flight")
+
+
+def test_of_requests_that_wait_for_their_clients_an_app_has_so_many_and_no_more(server: Start) -> None:
+    site = server("uploads:asgi", "--workers", "1", "--reactors", "1", "--worker-concurrency", "1",
+                  "--queue-timeout", "3")
+    since, most, more = Since(site), 1 + limits.ASIDE_TIMES, 3
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(site.connect()) for _ in range(most + more)]
+        for client in clients:
+            client.send(head("/upload", LARGE), body(limits.INLINE_BODY_BYTES))
+        since.passes("queue_timeout")
+        gauge(site, "waiting")
+        assert since["queue_timeout"] == more
+    site.expect_log("reason=queue-timeout")
 
 
 def test_a_client_that_is_slow_once_more_holds_no_worker(server: Start) -> None:

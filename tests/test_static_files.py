@@ -14,7 +14,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ import pytest
 from swhttp import limits
 from swhttp.errors import ExitCode
 from swhttp.reactor.iothreads import in_memory
-from tests.support import otheruser, processes
+from tests.support import bodies, otheruser, processes, upload
 from tests.support.bodies import RANDOM, write_sparse
 from tests.support.client import Closed, Connection, Response
 from tests.support.counters import Since, gauge
@@ -162,6 +162,9 @@ def test_a_directory_has_a_slash_at_its_end(site: Server) -> None:
         ("/static/sub/deep%20er", "./deep%20er/"), ("/static/sub/more", "./more/")):
         answer = get(site, target)
         assert (answer.status, answer.header("location")) == (301, location)
+    quotes = '"' * (limits.MAX_LOCATION_BYTES // 3)  # each is three bytes there
+    assert get(site, f"/static/sub?{quotes[100:]}").status == 301
+    assert get(site, f"/static/sub?{quotes}").status == 404
 
 
 def test_nothing_else_is_ever_served(site: Server) -> None:
@@ -647,6 +650,44 @@ def test_without_fds_the_answer_is_503_and_then_there_are_some_again(site: Serve
     since.becomes(files_lost=20)
     lines = site.wait_for_log("503 reason=file-not-opened", since=mark)
     assert len(lines) <= time.monotonic() - started_s + 1
+
+
+def test_slow_clients_of_files_leave_the_last_fds_to_others(server: Start, tree: Tree) -> None:
+    fds = 256
+    write_sparse(str(tree.top / "large.bin"), HUGE)
+    site = server("uploads:wsgi", *OPTIONS, "--static", f"/static={tree.top}",
+                  via=("prlimit", f"--nofile={fds}:{fds}"))
+    with ExitStack() as stack:
+        found: list[int] = []
+        while 503 not in found[:-20]:  # the last of them have connections, and nothing more
+            client = stack.enter_context(site.connect(buffer_bytes=SMALL_BUFFER))
+            client.send_request(target="/static/large.bin")
+            found.append(client.head().status)
+        assert set(found) == {200, 503}
+        assert found == sorted(found), "one was refused before another was not"
+        size = limits.MEMORY_BODY_BYTES + 1
+        for _ in range(limits.STATIC_SPARED_FDS // 2):  # bodies in files
+            client = stack.enter_context(site.connect())
+            client.send(upload.head("/upload", size), bodies.body(size - 1))
+        gauge(site, "files", found.count(200) + limits.STATIC_SPARED_FDS // 2)
+        client.send(bodies.body(1, size - 1))
+        assert client.response().json()["total"] == size
+        assert get(site, "/static/a.bin").body == CONTENT  # sent at once: it holds none
+    site.expect_log("file-not-opened")
+
+
+def test_in_a_crowd_files_are_the_last_answers_of_their_connections(server: Start, tree: Tree) -> None:
+    site = server("reference:wsgi", *OPTIONS, "--static", f"/static={tree.top}", "--max-connections", "1",
+                  "--keep-alive", "3600")
+    with site.connect() as first, site.connect() as second:
+        first.send(b"GET /static/a.bin HTTP/1.1\r\n")
+        second.send_request(target="/static/a.bin")
+        site.wait_for_log("reason=accept-paused there is no place for another one")
+        first.send(b"Host: a\r\n\r\n")
+        answer = first.response()
+        assert (answer.body, answer.keeps_open) == (CONTENT, False)
+        first.half_close()
+        assert second.response().body == CONTENT
 
 
 # A server's life

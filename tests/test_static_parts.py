@@ -196,8 +196,9 @@ def test_any_bytes_are_a_list_of_tags_or_none(text: bytes) -> None:
 
 
 def test_the_queue_has_an_end_for_files_to_be_opened_and_counts_no_others() -> None:
-    opens, reads = True, False
-    assert accepted(2, [reads, reads, opens, reads, opens, opens, reads]) == [True] * 5 + [False, True]
+    opens, reads, most = True, False, limits.IO_QUEUE
+    wanted = [reads, reads, *[opens] * most, reads, opens, opens, reads]
+    assert accepted(most, wanted) == [True] * (most + 3) + [False, False, True]
 
 
 # --static and the types

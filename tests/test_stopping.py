@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import Connection
+from tests.support.counters import Since
 from tests.support.fleet import Start
 from tests.support.gate import Gate
 from tests.support.processes import wait_until
@@ -157,7 +158,11 @@ def test_a_terminals_interrupt_to_the_whole_group_is_one_graceful_stop(server: S
         busy = site.connect()
         busy.send_request(target=gate.target)
         visitor = gate.entered()
+        site.kill(signal.SIGSTOP)  # so that it sees both at once
         os.killpg(site.pid, signal.SIGINT)
+        site.kill(signal.SIGTERM)  # as from timeout(1), which signals the process and then its group
+        site.kill(signal.SIGCONT)
+        site.wait_for_log("SIGINT|SIGTERM")
         visitor.release()
         assert busy.response().status == 200
     site.finish()
@@ -183,6 +188,16 @@ def test_a_quick_stop_waits_for_nobody(server: Start, interface: str) -> None:
         assert idle.get("/").status == 200
         busy.send_request("POST", gate.target)
         gate.entered()
+        site.kill(signal.SIGQUIT)
+        site.finish()
+
+
+def test_a_quick_stop_does_not_wait_for_a_client_that_takes_nothing_of_its_answer(server: Start) -> None:
+    site = server("paths:asgi", "--workers", "1", "--reactors", "1", "--write-timeout", "3600")
+    since = Since(site)
+    with site.connect(buffer_bytes=16 << 10) as client:
+        client.send_request(target=f"/memory?size={20 << 20}")
+        since.passes("clients_slow")
         site.kill(signal.SIGQUIT)
         site.finish()
 

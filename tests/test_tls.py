@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hmac
+import itertools
 import os
 import re
 import signal
@@ -11,9 +13,12 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from swhttp import limits
 from swhttp.belongings import Belongings
 from swhttp.certificates import leaf_of
 from swhttp.config import Config
@@ -32,6 +37,7 @@ from tests.test_privileges import start as as_nobody
 ONE = ("--workers", "1", "--reactors", "1")
 SIZE = 20 << 20
 SMALL_BUFFER = 16 << 10
+ETHERNET_BYTES = 1448  # of content in a packet: the buffers that the kernel has for a connection follow from it
 
 
 @pytest.fixture(scope="module", params=["wsgi", "asgi"])
@@ -238,6 +244,28 @@ def test_a_handshake_has_a_deadline(server: Start) -> None:
     assert (since["tls_timeout"], since["tls_handshakes"]) == (2, 0)
 
 
+def test_a_handshake_that_has_begun_keeps_its_place_in_a_crowd(server: Start) -> None:
+    site = server("reference:wsgi", *ONE, *tls.options(), "--max-connections", "2", tls=authority().client())
+    hello = TlsSocket(socket.socket(), authority().client(), shake=False)
+    hello.raw.close()
+    with raw(site) as slow, raw(site) as silent:
+        hello.raw = slow
+        with pytest.raises(ssl.SSLWantReadError):
+            hello.session.do_handshake()
+        first = hello.outgoing.read()
+        since = Since(site)
+        slow.sendall(first[:100])
+        since.passes("turns")
+        with site.connect() as other:  # has the place of the silent one, which is the younger of the two
+            assert silent.recv(1) == b""
+            assert other.get("/").status == 200
+        slow.sendall(first[100:])
+        hello._until_done(hello.session.do_handshake)
+        slow.sendall(hello.outgoing.read())
+        hello.sendall(request_bytes())
+        assert hello.recv(1 << 16).startswith(b"HTTP/1.1 200 OK")
+
+
 def test_clients_that_leave_during_a_handshake_leave_nothing(site: Server) -> None:
     hello = TlsSocket(socket.socket(), authority().client(), shake=False)
     with pytest.raises(ssl.SSLWantReadError):
@@ -426,6 +454,49 @@ def test_a_password_is_not_shown() -> None:
     assert done.returncode == 0
     assert re.search(r"ssl-keyfile-password +\*\*\* ", done.stdout)
     assert "secret" not in done.stdout.replace("SSL_KEYFILE_PASSWORD", "")
+
+
+def test_a_client_that_asks_for_new_keys_and_reads_nothing_is_cut(server: Start, tmp_path: Path) -> None:
+    site = server("reference:wsgi", *ONE, *tls.options(), tls=authority().client())
+    context = authority().client()
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.keylog_filename = str(tmp_path / "keys")
+    since = Since(site)
+    with socket.socket() as raw_socket:
+        raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, ETHERNET_BYTES)
+        raw_socket.settimeout(10.0)
+        raw_socket.connect(site.tcp_addresses()[0])
+        client = TlsSocket(raw_socket, context)
+        secret = re.search(r"CLIENT_TRAFFIC_SECRET_0 \S+ (\S+)", (tmp_path / "keys").read_text())
+        assert secret
+        updates = key_updates(client.session.cipher()[0], bytes.fromhex(secret[1]))
+        sent = 0
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            while sent < 100 * limits.MAX_TLS_UNSENT_BYTES:
+                piece = b"".join(itertools.islice(updates, 100))
+                raw_socket.sendall(piece)
+                sent += len(piece)
+    assert limits.MAX_TLS_UNSENT_BYTES < sent < 100 * limits.MAX_TLS_UNSENT_BYTES
+    gauge(site, "open")
+    assert since["tls_handshakes"] == 1
+
+
+def key_updates(cipher: str, secret: bytes) -> Iterator[bytes]:
+    """Records by which a client, whose traffic secret this is, changes its keys and asks for new ones (RFC 8446
+    §4.6.3, §7.1 to 7.3): no library sends so many."""
+    digest, key_bytes = {"TLS_AES_256_GCM_SHA384": ("sha384", 32), "TLS_AES_128_GCM_SHA256": ("sha256", 16)}[cipher]
+
+    def expanded(label: bytes, length: int) -> bytes:
+        label = b"tls13 " + label
+        info = length.to_bytes(2, "big") + bytes([len(label)]) + label + b"\0\1"
+        return hmac.digest(secret, info, digest)[:length]
+
+    message, size = b"\x18\0\0\1\1" + b"\x16", 6 + 16
+    while True:
+        header = b"\x17\3\3" + size.to_bytes(2, "big")
+        yield header + AESGCM(expanded(b"key", key_bytes)).encrypt(expanded(b"iv", 12), message, header)
+        secret = expanded(b"traffic upd", len(secret))
 
 
 # With others

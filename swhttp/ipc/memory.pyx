@@ -9,8 +9,8 @@ It owns the mappings, the eventfds, the channels for fds and the geometry of all
 
 What a worker may write is its own slot and its page of the scoreboard; so each reactor has a sleeping word and an
 eventfd for each slot, or one worker could take the others' wake-ups away. It cannot make more of it writable, because
-the manager maps the rest anew, read-only, and seals it; and the processes that an application forks have not even its
-slot.
+the manager maps the rest anew, of a file that is open for reading only; and the processes that an application forks
+have not even its slot.
 """
 
 from libc.errno cimport errno
@@ -34,7 +34,6 @@ cdef extern from "<sys/mman.h>" nogil:
 
 cdef enum:
     PAGE = 4096
-    F_SEAL_FUTURE_WRITE = 16  # Linux 5.1; Python does not name it
     RING_HEAD = 128        # sizeof(sw_ring)
     WAKE_WORD = 64         # sizeof(sw_sleeping)
     SESSION_ROW = 128      # sizeof(sw_session)
@@ -86,14 +85,17 @@ cdef class Segment:
 
     def seal(self):
         """Make it read-only in this process and all that it forks, for good; where it is mapped already it stays
-        writable."""
+        writable. F_SEAL_FUTURE_WRITE would do the same, and keep the master from giving memory back (MADV_REMOVE)."""
         try:
-            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, F_SEAL_FUTURE_WRITE)
-        except OSError:  # this kernel does not know that seal: read-only until somebody makes it writable on purpose
+            fd = os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:  # there is no /proc: read-only until somebody makes it writable on purpose
             self.protect()
             return
-        if mmap(self.address, self.size, PROT_READ, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, self.fd, 0) == MAP_FAILED:
-            raise OSError(errno, f"mmap of {self.name}")
+        try:
+            if mmap(self.address, self.size, PROT_READ, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0) == MAP_FAILED:
+                raise OSError(errno, f"mmap of {self.name}")
+        finally:
+            os.close(fd)
 
     def keep_from_children(self):
         """Processes that this one forks do not have it."""

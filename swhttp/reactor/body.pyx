@@ -33,9 +33,9 @@ from swhttp import limits
 
 cdef int MAX_CHUNKS_AHEAD = limits.MAX_CHUNKS_AHEAD
 cdef uint64_t CREDIT_WINDOW_BYTES = limits.CREDIT_WINDOW_BYTES
-cdef uint64_t SMALL_ROOM_BYTES = 512
-cdef uint32_t MANY_BLOCKS = 1024
-cdef uint64_t LEAST_CHUNK_BYTES = 512
+cdef uint64_t SMALL_ROOM_BYTES = limits.BODY_ROOM_BYTES
+cdef uint32_t MANY_BLOCKS = limits.CROWD_BLOCKS
+cdef uint64_t LEAST_CHUNK_BYTES = limits.BODY_ROOM_BYTES
 cdef uint64_t DISCARD_BYTES = limits.DISCARD_BYTES
 cdef uint64_t GONE_AFTER_NS = <uint64_t>(limits.GONE_AFTER_S * 1e9)
 

@@ -36,7 +36,7 @@ from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CON
 from swhttp.reactor.system cimport (EPOLL_CTL_ADD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, SHUT_WR, epoll_ctl,
                                     epoll_event, shutdown)
 from swhttp.reactor.timers cimport timer_remove, timer_set
-from swhttp.reactor.tls cimport tls_close, tls_end, tls_shut
+from swhttp.reactor.tls cimport tls_close, tls_end, tls_half_way, tls_shut
 
 from swhttp import limits
 
@@ -246,7 +246,10 @@ cdef void conn_wake_others(State *s) noexcept nogil:
 
 cdef uint64_t conn_idle_until_ns(State *s, Conn *c) noexcept nogil:
     """How long an idle connection is kept at least, also when it is to go: who has just connected, or just had an
-    answer, may have a request on its way, and would lose it."""
+    answer, may have a request on its way, and would lose it. A handshake that has begun has its time, as a head has,
+    unless the server ends."""
+    if c.tls != NULL and tls_half_way(c) and not s.draining:
+        return c.deadline_ns
     return (c.since_ns if c.served == 0 else c.deadline_ns - s.keep_alive_ns) + FRESH_NS
 
 

@@ -30,7 +30,7 @@ cdef uint32_t MAX_PREFETCH = limits.MAX_PREFETCH
 cdef int64_t PREFETCH_WINDOW_NS = <int64_t>(limits.PREFETCH_WINDOW_S * 1e9)
 cdef uint32_t ASIDE_TIMES = limits.ASIDE_TIMES
 cdef uint64_t ASIDE_AFTER_NS = <uint64_t>(limits.ASIDE_AFTER_S * 1e9)
-cdef uint64_t ASIDE_EVERY_NS = 20000000
+cdef uint64_t ASIDE_EVERY_NS = <uint64_t>(limits.ASIDE_LOOK_S * 1e9)
 cdef uint64_t REVOKE_AFTER_NS = <uint64_t>(limits.REVOKE_AFTER_S * 1e9)
 cdef uint64_t REVOKE_LONE_AFTER_NS = <uint64_t>(limits.REVOKE_LONE_AFTER_S * 1e9)
 

@@ -93,6 +93,7 @@ cdef void out_file_drop(State *s, OutFile *file) noexcept nogil:
     file.references -= 1
     if file.references == 0:
         close(file.fd)
+        s.static_files -= file.on_disk
         free(file)
         s.line[REACTOR_FILES] -= 1
 

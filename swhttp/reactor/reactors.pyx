@@ -115,11 +115,12 @@ cdef class Reactors:
                 access.wire(i, &reactor.state, &self.boxes[self.count])
             self.reactors.append(reactor)
 
-    def admit(self, int connections):
-        """So many may be open at once, in all reactors. To be said before `start`."""
+    def admit(self, int connections, int files):
+        """So many may be open at once, in all reactors, and so many static files. To be said before `start`."""
         cdef Reactor reactor
         for reactor in self.reactors:
             reactor.state.most_places = connections
+            reactor.state.most_static_files = <uint32_t>max(1, files // self.count)
 
     def start(self):
         """Start the threads. The caller has blocked all signals, and unblocks its own afterwards."""

@@ -29,7 +29,7 @@ cdef uint64_t HIGH_WATER_BYTES = limits.HIGH_WATER_BYTES
 cdef uint64_t LOW_WATER_BYTES = limits.HIGH_WATER_BYTES // 2  # below it the worker is not told of it
 cdef uint64_t MOVE_AFTER_NS = <uint64_t>((limits.MOVE_AFTER_S - limits.SLOW_AFTER_S) * 1e9)
 cdef uint64_t LOG_EVERY_NS = <uint64_t>(limits.REACTOR_LOG_EVERY_S * 1e9)
-cdef int MOVES_A_TURN = 4
+cdef int MOVES_PER_TURN = limits.MOVES_PER_TURN
 cdef int WARNING = logging.WARNING
 
 
@@ -62,7 +62,7 @@ cdef void slow_look(State *s) noexcept nogil:
     """Do what is due; of what takes long, a little each turn: thousands may have become slow together."""
     cdef Conn *c
     cdef Conn *following
-    cdef int moves = MOVES_A_TURN
+    cdef int moves = MOVES_PER_TURN
     if s.tight and _pressed(s):
         s.tight = False
         c = s.fresh_first

@@ -463,6 +463,8 @@ cdef struct State:
     sw_gauge *open_gauges    # one a reactor
     sw_gauge *places         # how many connections there are, in all reactors
     int64_t most_places      # how many there may be
+    uint32_t static_files    # that are open
+    uint32_t most_static_files
     sw_gauge *holding_gauge  # how many reactors are holding
     sw_gauge *waiting_gauges
     sw_gauge *switch_gauges  # one a reactor: the last switch for which it has stopped the old generation

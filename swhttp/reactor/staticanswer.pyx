@@ -50,7 +50,7 @@ cdef uint64_t LOG_EVERY_NS = <uint64_t>(limits.REACTOR_LOG_EVERY_S * 1e9)
 cdef int64_t SETTLED_S = <int64_t>limits.STATIC_SETTLED_S
 cdef enum:
     SMALL_FILE_BYTES = 12288   # read into the scratch behind its head: one system call for what takes two otherwise
-    LOCATION_BYTES = 8192      # more than that is no redirect
+    LOCATION_BYTES = 8192
     JOINED_FILE_BYTES = 65536  # as for files of an app's: see there (response)
     BOUNDARY_BYTES = 32
     PART_BYTES = 384
@@ -60,6 +60,7 @@ cdef enum:  # what a head is to have besides
     WITH_VALIDATORS = 2
     WITH_ALL = 3
 
+assert limits.MAX_LOCATION_BYTES == LOCATION_BYTES
 if limits.MAX_DEFAULT_FIELDS_BYTES + limits.MAX_CACHE_CONTROL_BYTES + SMALL_FILE_BYTES + 2048 > SCRATCH_BYTES:
     raise ValueError("SCRATCH_BYTES is too small")
 
@@ -421,11 +422,16 @@ cdef void answer_file(State *s, Conn *c, const Wishes *wishes, const unsigned ch
         p = _end_of_head(s, c, _text(p, b"x-content-type-options: nosniff\r\n", 33))
         _put_scratch(s, c, _words(c, p, SW_REASON_TABLE[REASON_FILE_RANGE].slug))
         return
+    if s.static_files >= s.most_static_files and found.size > SMALL_FILE_BYTES and not c.flags & CONN_HEAD_METHOD:
+        close(found.fd)
+        answer_without_file(s, c, REASON_FILE_NOT_OPENED)
+        return
     file = out_file_new(s, found.fd)
     if file == NULL:
         answer_without_file(s, c, REASON_FILE_NOT_OPENED)
         return
     file.on_disk = True
+    s.static_files += 1
     file.read_from = file.read_to = 0
     _answer(s, c, &facts, file, found.size, ranges, count)
     out_file_drop(s, file)  # what waits has references of its own

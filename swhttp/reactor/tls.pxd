@@ -46,6 +46,7 @@ cdef void tls_free(State *s) noexcept
 cdef bint tls_open(State *s, Conn *c) noexcept nogil
 cdef void tls_close(Conn *c) noexcept nogil
 cdef bint tls_shaking(Conn *c) noexcept nogil
+cdef bint tls_half_way(Conn *c) noexcept nogil
 cdef bint tls_more(Conn *c) noexcept nogil
 cdef ssize_t tls_recv(State *s, Conn *c, unsigned char *to, size_t room) noexcept nogil
 cdef bint tls_feed(State *s, Conn *c, const unsigned char *data, size_t length)

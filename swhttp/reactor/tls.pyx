@@ -1,7 +1,7 @@
 """TLS at the socket's edge: everything else of the reactor sees plaintext, and plain connections never come here.
 
 It owns a connection's session (an ssl.SSLObject between two ssl.MemoryBIO) and the ciphertext that the socket has not
-taken. It never parses HTTP, never sets a deadline but that of the first head, and never closes a connection.
+taken. It never parses HTTP, sets no deadlines but those of the handshake and the first head, and closes no connection.
 
     in   tls_recv has the contract of recv, with codes of its own. It also drives the handshake, and sends what that
          has to say. A short read says nothing here: `tls_more` knows whether there may be more.
@@ -44,7 +44,7 @@ cdef enum:
     OUT_BYTES = 262144        # TLS_BATCH records, behind all that may have been left unsent
 
 cdef uint32_t MAX_UNSENT_BYTES = limits.MAX_TLS_UNSENT_BYTES
-assert PLAIN_BYTES + TLS_BATCH * 1024 + 2 * MAX_UNSENT_BYTES <= OUT_BYTES
+assert PLAIN_BYTES + TLS_BATCH * 1024 < MAX_UNSENT_BYTES < OUT_BYTES
 
 # Of the module ssl, which is loaded only where it is needed.
 cdef object MemoryBIO, SSLError, WantRead, ZeroReturn
@@ -113,6 +113,12 @@ cdef bint tls_shaking(Conn *c) noexcept nogil:
     return not (<Tls *>c.tls).done
 
 
+cdef bint tls_half_way(Conn *c) noexcept nogil:
+    """Has it begun, and not come to its end?"""
+    cdef Tls *t = <Tls *>c.tls
+    return t.session != NULL and not t.done
+
+
 cdef bint tls_more(Conn *c) noexcept nogil:
     """May there be more to receive, of which epoll will not tell?"""
     cdef Tls *t = <Tls *>c.tls
@@ -169,6 +175,8 @@ cdef ssize_t tls_recv(State *s, Conn *c, unsigned char *to, size_t room) noexcep
             t.drained = got < IN_BYTES and not c.flags & CONN_EOF
         elif t.ended:
             return ahead
+        if t.session == NULL:  # a connection that said nothing may have been about to lose its place
+            timer_set(s, c, c.since_ns + s.handshake_timeout_ns)
         batch.length = batch.records = 0
         got = _decrypt(s, t, <size_t>got, to + ahead, room - ahead, &batch)
         if batch.length > 0 and not _send_batch(s, c, t, &batch):
@@ -176,6 +184,7 @@ cdef ssize_t tls_recv(State *s, Conn *c, unsigned char *to, size_t room) noexcep
         if t.done and t.facts == NULL and got != TLS_LOST:
             if not _agreed(s, t):
                 return TLS_LOST
+            c.since_ns = s.now_ns  # from here on it may say nothing for as long as if it had just connected
             timer_set(s, c, s.now_ns + s.head_timeout_ns)
         if got < 0:
             return got
@@ -371,7 +380,7 @@ cdef bint _send_batch(State *s, Conn *c, Tls *t, Batch *batch) noexcept nogil:
             t.plain[i] = batch.plain[i]
             t.ends[i] = batch.ends[i] - <uint32_t>sent if batch.ends[i] > <uint32_t>sent else 0
     left = batch.length - <uint32_t>sent
-    if t.kept_to + left > PLAIN_BYTES + 2 * MAX_UNSENT_BYTES:
+    if t.kept_to + left > MAX_UNSENT_BYTES:
         return False  # it asks on and on, and takes no answer
     grown = <unsigned char *>realloc(t.kept, t.kept_to + left)
     if grown == NULL:

@@ -29,7 +29,7 @@ cdef uint64_t TRIM_AGAIN_NS = <uint64_t>(limits.TRIM_AGAIN_S * 1e9)
 cdef uint64_t KEEP_BYTES = limits.KEEP_BLOCK_BYTES
 cdef uint64_t USUAL_BYTES = (len(limits.BLOCK_CLASSES) + 4) * limits.KEEP_BLOCK_BYTES  # so it ends below it
 cdef size_t PAGE = 4096
-cdef uint32_t CROWD = 256        # connections
+cdef uint32_t CROWD = limits.CROWD_CONNECTIONS
 cdef uint32_t MOST_IN_USE = 4    # a quarter
 
 

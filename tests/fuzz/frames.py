@@ -36,6 +36,7 @@ ARENA = ((4096, 4), (16384, 2))
 RING_BYTES = 4096
 TABLE_ENTRIES = 8
 CLIENTS = 3
+PAGE = 4096
 ARENA_HEADS_BYTES = 1024
 MOST_OPERATIONS = 96
 
@@ -55,7 +56,9 @@ class Rig:
         self.memory = self.stand.memory
         self.honest = Worker(self.stand)
         self._slot = self.memory.slots[0].view()
-        self._table = self.memory.tables[0].view()
+        # At the end of the slot: its request table, the arena's lists, the arena.
+        self._arena_at = len(self._slot) - sum(size * count for size, count in ARENA) - PAGE
+        self._table_at = self._arena_at - PAGE
         self._entries = ring.RequestTable(self.memory)
         self._channel = socket.socket(fileno=os.dup(self.memory.worker_channels[0][0]))
         self.begin()
@@ -203,7 +206,7 @@ class Rig:
         which = self.u8()
         at = (self._responses if which & 1 else self._posted).words_offset + which % 3 * 64 % 136
         if which >= 192:
-            at = len(self._slot) - sum(size * count for size, count in ARENA) - 4096 + self.u8() * 4 % ARENA_HEADS_BYTES
+            at = self._arena_at + self.u8() * 4 % ARENA_HEADS_BYTES
         self._slot[at : at + 8] = memoryview((self.number() & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "little"))
 
     def scribble(self) -> None:
@@ -214,8 +217,8 @@ class Rig:
 
     def scribble_table(self) -> None:
         """Over the request table."""
-        at = self.u8() * 8 % (TABLE_ENTRIES * 64 - 8)
-        self._table[at : at + 8] = memoryview(self.some(8))
+        at = self._table_at + self.u8() * 8 % (TABLE_ENTRIES * 64 - 8)
+        self._slot[at : at + 8] = memoryview(self.some(8))
 
     def pass_file(self) -> None:
         """Send files, or what is none, or a message that is none."""

@@ -83,7 +83,7 @@ cdef class Stand:
         self.report_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.eventfd = self.memory.reactor_eventfds[0]
         self.loads = <sw_load *>_zeroed(geometry.slots * sizeof(sw_load))
-        self.gauges = <sw_gauge *>_zeroed(3 * sizeof(sw_gauge))
+        self.gauges = <sw_gauge *>_zeroed(5 * sizeof(sw_gauge))
         self.boxes = <sw_mailbox *>_zeroed(2 * sizeof(sw_mailbox))
         sw_mailbox_init(&self.boxes[0], self.eventfd)
         sw_mailbox_init(&self.boxes[1], self.report_fd)
@@ -91,6 +91,7 @@ cdef class Stand:
         s = &self.reactor.state
         s.loads, s.inboxes, s.reports = self.loads, self.boxes, &self.boxes[1]
         s.open_gauges, s.waiting_gauges, s.switch_gauges = self.gauges, self.gauges + 1, self.gauges + 2
+        s.places, s.holding_gauge, s.most_places = self.gauges + 3, self.gauges + 4, geometry.sessions
         s.peer_eventfds = &self.eventfd
         self.reactor.setup(0, self.memory, settings, [])
         s.asgi = asgi
@@ -111,6 +112,7 @@ cdef class Stand:
 
     def connect(self, bytes peer=b"192.0.2.1", int buffer_bytes=0):
         """A client's socket, connected to the reactor, whose side holds `buffer_bytes` unsent (0: as many as usual)."""
+        cdef State *s = &self.reactor.state
         cdef sw_address address
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         if buffer_bytes:
@@ -121,7 +123,8 @@ cdef class Stand:
         address.local_len, address.local_port = 9, 80
         memcpy(address.local, b"192.0.2.2", 9)
         sw_gauge_add(&self.gauges[0], 1)
-        if accept_adopt(&self.reactor.state, theirs.detach(), &address) == NULL:
+        sw_gauge_add(s.places, 1)
+        if accept_adopt(s, theirs.detach(), &address) == NULL:
             raise AssertionError("no room for a connection")
         return ours
 
@@ -172,8 +175,8 @@ cdef class Stand:
         for i in range(s.entries_used):
             entries += s.in_flight[i] != NULL
         return {
-            "connections": s.open, "gauge": sw_gauge_get(&self.gauges[0]), "rows": rows,
-            "missing rows": s.conns_used - s.free_row_count, "blocks": s.blocks.in_use,
+            "connections": s.open, "gauge": sw_gauge_get(&self.gauges[0]), "places": sw_gauge_get(s.places),
+            "rows": rows, "missing rows": s.conns_used - s.free_row_count, "blocks": s.blocks.in_use,
             "requests": entries, "missing entries": s.entries_used - s.free_entry_count,
             "at the worker": s.links[0].in_flight, "waiting": s.waiting_count,
         }
