@@ -125,6 +125,12 @@ def test_ranges_are_within_the_file_and_never_overlap(size: int, asked: list[tup
         assert set(got) == wanted
 
 
+@given(st.binary(max_size=60), st.integers(0, 1 << 62))
+def test_any_bytes_ask_for_what_is_in_the_file(text: bytes, size: int) -> None:
+    found = ranges_of(b"bytes=" + text, size)
+    assert isinstance(found, str) or all(0 <= first < first + length <= size for first, length in found)
+
+
 # Codings
 
 
@@ -178,6 +184,12 @@ def test_a_time_is_written_as_python_does_and_read_back(at_s: int) -> None:
     (b"", True, False), (b',, "a"', True, True), (b'"x", y, "a"', True, False), (b'"b,", "a"', True, True)])
 def test_a_tag_is_looked_for_in_a_list(texts: bytes, weakly: bool, found: bool) -> None:
     assert tag_is_in(b'"a"', texts, weakly) == found
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_a_list_of_tags_or_none(text: bytes) -> None:
+    assert tag_is_in(b'"a"', b'"a",' + text, False)
+    assert not tag_is_in(b'"a"', text.replace(b"a", b"").replace(b"*", b""), True)
 
 
 # The queue of the I/O threads

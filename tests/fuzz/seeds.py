@@ -134,8 +134,8 @@ def _octets() -> list[bytes]:
     shm = FRAME.pack(48, 2, 3, 200, 0x10000, 9, 8, 4096) + b"HTTP/1.1" + bytes(8)
     wrap = small * 5 + b"\xff\xff\xff\xff".ljust(16, b"\0")
     texts = [b"a.example:80", b"[::1]:80", b"/a%20b?c", b"192.0.2.1", b"2001:db8::1", b"a, b ,, c",
-             b"0000000000000000017",
-             b"content-type", b'"\\\x1b[31m\xff\r\n plain text of some length']
+             b"0000000000000000017", b"Sun, 06 Nov 1994 08:49:37 GMT", b"Sunday, 06-Nov-94 08:49:37 GMT",
+             b"Sun Nov  6 08:49:37 1994", b"content-type", b'"\\\x1b[31m\xff\r\n plain text of some length']
     return [b"\0\0" + (small + shm).ljust(256, b"\0") + b"\x30\x30", b"\0\0" + wrap + b"\x30\xc0\x10\x30",
             b"\1\0" + bytes((1, 0, 0, 1, 0, 16, 0, 0)) * 3, *(b"\2\0" + text for text in texts),
             *(bytes((3 + 4 * (nth & 1), 16)) + text for nth, text in enumerate(texts))]
