@@ -213,12 +213,13 @@ cdef class AsgiAdapter:
         return False
 
     cdef int keep(self, Py_ssize_t most) except -1:
-        """Let go of exchanges that wait for a request, but for so many."""
+        """Let go of exchanges that wait for a request, but for so many, and of addresses."""
         cdef AsgiExchange exchange
         self.spare.sort(key=id)  # those that lie lowest stay
         while len(self.spare) > most:
             exchange = <AsgiExchange>self.spare.pop()
             exchange.receive_method = exchange.send_method = None
+        self.scopes.peers.forget()
         return 0
 
 
