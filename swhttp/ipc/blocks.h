@@ -149,7 +149,7 @@ static inline uint64_t sw_blocks_trim(sw_blocks *blocks, uint64_t keep_bytes, ui
             from = (from + 4095) & ~(uintptr_t)4095;
             to &= ~(uintptr_t)4095;
             if (from < to)
-                madvise((void *)from, to - from, MADV_REMOVE); /* if it fails the memory merely stays */
+                madvise((void *)from, to - from, MADV_REMOVE); /* or it stays: so it does when it is sealed */
             c->returned = returned;
             c->fresh = end;
             blocks->fresh -= before - end;
