@@ -91,6 +91,7 @@ MOST_COMPRESS_MIN_BYTES: Final = 1 << 30  # of --compress-min-bytes
 SLOW_AFTER_S: Final = 0.025  # a client that takes nothing whole of what it is sent for this long is slow
 MOVE_AFTER_S: Final = 0.2  # what a client has kept in the arena for this long goes to a file
 ASIDE_AFTER_S: Final = 0.1  # a streamed body of which nothing came for this long: its request need not count as load
+ASIDE_RATE_BYTES_S: Final = 256 * 1024  # the same of one that comes slower than this, all in all
 ASIDE_LOOK_S: Final = 0.02  # while requests wait for a worker: how often it is looked whether one can be put aside
 ASIDE_TIMES: Final = 8  # times --worker-concurrency: requests that wait for their clients, beside those that count
 MOVES_PER_TURN: Final = 4  # clients whose bytes are moved to a file, before the others get their turn
@@ -120,6 +121,7 @@ OUTBOX_BYTES: Final = 16 * HIGH_WATER_BYTES  # in memory, that wait for a client
 OUTBOX_PIECES: Final = 1024  # of arenas and files, that wait for a client; past it, it is cut. No sane worker gets near
 POOLED_PARSERS: Final = 8  # that wait for the next request; more are made and dropped as they come
 STARVED_LOOK_S: Final = 0.002  # how often it is looked whether there is a block, or room in a ring, for a body
+FILES_HELD_S: Final = 0.05  # when the kernel passes no file: how long requests with one wait, and let others pass
 QUEUE_LOOK_S: Final = 0.1  # how often it is looked whether a request has waited too long for a worker
 MAILBOX_MESSAGES: Final = 1024  # between two threads of the master; log lines past three quarters of it are dropped
 

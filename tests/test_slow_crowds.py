@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 import time
 
 import pytest
@@ -191,6 +192,33 @@ def test_of_requests_that_wait_for_their_clients_an_app_has_so_many_and_no_more(
         gauge(site, "waiting")
         assert since["queue_timeout"] == more
     site.expect_log("reason=queue-timeout")
+
+
+def test_bodies_that_trickle_leave_an_asgi_app_to_others(server: Start) -> None:
+    site = server("uploads:asgi", "--workers", "1", "--reactors", "1", "--worker-concurrency", "3")
+    since, ended = Since(site), threading.Event()
+    with contextlib.ExitStack() as stack:
+        trickling = [stack.enter_context(site.connect()) for _ in range(10)]
+        for client in trickling:
+            client.send(head("/upload", LARGE), body(limits.INLINE_BODY_BYTES))
+
+        def trickle() -> None:
+            at = limits.INLINE_BODY_BYTES
+            while not ended.wait(limits.ASIDE_AFTER_S / 4):  # so that it never looks as if nothing came any more
+                for client in trickling:
+                    client.send_while_open(body(1, at))
+                at += 1
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        try:
+            since.passes("slot_taken", 10)
+            with site.connect() as other:
+                assert other.request("GET", "/").status == 200
+        finally:
+            ended.set()
+            thread.join()
+    gauge(site, "in_flight")
 
 
 def test_a_client_that_is_slow_once_more_holds_no_worker(server: Start) -> None:
