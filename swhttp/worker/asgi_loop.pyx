@@ -174,6 +174,8 @@ cdef class AsgiLoop(Runners):
         return None
 
     cdef int freed(self) except -1:
+        if arena_is_crowded(&self.channel.arena):  # since the last drain, may be
+            self._trim_soon(limits.TRIM_EVERY_S)
         return self._drain_soon() if self.channel.stops == self.channel.reactors else 0
 
 
