@@ -34,6 +34,7 @@ cdef extern from "<sys/mman.h>" nogil:
 
 cdef enum:
     PAGE = 4096
+    F_SEAL_FUTURE_WRITE = 16  # Linux 5.1; Python does not name it
     RING_HEAD = 128        # sizeof(sw_ring)
     WAKE_WORD = 64         # sizeof(sw_sleeping)
     SESSION_ROW = 128      # sizeof(sw_session)
