@@ -9,12 +9,15 @@ from swhttp import limits
 from tests.support.bodies import body
 from tests.support.client import request_bytes
 from tests.support.fleet import Start
+from tests.support.memory import private_bytes
 from tests.support.processes import wait_until
 
 # As many heads as would take every block that a body of 64 KiB fits in.
 PROMISES = 1 + sum(count for size, count in limits.BLOCK_CLASSES if size > 65_536)
 PROMISED = 65_000
 CROWD = 60
+MANY = 700
+ROW_BYTES = 400  # of a connection, at least
 
 
 def test_promised_bodies_leave_the_blocks_to_those_that_come(server: Start) -> None:
@@ -47,6 +50,23 @@ def test_the_memory_of_a_crowd_goes_back_to_the_kernel(server: Start) -> None:
         wait_until(lambda: held_bytes() >= CROWD * PROMISED, "it to have come")
     kept = (len(limits.BLOCK_CLASSES) + 4) * limits.KEEP_BLOCK_BYTES
     wait_until(lambda: held_bytes() <= kept, "its memory to be given back")
+
+
+def test_one_that_stays_keeps_the_rows_of_a_crowd_from_nobody(server: Start) -> None:
+    site = server("reference:asgi", "--workers", "1", "--reactors", "1")
+    request = request_bytes("POST", "/", [("Content-Length", "1")])
+    with site.connect() as staying:
+        with contextlib.ExitStack() as stack:
+            crowd = [stack.enter_context(site.connect()) for _ in range(MANY)]
+            for client in crowd:
+                client.send(request)
+            wait_until(lambda: site.counters().reactors[0]["blocks"] == MANY, "them to have come")
+            staying.send(request)  # so its block is the highest
+            wait_until(lambda: site.counters().reactors[0]["blocks"] == MANY + 1, "the last of them to have come")
+            most_bytes = private_bytes(site.pid)
+        wait_until(lambda: most_bytes - private_bytes(site.pid) > MANY * ROW_BYTES, "their rows to be given back")
+        staying.send(b"x")
+        assert staying.response().json()["body"] == "x"
 
 
 def test_a_request_holds_nothing_while_its_answer_is_on_its_way(server: Start) -> None:

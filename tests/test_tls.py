@@ -28,6 +28,7 @@ from tests.support.client import Closed, Connection, Reset, request_bytes
 from tests.support.counters import Since, gauge
 from tests.support.fleet import Start
 from tests.support.gate import Gate
+from tests.support.memory import private_bytes
 from tests.support.server import APPS, Server
 from tests.support.tls import TlsSocket, authority
 from tests.test_control import run
@@ -186,6 +187,22 @@ def test_a_slow_reader_gets_all_of_a_large_body(paths: Server, tmp_path_factory:
             assert check.taken == SIZE
             assert client.get("/").status == 200
     gauge(paths, "arena_held")
+
+
+def test_who_was_found_slow_has_little_kept_twice(paths: Server) -> None:
+    """Until it has caught up, also when what it holds of the arena has been moved."""
+    since, count, size = Since(paths), 12, 6 << 20
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(paths.connect(buffer_bytes=SMALL_BUFFER)) for _ in range(count)]
+        for client in clients:
+            client.send_request(target=f"/memory?size={size}")
+        since.passes("clients_slow", count)
+        gauge(paths, "arena_held")
+        before, sent = private_bytes(paths.pid), since["sent_bytes"]
+        for client in clients:
+            client.raw(2_500_000)
+        assert since["sent_bytes"] - sent > count << 20  # so each was encrypted for anew
+        assert (private_bytes(paths.pid) - before) / count < 16 << 10
 
 
 def test_a_client_that_reads_nothing_is_cut_at_its_deadline(server: Start) -> None:

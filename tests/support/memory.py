@@ -42,6 +42,12 @@ def mapped_bytes(pid: int, name: str) -> int:
     return total
 
 
+def private_bytes(pid: int) -> int:
+    """Memory of a process that is no file's, and shared with nobody."""
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+        return next(int(line.split()[1]) << 10 for line in file if line.startswith("Anonymous:"))
+
+
 def all_pss_bytes(site: Server) -> dict[str, int]:
     """Of every process of a server, by what it is."""
     found = {"master": pss_bytes(site.pid), "manager": pss_bytes(site.manager())}
