@@ -212,6 +212,16 @@ cdef class AsgiAdapter:
                 return True
         return False
 
+    cdef int keep(self, Py_ssize_t most) except -1:
+        """Let go of exchanges that wait for a request, but for so many, and of addresses."""
+        cdef AsgiExchange exchange
+        self.spare.sort(key=id)  # those that lie lowest stay
+        while len(self.spare) > most:
+            exchange = <AsgiExchange>self.spare.pop()
+            exchange.receive_method = exchange.send_method = None
+        self.scopes.peers.forget()
+        return 0
+
 
 cdef bint _is_of_ours(object error, int depth):
     """Is an exception of the app's our ClientDisconnected, or what frameworks have made of it?

@@ -29,4 +29,5 @@ cdef class Peers:
     cdef PeerRow rows[PEER_ROWS]
     cdef object tls(self, int reactor, const sw_block *block, object read)
     cdef PeerRow *find(self, int reactor, uint32_t session, uint64_t generation) except NULL
+    cdef int forget(self) except -1
     cdef int _forget(self, PeerRow *row) except -1

@@ -27,9 +27,14 @@ cdef class Peers:
         memset(self.rows, 0, sizeof(self.rows))
 
     def __dealloc__(self):
+        self.forget()
+
+    cdef int forget(self) except -1:
+        """Of all sessions. Small objects, made while there was a crowd, keep the memory that lies around them."""
         cdef int i
         for i in range(PEER_ROWS):
             self._forget(&self.rows[i])
+        return 0
 
     cdef int _forget(self, PeerRow *row) except -1:
         cdef PeerRow old = row[0]

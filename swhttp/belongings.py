@@ -161,6 +161,9 @@ class Belongings:
     def let_go(self) -> None:
         """In a child: close what is the master's, and no more. It keeps no private key either."""
         if self.certificates is not None:
+            from swhttp.certificates import tolerate_no_more
+
+            tolerate_no_more()
             self.certificates.forget()
             self.certificates = None
         for listener in (*self.listeners, *([self.control] if self.control is not None else [])):

@@ -70,16 +70,16 @@ class Certificates:
 
 
 def _chain(session: Any) -> list[bytes]:
-    """What the client has sent, its own certificate first."""
+    """What the client has sent, its own certificate first. Of a session that is taken up again OpenSSL knows no more
+    than that one."""
     own = session.getpeercert(True)
     if own is None:
         return []
     if hasattr(session, "get_unverified_chain"):  # Python 3.13
-        return list(session.get_unverified_chain())
+        return list(session.get_unverified_chain() or [own])
     inner: Any = getattr(session, "_sslobj", None)
-    if hasattr(inner, "get_unverified_chain"):
-        return [one.public_bytes(2) for one in inner.get_unverified_chain()]  # 2: DER
-    return [own]
+    chain = inner.get_unverified_chain() if hasattr(inner, "get_unverified_chain") else None
+    return [one.public_bytes(2) for one in chain] if chain else [own]  # 2: DER
 
 
 def _context(settings: TlsSettings, pair: Pair) -> tuple[ssl.SSLContext, bytes]:
@@ -171,10 +171,14 @@ def leaf_of(pem: bytes) -> bytes:
 def tolerate_odd_names() -> None:
     """A client may ask for a server name that is no ASCII. Python refuses the handshake, as it should, and complains
     with a traceback each time, which is no way to treat a log."""
-    before = sys.unraisablehook
+    sys.unraisablehook = _but_odd_names
 
-    def hook(what: sys.UnraisableHookArgs) -> None:
-        if not (isinstance(what.exc_value, UnicodeDecodeError) and isinstance(what.object, bytes)):
-            before(what)
 
-    sys.unraisablehook = hook
+def tolerate_no_more() -> None:
+    """In a child, where apps run: what they cannot raise is theirs to see."""
+    sys.unraisablehook = sys.__unraisablehook__
+
+
+def _but_odd_names(what: sys.UnraisableHookArgs) -> None:
+    if not (isinstance(what.exc_value, UnicodeDecodeError) and isinstance(what.object, bytes)):
+        sys.__unraisablehook__(what)

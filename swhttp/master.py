@@ -610,6 +610,7 @@ class Master:
         if not self._reactors.join(limits.JOIN_TIMEOUT_S):
             raise RuntimeError("the reactor threads do not end")
         if self._io is not None and not self._io.stop():
+            self._reactors.outlive()
             log.warning("A file is still being read: its disk does not answer")
         if self._access is not None and not self._access.stop():
             log.error("The access log is not written to its end: its file takes nothing")

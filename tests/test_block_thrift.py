@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 from swhttp import limits
 from tests.support.bodies import body
@@ -13,6 +14,7 @@ from tests.support.processes import wait_until
 # As many heads as would take every block that a body of 64 KiB fits in.
 PROMISES = 1 + sum(count for size, count in limits.BLOCK_CLASSES if size > 65_536)
 PROMISED = 65_000
+CROWD = 60
 
 
 def test_promised_bodies_leave_the_blocks_to_those_that_come(server: Start) -> None:
@@ -28,6 +30,23 @@ def test_promised_bodies_leave_the_blocks_to_those_that_come(server: Start) -> N
         for at in range(0, PROMISED, 13_000):  # it grows with what comes
             promising[0].send(body(13_000, at))
         assert promising[0].response().json()["body"].encode("latin-1") == body(PROMISED)
+
+
+def test_the_memory_of_a_crowd_goes_back_to_the_kernel(server: Start) -> None:
+    site = server("reference:asgi", "--workers", "1", "--reactors", "1")
+    fds = [f"/proc/{site.pid}/fd/{fd}" for fd in os.listdir(f"/proc/{site.pid}/fd")]
+    (blocks,) = [fd for fd in fds if os.readlink(fd).startswith("/memfd:swhttp-blocks-0")]
+
+    def held_bytes() -> int:
+        return os.stat(blocks).st_blocks * 512
+
+    with contextlib.ExitStack() as stack:
+        for _ in range(CROWD):
+            stack.enter_context(site.connect()).send(
+                request_bytes("POST", "/", [("Content-Length", str(PROMISED))]), body(PROMISED - 1))
+        wait_until(lambda: held_bytes() >= CROWD * PROMISED, "it to have come")
+    kept = (len(limits.BLOCK_CLASSES) + 4) * limits.KEEP_BLOCK_BYTES
+    wait_until(lambda: held_bytes() <= kept, "its memory to be given back")
 
 
 def test_a_request_holds_nothing_while_its_answer_is_on_its_way(server: Start) -> None:

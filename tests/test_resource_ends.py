@@ -10,6 +10,7 @@ import os
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -27,6 +28,9 @@ from tests.support.counters import Since, gauge, totals
 from tests.support.fleet import Start
 from tests.support.quiet import becomes_quiet
 from tests.support.server import EXIT_CANNOT_START, Server
+from tests.support.upload import head as upload_head
+from tests.test_privileges import NOBODY, by_root
+from tests.test_privileges import start as as_nobody
 
 FDS = 128
 CLIENTS = 500
@@ -135,6 +139,43 @@ def test_when_the_system_has_no_fd_it_is_tried_again_now_and_then(server: Start)
         assert len(lines) <= passed_s / limits.REACTOR_LOG_EVERY_S + 2
         resource.prlimit(site.pid, resource.RLIMIT_NOFILE, (hard, hard))
         assert client.response().json()["target"] == "/in-the-end"
+    becomes_quiet(site)
+
+
+@contextmanager
+def files_on_their_way(count: int) -> Iterator[None]:
+    """So many files of nobody's are between two processes: past its RLIMIT_NOFILE the kernel takes no more of it."""
+    here, there = socket.socketpair()
+    with here, there, open(os.devnull) as file:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setuid(NOBODY)
+                for _ in range(count // 100):
+                    socket.send_fds(here, [b"x"], [file.fileno()] * 100)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        yield
+
+
+@by_root
+@pytest.mark.parametrize("mode", ["least", "fixed"])
+def test_a_body_in_a_file_that_cannot_be_passed_waits_and_holds_up_nobody(server: Start, mode: str) -> None:
+    site = as_nobody(server, "uploads:wsgi", "--workers", "1", "--reactors", "1", "--dispatch", mode,
+                     via=("prlimit", "--nofile=256:256"))
+    size = 2 * MIB
+    with site.connect() as uploading, site.connect() as other:
+        with files_on_their_way(300):
+            uploading.send(upload_head("/upload", size), body(size))
+            gauge(site, "waiting", 1)
+            since, started_s = Since(site), time.monotonic()
+            assert other.get("/").status == 200
+            since.passes("turns", 5)
+            assert since["turns"] < 10 * ((time.monotonic() - started_s) / limits.FILES_HELD_S + 10)
+            assert totals(site)["waiting"] == 1
+        assert uploading.response().json()["total"] == size
     becomes_quiet(site)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 import time
 
 import pytest
@@ -15,6 +16,7 @@ from tests.support.bodies import body
 from tests.support.client import request_bytes
 from tests.support.counters import Since, gauge
 from tests.support.fleet import Start, starting
+from tests.support.memory import mapped_bytes
 from tests.support.processes import fds_of, wait_until
 from tests.support.upload import head
 
@@ -95,6 +97,52 @@ def test_blocks_of_a_crowd_that_has_left_go_back_to_the_kernel(server: Start) ->
     assert os.stat(blocks).st_blocks > 0
 
 
+def test_what_was_made_for_hundreds_of_requests_at_once_is_let_go(server: Start) -> None:
+    site = server("crowded:asgi", "--workers", "1", "--reactors", "1")
+    since, many = Since(site), 300
+
+    def kept() -> int:
+        with site.connect() as client:
+            return int(client.request("GET", "/kept").body)
+
+    with contextlib.ExitStack() as stack:
+        for _ in range(many):
+            stack.enter_context(site.connect()).send(head("/upload", LARGE))
+        since.passes("slot_taken", many)
+        assert kept() > 2 * many
+    gauge(site, "in_flight")
+    wait_until(lambda: kept() <= 2 * (limits.KEEP_TASKS + 1), "tasks and exchanges to be let go")
+    with contextlib.ExitStack() as stack:  # and made again
+        clients = [stack.enter_context(site.connect()) for _ in range(many)]
+        for client in clients:
+            client.send(head("/upload", LARGE))
+        since.passes("slot_taken", 2 * many)
+        assert kept() > 2 * many
+
+
+@pytest.mark.parametrize("interface", ["wsgi", "asgi"])
+def test_what_downloads_have_left_in_the_arena_goes_back(server: Start, interface: str) -> None:
+    options = ["--threads", "16"] if interface == "wsgi" else []
+    site = server(f"crowded:{interface}", "--workers", "1", "--reactors", "1", *options)
+    size, [worker] = 2 << 20, site.workers()
+
+    def arena_bytes() -> int:
+        return mapped_bytes(worker, "swhttp-slot-")
+
+    def downloaded() -> bool:
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(site.connect(buffer_bytes=16 << 10)) for _ in range(16)]
+            for client in clients:
+                client.send(request_bytes("GET", f"/large?size={size}"))
+            for client in clients:
+                assert len(client.response().body) == size
+        return arena_bytes() > 2 << 20
+
+    wait_until(downloaded, "downloads to leave something in the arena")
+    wait_until(lambda: arena_bytes() < 1 << 20, "it to go back")
+    assert site.workers() == [worker]
+
+
 # Deadlines
 
 
@@ -144,6 +192,33 @@ def test_of_requests_that_wait_for_their_clients_an_app_has_so_many_and_no_more(
         gauge(site, "waiting")
         assert since["queue_timeout"] == more
     site.expect_log("reason=queue-timeout")
+
+
+def test_bodies_that_trickle_leave_an_asgi_app_to_others(server: Start) -> None:
+    site = server("uploads:asgi", "--workers", "1", "--reactors", "1", "--worker-concurrency", "3")
+    since, ended = Since(site), threading.Event()
+    with contextlib.ExitStack() as stack:
+        trickling = [stack.enter_context(site.connect()) for _ in range(10)]
+        for client in trickling:
+            client.send(head("/upload", LARGE), body(limits.INLINE_BODY_BYTES))
+
+        def trickle() -> None:
+            at = limits.INLINE_BODY_BYTES
+            while not ended.wait(limits.ASIDE_AFTER_S / 4):  # so that it never looks as if nothing came any more
+                for client in trickling:
+                    client.send_while_open(body(1, at))
+                at += 1
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        try:
+            since.passes("slot_taken", 10)
+            with site.connect() as other:
+                assert other.request("GET", "/").status == 200
+        finally:
+            ended.set()
+            thread.join()
+    gauge(site, "in_flight")
 
 
 def test_a_client_that_is_slow_once_more_holds_no_worker(server: Start) -> None:

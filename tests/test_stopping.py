@@ -83,6 +83,19 @@ def test_a_graceful_stop_answers_the_backlog_while_the_only_worker_is_being_repl
         site.finish()
 
 
+def wait_deaf(site: Server, address: tuple[str, int]) -> None:
+    """Until nobody listens there any more, so all reactors know of the stop."""
+
+    def is_refused() -> bool:
+        try:
+            site.connect(address=address).close()
+        except ConnectionRefusedError:
+            return True
+        return False
+
+    wait_until(is_refused, "the listening socket to close")
+
+
 def test_a_graceful_stop_takes_no_new_connection(server: Start) -> None:
     site = server("reference:wsgi", "--workers", "1", "--reactors", "1")
     address = site.tcp_addresses()[0]
@@ -91,15 +104,7 @@ def test_a_graceful_stop_takes_no_new_connection(server: Start) -> None:
         busy.send_request(target=gate.target)
         visitor = gate.entered()
         site.kill(signal.SIGTERM)
-
-        def is_refused() -> bool:
-            try:
-                site.connect(address=address).close()
-            except ConnectionRefusedError:
-                return True
-            return False
-
-        wait_until(is_refused, "the listening socket to close")
+        wait_deaf(site, address)
         visitor.release()
         assert busy.response().status == 200
     site.finish()
@@ -107,13 +112,14 @@ def test_a_graceful_stop_takes_no_new_connection(server: Start) -> None:
 
 def test_a_client_between_two_requests_is_told_with_the_next_answer(server: Start) -> None:
     site = server("reference:wsgi", "--workers", "2", "--reactors", "1")
+    address = site.tcp_addresses()[0]
     with site.gate() as gate, site.connect() as client, site.connect() as busy:
         busy.send_request(target=gate.target)  # so that the server is there for as long as this takes
         visitor = gate.entered()
         client.send_request("POST", "/")
         assert client.response().keeps_open
         site.kill(signal.SIGTERM)
-        site.wait_for_log("SIGTERM: stopping")
+        wait_deaf(site, address)
         client.send_request("POST", "/")
         visitor.release()
         answer = client.response()

@@ -60,6 +60,12 @@ def raw(site: Server) -> Iterator[socket.socket]:
         yield connection
 
 
+def refuses(site: Server) -> bool:
+    """Whether nobody listens there any more."""
+    with socket.socket() as connection:
+        return connection.connect_ex(site.tcp_addresses()[0]) != 0
+
+
 # What is seen
 
 
@@ -113,6 +119,27 @@ def test_a_session_is_taken_up_again(site: Server) -> None:
     with raw(site) as connection:
         second = TlsSocket(connection, context, resumes=first.session.session)
         assert second.session.session_reused
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_of_a_client_with_a_certificate_is_taken_up_again(server: Start, version: ssl.TLSVersion) -> None:
+    mine = authority().issue("me@example.com")
+    context = authority().client(mine)
+    context.maximum_version = version
+    site = server("reference:wsgi", *ONE, *tls.options(), "--ssl-ca-certs", authority().file,
+                  "--ssl-cert-reqs", "required", tls=context)
+    session = None
+    for _ in range(2):
+        with raw(site) as connection:
+            client = TlsSocket(connection, context, resumes=session)
+            client.sendall(request_bytes(headers=[("Connection", "close")]))
+            answer = b""
+            while piece := client.recv(1 << 16):
+                answer += piece
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert b"-----BEGIN CERTIFICATE-----" in answer
+            assert client.session.session_reused == (session is not None)
+            session = client.session.session
 
 
 # How bytes come and go
@@ -225,6 +252,45 @@ def test_a_pipelined_request_before_the_end_is_served(site: Server, tmp_path_fac
         assert client.response().status == 200
         assert client.response().json()["target"] == "/behind"
         client.expect_end()
+
+
+def test_half_a_record_at_the_end_may_become_a_request(server: Start) -> None:
+    site = server("reference:wsgi", *ONE, "--threads", "2", *tls.options(), tls=authority().client())
+    with site.gate() as gate, site.connect() as busy, site.connect() as client:
+        busy.send_request(target=gate.target)  # so that the server is there for as long as this takes
+        visitor = gate.entered()
+        assert client.get("/").keeps_open
+        sent = client.socket.encrypted(request_bytes(target="/half"))
+        site.kill(signal.SIGTERM)
+        processes.wait_until(lambda: refuses(site), "idle connections to be looked at, and the listener shut")
+        since = Since(site)
+        client.socket.raw.sendall(sent[:20])
+        since.passes("turns", 2)  # it has looked, and seen nothing that it could read
+        client.socket.raw.sendall(sent[20:])
+        answer = client.response()
+        assert (answer.status, answer.json()["target"], answer.keeps_open) == (200, "/half", False)
+        visitor.release()
+        assert busy.response().status == 200
+    site.finish()
+
+
+def test_a_handshake_under_way_keeps_its_place_and_silence_does_not(server: Start) -> None:
+    site = server("reference:wsgi", *ONE, *tls.options(), "--max-connections", "2", tls=authority().client())
+    with raw(site) as connection:
+        client = TlsSocket(connection, authority().client(), shake=False)
+        with pytest.raises(ssl.SSLWantReadError):
+            client.session.do_handshake()
+        hello = client.outgoing.read()
+        connection.sendall(hello[:100])
+        gauge(site, "open", 1)
+        with raw(site) as silent:
+            gauge(site, "open", 2)
+            assert site.get("/")["target"] == "/"  # in the place of the silent one
+            assert silent.recv(1) == b""
+        connection.sendall(hello[100:])
+        client.shake()
+        client.sendall(request_bytes())
+        assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
 
 
 # Handshakes that come to nothing
@@ -533,6 +599,8 @@ def replaced(site: Server, workers: list[int]) -> None:
     """Wait until a reload has brought others for these workers, and they are gone."""
     site.wait_for_workers(len(workers), set(workers))
     assert not processes.wait_gone(workers, 10.0)
+    processes.wait_until(
+        lambda: all(one.state != "Z" for one in processes.descendants_of(site.pid)), "them to be reaped")
     site.remember()
 
 

@@ -7,6 +7,8 @@
  * that list whole, by an exchange: so nobody ever pops one element from a list that others change, and there is no
  * ABA. Last given back is first used again: it is still in some cache.
  *
+ * What a crowd has touched the worker gives back to the kernel when it has left (sw_arena_trim).
+ *
  * Reactors check a block's number, nothing more: a worker that names one block twice spoils its own lists alone.
  */
 #ifndef SWHTTP_ARENA_H
@@ -43,6 +45,7 @@ typedef struct {
     uint32_t *own;          /* worker: links of the private lists; NULL in a reactor */
     uint32_t blocks;
     int classes;
+    uint64_t fresh_bytes;   /* worker: of blocks that were ever taken, memory that may have been touched */
     sw_arena_class by_size[SW_ARENA_CLASSES];
 } sw_arena;
 
@@ -101,29 +104,40 @@ static inline int sw_arena_own(sw_arena *arena)
     return arena->own != NULL;
 }
 
+/* Move what a class's returned list holds to the private one. */
+static inline void sw_arena_fetch(sw_arena *arena, int i)
+{
+    sw_arena_class *c = &arena->by_size[i];
+    uint32_t newest, at;
+    if (atomic_load_explicit(&arena->returned[i].head, memory_order_relaxed) == 0)
+        return;
+    newest = at = atomic_exchange_explicit(&arena->returned[i].head, 0, memory_order_acquire);
+    SW_CRASH_POINT("blocks-fetched");
+    for (uint32_t n = 0; at - 1 - c->first < c->count && n < c->count; n++) {
+        uint32_t next = atomic_load_explicit(&arena->next[at - 1], memory_order_relaxed);
+        arena->own[at - 1] = next ? next : c->free;
+        if (next == 0) {
+            c->free = newest;
+            break;
+        }
+        at = next;
+    }
+}
+
 static inline uint32_t sw_arena_take_from(sw_arena *arena, int i)
 {
     sw_arena_class *c = &arena->by_size[i];
     uint32_t block;
-    if (atomic_load_explicit(&arena->returned[i].head, memory_order_relaxed) != 0) {
-        uint32_t newest = atomic_exchange_explicit(&arena->returned[i].head, 0, memory_order_acquire), at = newest;
-        SW_CRASH_POINT("blocks-fetched");
-        for (uint32_t n = 0; at - 1 - c->first < c->count && n < c->count; n++) {
-            uint32_t next = atomic_load_explicit(&arena->next[at - 1], memory_order_relaxed);
-            arena->own[at - 1] = next ? next : c->free;
-            if (next == 0) {
-                c->free = newest;
-                break;
-            }
-            at = next;
-        }
-    }
+    sw_arena_fetch(arena, i);
     if (c->free != 0) {
         block = c->free - 1;
         c->free = arena->own[block];
         return block;
     }
-    return c->fresh < c->count ? c->first + c->fresh++ : SW_NO_ARENA_BLOCK;
+    if (c->fresh == c->count)
+        return SW_NO_ARENA_BLOCK;
+    arena->fresh_bytes += c->bytes;
+    return c->first + c->fresh++;
 }
 
 /* A free block for `length` bytes: of the smallest class that holds them, else of a larger, else of a smaller one;
@@ -151,6 +165,42 @@ static inline void sw_arena_take_back(sw_arena *arena, uint32_t block)
     sw_arena_class *c = sw_arena_class_of(arena, block);
     arena->own[block] = c->free;
     c->free = block + 1;
+}
+
+/* Give the memory behind the last block in use back to the kernel, of each class all but `keep_bytes`. Returns how many
+ * bytes of blocks are as if they had never been used. Not while many wait: it may be megabytes. */
+static inline uint64_t sw_arena_trim(sw_arena *arena, uint64_t keep_bytes)
+{
+    uint64_t dropped = 0;
+    for (int i = 0; i < arena->classes; i++) {
+        sw_arena_class *c = &arena->by_size[i];
+        uint32_t least = (uint32_t)(keep_bytes / c->bytes), before = c->fresh, end = before;
+        if (before <= least)
+            continue;
+        unsigned char *is_free = (unsigned char *)calloc(before, 1);
+        if (is_free == NULL)
+            break;
+        sw_arena_fetch(arena, i);
+        for (uint32_t at = c->free, n = 0; at - 1 - c->first < before && n < before; n++, at = arena->own[at - 1])
+            is_free[at - 1 - c->first] = 1;
+        while (end > least && is_free[end - 1])
+            end--;
+        if (end < before) {
+            c->free = 0;
+            for (uint32_t k = end; k-- > 0;) /* the lowest are used first */
+                if (is_free[k]) {
+                    arena->own[c->first + k] = c->free;
+                    c->free = c->first + k + 1;
+                }
+            /* If it fails the memory merely stays. */
+            madvise(c->data + (uint64_t)end * c->bytes, (uint64_t)(before - end) * c->bytes, MADV_REMOVE);
+            c->fresh = end;
+            dropped += (uint64_t)(before - end) * c->bytes;
+        }
+        free(is_free);
+    }
+    arena->fresh_bytes -= dropped;
+    return dropped;
 }
 
 /* ---- reactor ---- */

@@ -141,15 +141,17 @@ static inline uint64_t sw_blocks_trim(sw_blocks *blocks, uint64_t keep_bytes, ui
         while (end > least && is_free[end - 1])
             end--;
         if (end < before) {
-            for (uint32_t k = end; k-- > 0;) /* the lowest are used first */
-                if (is_free[k])
-                    c->stack[returned++] = c->first + k * units;
             uintptr_t from = (uintptr_t)blocks->arena + ((uint64_t)c->first + (uint64_t)end * units) * SW_BLOCK_UNIT;
             uintptr_t to = from + (uint64_t)(before - end) * c->bytes;
             from = (from + 4095) & ~(uintptr_t)4095;
             to &= ~(uintptr_t)4095;
-            if (from < to)
-                madvise((void *)from, to - from, MADV_REMOVE); /* if it fails the memory merely stays */
+            if (from < to && madvise((void *)from, to - from, MADV_REMOVE) != 0) { /* the memory merely stays */
+                free(is_free);
+                continue;
+            }
+            for (uint32_t k = end; k-- > 0;) /* the lowest are used first */
+                if (is_free[k])
+                    c->stack[returned++] = c->first + k * units;
             c->returned = returned;
             c->fresh = end;
             blocks->fresh -= before - end;

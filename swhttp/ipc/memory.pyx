@@ -9,8 +9,8 @@ It owns the mappings, the eventfds, the channels for fds and the geometry of all
 
 What a worker may write is its own slot and its page of the scoreboard; so each reactor has a sleeping word and an
 eventfd for each slot, or one worker could take the others' wake-ups away. It cannot make more of it writable, because
-the manager maps the rest anew, of a file that is open for reading only; and the processes that an application forks
-have not even its slot.
+the manager maps the rest anew, from an fd that cannot write; and the processes that an application forks have not even
+its slot.
 """
 
 from libc.errno cimport errno
@@ -85,17 +85,27 @@ cdef class Segment:
 
     def seal(self):
         """Make it read-only in this process and all that it forks, for good; where it is mapped already it stays
-        writable. F_SEAL_FUTURE_WRITE would do the same, and keep the master from giving memory back (MADV_REMOVE)."""
+        writable.
+
+        A mapping of an fd that is open for reading only cannot be made writable. A seal would do, too, but with
+        F_SEAL_FUTURE_WRITE the kernel refuses MADV_REMOVE to those that write: no memory would ever be given back.
+        """
+        cdef int fd = self.fd
+        cdef bint reopened = True
         try:
             fd = os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:  # there is no /proc: read-only until somebody makes it writable on purpose
-            self.protect()
-            return
-        try:
-            if mmap(self.address, self.size, PROT_READ, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0) == MAP_FAILED:
-                raise OSError(errno, f"mmap of {self.name}")
-        finally:
+        except OSError:  # no /proc, in a chroot: then memory stays rather than that a worker can write to it
+            reopened = False
+            try:
+                fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, F_SEAL_FUTURE_WRITE)
+            except OSError:  # this kernel does not know it either: read-only, until somebody makes it writable
+                self.protect()
+                return
+        failed = mmap(self.address, self.size, PROT_READ, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0) == MAP_FAILED
+        if reopened:
             os.close(fd)
+        if failed:
+            raise OSError(errno, f"mmap of {self.name}")
 
     def keep_from_children(self):
         """Processes that this one forks do not have it."""

@@ -17,7 +17,7 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from swhttp.ipc.arena cimport (SW_NO_ARENA_BLOCK, sw_arena, sw_arena_at, sw_arena_give, sw_arena_own, sw_arena_take,
-                               sw_arena_take_back)
+                               sw_arena_take_back, sw_arena_trim)
 from swhttp.ipc.fdpass cimport SW_FD_BROKEN, SW_FD_NONE, sw_fd_drain, sw_fd_receive, sw_fd_send
 from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_BUFFER_FULL, EVENT_CLOSE, EVENT_CREDIT, EVENT_PACKAGE,
                                EVENT_PACKAGE_CHUNK, EVENT_PACKAGE_END, EVENT_PACKAGE_START, EVENT_STOP, RESPONSE_SHM,
@@ -375,6 +375,10 @@ cdef class Arena:
         """Worker: a block that it took will not be published. Raises IndexError."""
         self._check(block)
         sw_arena_take_back(&self.arena, block)
+
+    def trim(self, uint64_t keep_bytes):
+        """Worker: give memory behind the last block in use back to the kernel; how many bytes."""
+        return sw_arena_trim(&self.arena, keep_bytes)
 
     def at(self, uint32_t block, uint64_t length=0):
         """Reactor: where in the slot's segment a block begins, if it holds `length` bytes; None: there is none such."""

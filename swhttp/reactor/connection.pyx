@@ -36,7 +36,7 @@ from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CON
 from swhttp.reactor.system cimport (EPOLL_CTL_ADD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, SHUT_WR, epoll_ctl,
                                     epoll_event, shutdown)
 from swhttp.reactor.timers cimport timer_remove, timer_set
-from swhttp.reactor.tls cimport tls_close, tls_end, tls_half_way, tls_shut
+from swhttp.reactor.tls cimport tls_busy_until_ns, tls_close, tls_end, tls_shut
 
 from swhttp import limits
 
@@ -246,11 +246,9 @@ cdef void conn_wake_others(State *s) noexcept nogil:
 
 cdef uint64_t conn_idle_until_ns(State *s, Conn *c) noexcept nogil:
     """How long an idle connection is kept at least, also when it is to go: who has just connected, or just had an
-    answer, may have a request on its way, and would lose it. A handshake that has begun has its time, as a head has,
-    unless the server ends."""
-    if c.tls != NULL and tls_half_way(c) and not s.draining:
-        return c.deadline_ns
-    return (c.since_ns if c.served == 0 else c.deadline_ns - s.keep_alive_ns) + FRESH_NS
+    answer, may have a request on its way, and would lose it."""
+    cdef uint64_t busy_until_ns = tls_busy_until_ns(s, c) if c.tls != NULL else 0
+    return busy_until_ns if busy_until_ns != 0 else c.since_ns + FRESH_NS
 
 
 cdef void conn_tell_gone(State *s, Conn *c) noexcept nogil:
@@ -316,6 +314,7 @@ cdef void conn_next(State *s, Conn *c) noexcept nogil:
     c.status = c.pid = 0
     c.deaths = 0
     c.served += 1
+    c.since_ns = s.now_ns
     timer_set(s, c, s.now_ns + s.keep_alive_ns)
     if c.input_to > c.input_from or c.flags & (CONN_READABLE | CONN_EOF) or s.draining:
         c.flags |= CONN_READABLE

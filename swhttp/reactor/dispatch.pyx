@@ -30,7 +30,9 @@ cdef uint32_t MAX_PREFETCH = limits.MAX_PREFETCH
 cdef int64_t PREFETCH_WINDOW_NS = <int64_t>(limits.PREFETCH_WINDOW_S * 1e9)
 cdef uint32_t ASIDE_TIMES = limits.ASIDE_TIMES
 cdef uint64_t ASIDE_AFTER_NS = <uint64_t>(limits.ASIDE_AFTER_S * 1e9)
+cdef uint64_t ASIDE_AFTER_BYTES = <uint64_t>(limits.ASIDE_RATE_BYTES_S * limits.ASIDE_AFTER_S)
 cdef uint64_t ASIDE_EVERY_NS = <uint64_t>(limits.ASIDE_LOOK_S * 1e9)
+cdef uint64_t FILES_HELD_NS = <uint64_t>(limits.FILES_HELD_S * 1e9)
 cdef uint64_t REVOKE_AFTER_NS = <uint64_t>(limits.REVOKE_AFTER_S * 1e9)
 cdef uint64_t REVOKE_LONE_AFTER_NS = <uint64_t>(limits.REVOKE_LONE_AFTER_S * 1e9)
 
@@ -149,6 +151,22 @@ cdef int _reserve_any(State *s) noexcept nogil:
 
 # ---- posting ----
 
+cdef bint _has_file(Conn *c) noexcept nogil:
+    return c.upload != NULL and c.upload.fd >= 0
+
+
+cdef bint _held(State *s, Conn *c) noexcept nogil:
+    """Must `c` wait although there may be room for it, because no file can be sent?"""
+    return s.now_ns < s.files_held_until_ns and _has_file(c)
+
+
+cdef Conn *_first_not_held(State *s, Conn *c) noexcept nogil:
+    """Of a queue from `c` on."""
+    while c != NULL and _held(s, c):
+        c = c.next
+    return c
+
+
 cdef void dispatch_give_up(State *s, int slot) noexcept nogil:
     """The worker in `slot` has written what cannot be: it gets nothing more, nothing of it is read, and the main thread
     has it replaced."""
@@ -164,7 +182,8 @@ cdef void dispatch_give_up(State *s, int slot) noexcept nogil:
 
 
 cdef bint _post(State *s, int slot, Conn *c) noexcept nogil:
-    """Hand `c`'s block to `slot`, where room is reserved. False: its ring or the table is full at the moment."""
+    """Hand `c`'s block to `slot`, where room is reserved. False: its ring or the table is full at the moment, or the
+    file cannot be sent; if `c` waited it still does, where it was."""
     cdef SlotLink *link = &s.links[slot]
     cdef sw_descriptor *d
     cdef uint32_t index
@@ -185,12 +204,14 @@ cdef bint _post(State *s, int slot, Conn *c) noexcept nogil:
     s.serial += 1
     request_id = sw_request_id(s.serial, index)  # the worker may change what is in the ring: it is not read again
     flags = 0
-    if c.upload != NULL and c.upload.fd >= 0:
+    if _has_file(c):
         if not sw_fd_send(link.channel, c.upload.fd, request_id):
             if errno == EAGAIN and not link.channel_full:
                 link.channel_full = 1
             elif errno == EPIPE or errno == ECONNRESET or errno == ENOTCONN:
                 dispatch_give_up(s, slot)  # it has closed its end
+            elif errno != EAGAIN:  # no memory, or too many files of this user are on their way somewhere
+                s.files_held_until_ns = s.now_ns + FILES_HELD_NS
             return False
         flags = SW_DESCRIPTOR_FD
     d.request_id = request_id
@@ -201,6 +222,8 @@ cdef bint _post(State *s, int slot, Conn *c) noexcept nogil:
         s.free_entry_count -= 1
     else:
         s.entries_used += 1
+    if c.stage == STAGE_WAITING:
+        dispatch_leave_queue(s, c)
     c.request_id = request_id
     c.slow_told = c.aside = False
     sw_request_queue(&link.table[index], request_id)
@@ -249,9 +272,9 @@ cdef int dispatch_submit(State *s, Conn *c, bint again) noexcept nogil:
     if s.up > 0:
         if _keyed(s):
             slot = _keyed_slot(s, c)
-            if s.links[slot].waiting_first == NULL and _reserve_and_post(s, c, slot):
+            if s.links[slot].waiting_first == NULL and not _held(s, c) and _reserve_and_post(s, c, slot):
                 return REASON_NONE
-        elif (s.waiting_first == NULL or again) and _try(s, c, _reserve_any(s)):
+        elif (s.waiting_first == NULL or again) and not _held(s, c) and _try(s, c, _reserve_any(s)):
             return REASON_NONE
     if s.waiting_count >= s.queue_size and not again and not s.switching:
         return REASON_QUEUE_FULL
@@ -305,14 +328,17 @@ cdef void dispatch_requeue(State *s, Conn *c) noexcept nogil:
 
 
 cdef bint _waits_for_client(State *s, Conn *c) noexcept nogil:
-    """Can a worker do nothing for this request, because its client takes no more, or has sent no more for a while?"""
+    """Can a worker do nothing for this request, because its client takes no more, or has sent no more for a while, or
+    sends no more than a trickle?"""
     cdef Upload *u = c.upload
+    cdef uint64_t there_ns = s.now_ns - c.since_ns
     if c.stage != STAGE_IN_FLIGHT:
         return False
     if c.slow_told and c.out_first != NULL:
         return True
-    return (u != NULL and c.flags & CONN_BODY_OPEN and u.deadline_ns != 0
-            and s.now_ns - (u.moved_ns if u.moved_ns > c.since_ns else c.since_ns) >= ASIDE_AFTER_NS)
+    return (u != NULL and c.flags & CONN_BODY_OPEN and u.deadline_ns != 0 and there_ns >= ASIDE_AFTER_NS
+            and (s.now_ns - u.moved_ns >= ASIDE_AFTER_NS
+                 or u.received < there_ns // ASIDE_AFTER_NS * ASIDE_AFTER_BYTES))
 
 
 cdef void _set_aside(State *s) noexcept nogil:
@@ -339,6 +365,7 @@ cdef void _set_aside(State *s) noexcept nogil:
 cdef void dispatch_waiting(State *s) noexcept nogil:
     """Post as many waiting requests as there is room for, oldest first."""
     cdef Conn *c
+    cdef Conn *following
     cdef SlotLink *link
     cdef int slot
     if s.waiting_count == 0 or s.up == 0:
@@ -350,24 +377,23 @@ cdef void dispatch_waiting(State *s) noexcept nogil:
             dispatch_requeue(s, s.waiting_last)
         for slot in range(s.slots_used):
             link = &s.links[slot]
-            while (link.waiting_first != NULL and link.state == SLOT_UP
+            c = _first_not_held(s, link.waiting_first)
+            while (c != NULL and link.state == SLOT_UP
                    and sw_load_reserve(&s.loads[slot], link.generation, _capacity(s, link))):
-                c = link.waiting_first
-                dispatch_leave_queue(s, c)
-                if not _try(s, c, slot):
-                    dispatch_submit(s, c, True)
+                following = c.next
+                if not _try(s, c, slot) and not _held(s, c):
                     break
+                c = _first_not_held(s, following)
         return
-    while s.waiting_first != NULL:
+    c = _first_not_held(s, s.waiting_first)
+    while c != NULL:
         slot = _reserve_any(s)
         if slot < 0:
             return
-        c = s.waiting_first
-        dispatch_leave_queue(s, c)
-        if not _try(s, c, slot):
-            _prepend(&s.waiting_first, &s.waiting_last, c)
-            _count_waiting(s, 1)
+        following = c.next
+        if not _try(s, c, slot) and not _held(s, c):
             return
+        c = _first_not_held(s, following)
 
 
 cdef bint dispatch_could_go_on(State *s) noexcept nogil:
@@ -376,12 +402,14 @@ cdef bint dispatch_could_go_on(State *s) noexcept nogil:
     cdef int slot
     cdef SlotLink *link
     cdef bint entry = s.free_entry_count > 0 or s.entries_used < s.table_entries
+    cdef bint keyed = _keyed(s)
+    cdef bint waits = s.waiting_count > 0 and (keyed or _first_not_held(s, s.waiting_first) != NULL)
     for slot in range(s.slots_used):
         link = &s.links[slot]
         if not link.stop_owed:
-            if s.waiting_count == 0 or not entry or link.state != SLOT_UP or link.channel_full:
+            if not waits or not entry or link.state != SLOT_UP or link.channel_full:
                 continue
-            if (_keyed(s) and link.waiting_first == NULL
+            if (keyed and _first_not_held(s, link.waiting_first) == NULL
                     or sw_load_in_flight(&s.loads[slot]) >= _capacity(s, link)):
                 continue
         if sw_ring_has_room(&link.requests, sizeof(sw_descriptor)):

@@ -5,6 +5,7 @@ snapshots, and the counting of reports that every reactor must have made. Its me
 thread only; reactors get commands and give reports by mail, and never see it.
 """
 
+from cpython.ref cimport Py_INCREF
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset, strlen
@@ -265,6 +266,13 @@ cdef class Reactors:
             if reactor.thread.is_alive():
                 return False
         return True
+
+    def outlive(self):
+        """An I/O thread does not end: what it may still write to, and wake, is there for the life of the process."""
+        cdef Reactor reactor
+        for reactor in self.reactors:
+            reactor.state.io_inbox.eventfd = -1  # its number may soon be another file's
+            Py_INCREF(reactor)
 
     cdef int64_t _open(self) noexcept:
         """Connections, those on their way to another reactor too."""

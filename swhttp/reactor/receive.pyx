@@ -24,8 +24,8 @@ from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_K
                                    STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_READY, STAGE_WAITING)
 from swhttp.reactor.system cimport ssize_t, sw_recv
 from swhttp.reactor.timers cimport timer_arm, timer_set
-from swhttp.reactor.tls cimport (TLS_AGAIN, TLS_HTTP, TLS_REFUSED, tls_close, tls_more, tls_recv, tls_unread,
-                                 tls_waiting_bytes)
+from swhttp.reactor.tls cimport (TLS_AGAIN, TLS_HTTP, TLS_REFUSED, tls_busy_until_ns, tls_close, tls_more, tls_recv,
+                                 tls_unread, tls_waiting_bytes)
 
 import logging
 
@@ -69,7 +69,7 @@ cdef void _idle_at_the_end(State *s, Conn *c) noexcept nogil:
     cdef uint64_t until_ns = conn_idle_until_ns(s, c)
     if s.orphaned or s.now_ns >= until_ns:
         conn_close(s, c)
-    elif c.deadline_ns > until_ns:
+    elif c.deadline_ns > until_ns or (c.tls != NULL and tls_busy_until_ns(s, c) != 0):  # it may have been sooner
         timer_set(s, c, until_ns)
 
 

@@ -33,7 +33,7 @@ from swhttp.reactor.reasons cimport (REASON_BLOCKS_FULL, REASON_FILE_LOST, REASO
                                      REASON_QUEUE_TIMEOUT, REASON_REQUEST_TIMEOUT, REASON_SPOOL_FAILED,
                                      REASON_WORKER_LOST, SW_REASON_TABLE)
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CONN_HEAD_METHOD, CONN_HEAD_SENT,
-                                   CONN_HTTP10, CONN_KEEP_ALIVE, CONN_NO_BODY, CONN_REFUSED, CONN_UNREAD,
+                                   CONN_HTTP10, CONN_KEEP_ALIVE, CONN_NO_BODY, CONN_REFUSED, CONN_SLOW, CONN_UNREAD,
                                    CONN_WRITABLE_WAIT, PACE_FRESH, PACE_NONE, SCRATCH_BYTES, STAGE_DISCARD,
                                    STAGE_FINISHING, STAGE_IN_FLIGHT, STAGE_WAITING)
 from swhttp.reactor.timers cimport timer_arm
@@ -421,6 +421,7 @@ cdef void response_progress(State *s, Conn *c) noexcept nogil:
     if c.stage == STAGE_IN_FLIGHT and (pending <= LOW_WATER_BYTES or c.file != NULL):
         if pending <= LOW_WATER_BYTES and c.slow_told:
             c.slow_told = False
+            c.flags &= ~CONN_SLOW
             sw_request_set_full(&s.links[c.slot].table[sw_request_index(c.request_id)], 0)
             if c.out_first != NULL:  # its time begins anew, or it would never be found slow again
                 pace_set(s, c, PACE_FRESH)

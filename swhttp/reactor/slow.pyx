@@ -18,7 +18,7 @@ from swhttp.ipc.scoreboard cimport REACTOR_CLIENTS_SLOW, REACTOR_IN_FLIGHT
 from swhttp.reactor.connection cimport conn_close, conn_log
 from swhttp.reactor.dispatch cimport dispatch_tell
 from swhttp.reactor.outbox cimport out_leave_arena, pace_set
-from swhttp.reactor.state cimport OUT_FILE, PACE_NONE, PACE_SLOW, STAGE_IN_FLIGHT, Conn
+from swhttp.reactor.state cimport CONN_SLOW, OUT_FILE, PACE_NONE, PACE_SLOW, STAGE_IN_FLIGHT, Conn
 
 import logging
 
@@ -51,6 +51,7 @@ cdef bint _pressed(State *s) noexcept nogil:
 
 cdef void _is_slow(State *s, Conn *c) noexcept nogil:
     s.line[REACTOR_CLIENTS_SLOW] += 1
+    c.flags |= CONN_SLOW
     pace_set(s, c, PACE_SLOW)
     if c.stage == STAGE_IN_FLIGHT:
         c.slow_told = True

@@ -114,6 +114,7 @@ cdef enum:
     CONN_PROXY_DUE = 2097152  # it has yet to begin with a PROXY header
     CONN_TIMED = 4194304     # the deadline of its first head has begun with the PROXY header
     CONN_LOGGED = 8388608    # the access log has its line, or gets it with those of this turn
+    CONN_SLOW = 16777216     # it has been found slow in this response, and has not caught up since
 
 cdef enum:
     CHUNK_SIZE
@@ -247,7 +248,7 @@ cdef struct Conn:
     uint32_t line_bytes      # of the chunk line or the trailers
     uint32_t ip_hash
     uint64_t request_id
-    uint64_t since_ns        # when its head began to come, then when it was posted, or began to wait
+    uint64_t since_ns        # when it was opened or became idle, its head began to come, it was posted, began to wait
     uint32_t served          # requests of this connection before this one
     int pid                  # of the worker that has it, or had; 0: none
     # The response.
@@ -365,6 +366,7 @@ cdef struct State:
     uint64_t last_generation  # of the rows whose memory was given back: others begin behind it
     uint64_t trim_at_ns      # when it is looked again whether memory can be given back
     uint64_t aside_at_ns     # no look before this for requests that wait for their clients
+    uint64_t files_held_until_ns  # no request with a file is posted before this: the kernel passes none at the moment
     # Requests with workers: entry index -> connection.
     Conn **in_flight
     uint32_t *free_entries

@@ -30,6 +30,11 @@ cdef struct Tls:
     uint64_t left             # plaintext that has left, and that the outbox has not heard of
     uint8_t records
     uint8_t record            # the first that has not left
+    # The record that is coming.
+    uint8_t header_bytes      # of its header, as long as that is not whole
+    unsigned char length_high
+    uint32_t record_left      # ciphertext bytes
+    uint64_t begun_ns         # since when
     unsigned char ahead       # a byte of plaintext that was read to see whether there is one
     bint has_ahead
     bint done                 # the handshake is
@@ -46,8 +51,8 @@ cdef void tls_free(State *s) noexcept
 cdef bint tls_open(State *s, Conn *c) noexcept nogil
 cdef void tls_close(Conn *c) noexcept nogil
 cdef bint tls_shaking(Conn *c) noexcept nogil
-cdef bint tls_half_way(Conn *c) noexcept nogil
 cdef bint tls_more(Conn *c) noexcept nogil
+cdef uint64_t tls_busy_until_ns(State *s, Conn *c) noexcept nogil
 cdef ssize_t tls_recv(State *s, Conn *c, unsigned char *to, size_t room) noexcept nogil
 cdef bint tls_feed(State *s, Conn *c, const unsigned char *data, size_t length)
 cdef int tls_waiting_bytes(Conn *c) noexcept nogil

@@ -28,9 +28,12 @@ from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, strncpy
 
 from swhttp.ipc.scoreboard cimport REACTOR_TLS_FAILED, REACTOR_TLS_HANDSHAKES
-from swhttp.reactor.state cimport CONN_EOF, CONN_PROXY_DUE, CONN_TLS, PACE_SLOW
+from swhttp.reactor.connection cimport conn_log
+from swhttp.reactor.state cimport CONN_EOF, CONN_PROXY_DUE, CONN_SLOW, CONN_TLS
 from swhttp.reactor.system cimport SHUT_WR, shutdown, sw_recv, sw_send
 from swhttp.reactor.timers cimport timer_set
+
+import logging
 
 from swhttp import limits
 
@@ -42,7 +45,10 @@ cdef enum:
     IN_BYTES = 17408          # a record of ciphertext, and a little
     PLAIN_BYTES = TLS_BATCH * RECORD_BYTES
     OUT_BYTES = 262144        # TLS_BATCH records, behind all that may have been left unsent
+    HEADER_BYTES = 5          # before a record's ciphertext
+    MOST_SLUG_BYTES = 120     # of an exception's text in the log
 
+cdef int ERROR = logging.ERROR
 cdef uint32_t MAX_UNSENT_BYTES = limits.MAX_TLS_UNSENT_BYTES
 assert PLAIN_BYTES + TLS_BATCH * 1024 < MAX_UNSENT_BYTES < OUT_BYTES
 
@@ -113,12 +119,6 @@ cdef bint tls_shaking(Conn *c) noexcept nogil:
     return not (<Tls *>c.tls).done
 
 
-cdef bint tls_half_way(Conn *c) noexcept nogil:
-    """Has it begun, and not come to its end?"""
-    cdef Tls *t = <Tls *>c.tls
-    return t.session != NULL and not t.done
-
-
 cdef bint tls_more(Conn *c) noexcept nogil:
     """May there be more to receive, of which epoll will not tell?"""
     cdef Tls *t = <Tls *>c.tls
@@ -172,6 +172,7 @@ cdef ssize_t tls_recv(State *s, Conn *c, unsigned char *to, size_t room) noexcep
             if got <= 0:
                 t.drained = got == TLS_AGAIN
                 return ahead if ahead else got
+            _follow(s, t, s.tls_in, <size_t>got)
             t.drained = got < IN_BYTES and not c.flags & CONN_EOF
         elif t.ended:
             return ahead
@@ -182,7 +183,7 @@ cdef ssize_t tls_recv(State *s, Conn *c, unsigned char *to, size_t room) noexcep
         if batch.length > 0 and not _send_batch(s, c, t, &batch):
             return TLS_LOST
         if t.done and t.facts == NULL and got != TLS_LOST:
-            if not _agreed(s, t):
+            if not _agreed(s, c, t):
                 return TLS_LOST
             c.since_ns = s.now_ns  # from here on it may say nothing for as long as if it had just connected
             timer_set(s, c, s.now_ns + s.head_timeout_ns)
@@ -193,6 +194,43 @@ cdef ssize_t tls_recv(State *s, Conn *c, unsigned char *to, size_t room) noexcep
             return got
         if t.drained:
             return TLS_AGAIN
+
+
+cdef void _follow(State *s, Tls *t, const unsigned char *data, size_t length) noexcept nogil:
+    """Note where the record ends that these bytes of ciphertext leave begun, and since when it is. OpenSSL does not
+    say whether it holds a part of one."""
+    cdef size_t part
+    cdef bint begins = t.header_bytes == 0 and t.record_left == 0
+    while length > 0:
+        if t.record_left == 0:
+            if t.header_bytes == HEADER_BYTES - 2:
+                t.length_high = data[0]
+            t.header_bytes += 1
+            if t.header_bytes == HEADER_BYTES:  # type, version, length (RFC 8446 §5.1)
+                t.header_bytes = 0
+                t.record_left = <uint32_t>t.length_high << 8 | data[0]
+                begins = True
+            data += 1
+            length -= 1
+        else:
+            part = length if length < t.record_left else t.record_left
+            t.record_left -= <uint32_t>part
+            data += part
+            length -= part
+            begins = begins or t.record_left == 0
+    if begins:
+        t.begun_ns = s.now_ns
+
+
+cdef uint64_t tls_busy_until_ns(State *s, Conn *c) noexcept nogil:
+    """Of a connection on which no plaintext waits: until when it is not idle all the same, for its client is in the
+    middle of the handshake or of a record, where nobody can know what the record says; 0: it is idle."""
+    cdef Tls *t = <Tls *>c.tls
+    if t.session == NULL:
+        return 0
+    if not t.done:
+        return c.since_ns + s.handshake_timeout_ns
+    return t.begun_ns + s.head_timeout_ns if t.header_bytes != 0 or t.record_left != 0 else 0
 
 
 cdef ssize_t _recv(Conn *c, unsigned char *to, size_t room) noexcept nogil:
@@ -277,11 +315,16 @@ cdef ssize_t _refused(State *s, Tls *t, object error) noexcept:
     return TLS_HTTP if why == b"HTTP_REQUEST" else TLS_REFUSED
 
 
-cdef bint _agreed(State *s, Tls *t) noexcept with gil:
+cdef bint _agreed(State *s, Conn *c, Tls *t) noexcept with gil:
     """Note what the request blocks of this connection say of it. False: that is impossible."""
+    cdef bytes slug
     try:
         t.facts = _own((<object>t.certificates).facts(<object>t.session))
-    except Exception:  # no memory
+    except MemoryError:
+        return False
+    except Exception as error:  # ours to mend
+        slug = f"tls-facts-failed {type(error).__name__}: {error}".encode("ascii", "replace")[:MOST_SLUG_BYTES]
+        conn_log(s, c, ERROR, 0, slug)
         return False
     return True
 
@@ -295,6 +338,7 @@ cdef bint tls_feed(State *s, Conn *c, const unsigned char *data, size_t length):
         (<object>t.incoming).write(PyMemoryView_FromMemory(<char *>data, <ssize_t>length, PyBUF_READ))
     except Exception:
         return False
+    _follow(s, t, data, length)
     t.hungry = False
     return True
 
@@ -484,7 +528,7 @@ cdef bint _put(State *s, Conn *c, Tls *t, const unsigned char *plain, size_t len
 cdef size_t _most(Conn *c) noexcept nogil:
     """How much is encrypted before the socket is asked. What it does not take is kept twice, as ciphertext too, so for
     a slow client that is little."""
-    return RECORD_BYTES if c.pace == PACE_SLOW else PLAIN_BYTES
+    return RECORD_BYTES if c.flags & CONN_SLOW else PLAIN_BYTES
 
 
 cdef size_t _gather(State *s, iovec *pieces, int count, uint64_t at, size_t most,

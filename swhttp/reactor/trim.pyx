@@ -78,7 +78,7 @@ cdef void trim_look(State *s) noexcept nogil:
     if s.blocks.fresh_bytes > USUAL_BYTES and s.blocks.in_use * MOST_IN_USE <= s.blocks.fresh:
         if sw_blocks_trim(&s.blocks, KEEP_BYTES, TRIM_BYTES) == 0:
             s.trim_at_ns = s.now_ns + TRIM_AGAIN_NS
-    elif s.most_open > CROWD and s.open * MOST_IN_USE <= s.most_open:
+    if s.most_open > CROWD and s.open * MOST_IN_USE <= s.most_open:
         s.most_open = s.open
         _trim_rows(s)
         malloc_trim(0)

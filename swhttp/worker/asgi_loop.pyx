@@ -19,9 +19,10 @@ from swhttp.adapters.asgi cimport AsgiAdapter, AsgiExchange
 from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_BUFFER_FULL, EVENT_CLOSE, EVENT_PACKAGE, EVENT_PACKAGE_CHUNK,
                                EVENT_PACKAGE_END, EVENT_PACKAGE_START, EVENT_STOP, sw_descriptor)
 from swhttp.ipc.ring cimport SW_ASLEEP, sw_eventfd_drain, sw_sleep_begin, sw_sleep_end
-from swhttp.ipc.scoreboard cimport SLOT_SLEEPS
+from swhttp.ipc.scoreboard cimport SLOT_SLEEPS, SLOT_TAKEN
 from swhttp.worker.channel cimport Channel
 from swhttp.worker.runner cimport Runner, Runners
+from swhttp.worker.trim cimport Departure, arena_is_crowded, give_back
 
 import uvloop
 
@@ -34,6 +35,7 @@ cdef object logger = logging.getLogger("swhttp.worker")
 cdef enum:
     DRAIN_REQUESTS = 256  # taken in one drain
     LOOKS = 8             # for a lone request in one drain
+    CROWD = 128           # requests that have suspended: what is made for more is not kept for long
 
 
 cdef class AsgiLoop(Runners):
@@ -45,12 +47,16 @@ cdef class AsgiLoop(Runners):
     cdef object exiting
     cdef int budget
     cdef bint again              # a call of `drain` is scheduled
+    cdef bint trims              # one of `trim_look` is
+    cdef bint crowd              # there was one since memory was given back
+    cdef Departure departure
 
     def __init__(self, Channel channel, AsgiAdapter adapter, loop, exiting):
         Runners.__init__(self, adapter, loop)
         self.channel = channel
         self.ended = loop.create_future()
         self.exiting = exiting
+        self.departure = Departure()
 
     cdef AsgiExchange next_exchange(self):
         cdef AsgiExchange exchange
@@ -114,6 +120,8 @@ cdef class AsgiLoop(Runners):
             self._drain_soon()
         else:
             channel.line[SLOT_SLEEPS] += 1
+            if arena_is_crowded(&channel.arena):
+                self._trim_soon(limits.TRIM_EVERY_S)
         if channel.stops == channel.reactors and self.adapter.active == 0 and not self.ended.done():
             self.close()
             self.ended.set_result(None)
@@ -123,6 +131,32 @@ cdef class AsgiLoop(Runners):
             self.again = True
             self.loop.call_soon(self.drain)
         return 0
+
+    cdef int grown(self) except -1:
+        if len(self.suspended) >= CROWD:
+            self.crowd = True
+            self._trim_soon(limits.TRIM_EVERY_S)
+        return 0
+
+    cdef int _trim_soon(self, double delay_s) except -1:
+        if not self.trims:
+            self.trims = True
+            self.loop.call_later(delay_s, self.trim_look)
+        return 0
+
+    def trim_look(self):
+        """When the crowd has left, give back what was made for it."""
+        cdef Channel channel = self.channel
+        cdef double delay_s = limits.TRIM_EVERY_S
+        self.trims = False
+        if self.departure.look(self.adapter.active, channel.line[SLOT_TAKEN]):
+            self.crowd = False
+            self.keep(limits.KEEP_TASKS)
+            self.adapter.keep(limits.KEEP_TASKS)
+            give_back(&channel.arena)
+            delay_s = limits.TRIM_AGAIN_S  # what is in use lies too high
+        if self.crowd or arena_is_crowded(&channel.arena):
+            self._trim_soon(delay_s)
 
     def app_tasks(self):
         """Tasks that are not ours: of requests, and of what the app has started."""

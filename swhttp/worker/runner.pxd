@@ -24,8 +24,10 @@ cdef class Runners:
     cdef bint closing
     cdef AsgiExchange next_exchange(self)
     cdef int freed(self) except -1
+    cdef int grown(self) except -1
     cdef int run(self) except -1
     cdef Runner _make(self)
+    cdef int keep(self, Py_ssize_t most) except -1
     cdef int close(self) except -1
 
 

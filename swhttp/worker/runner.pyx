@@ -89,6 +89,10 @@ cdef class Runners:
         """A request that had suspended is through."""
         return 0
 
+    cdef int grown(self) except -1:
+        """A task was made."""
+        return 0
+
     cdef int run(self) except -1:
         """Let a runner work until there is no next exchange, or its request suspends."""
         cdef Runner runner
@@ -122,14 +126,23 @@ cdef class Runners:
         runner.resume = steps.pop()
         runner.fresh = True
         self.made += 1
+        self.grown()
         return runner
 
-    cdef int close(self) except -1:
-        """End the tasks of all idle runners. Not within a task."""
+    cdef int keep(self, Py_ssize_t most) except -1:
+        """End the tasks of idle runners but for so many. Not within a task."""
+        cdef bint closing = self.closing
+        self.idle.sort(key=id)  # those that lie lowest stay: memory is given back best from above
         self.closing = True
-        while self.idle:
+        while len(self.idle) > most:
             self.run()
+        self.closing = closing
         return 0
+
+    cdef int close(self) except -1:
+        """End the tasks of all idle runners, and of others when they are through. Not within a task."""
+        self.closing = True
+        return self.keep(0)
 
 
 cdef class Runner:

@@ -38,10 +38,12 @@ from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_BUFFER_FULL, EVENT_CLOS
                                sw_descriptor)
 from swhttp.ipc.memory cimport SharedMemory
 from swhttp.ipc.ring cimport SW_ASLEEP, sw_eventfd_drain, sw_eventfd_write, sw_sleep_begin
-from swhttp.ipc.scoreboard cimport SLOT_CURRENT_REQUEST, SLOT_CURRENT_SINCE_NS, SLOT_SERVICE_NS, SLOT_SLEEPS
+from swhttp.ipc.scoreboard cimport SLOT_CURRENT_REQUEST, SLOT_CURRENT_SINCE_NS, SLOT_SERVICE_NS, SLOT_SLEEPS, SLOT_TAKEN
 from swhttp.worker.channel cimport Channel
+from swhttp.worker.trim cimport Departure, arena_is_crowded, give_back
 
 import swhttp
+from swhttp import limits
 from swhttp.errors import ExitCode
 
 cdef extern from "<sys/epoll.h>" nogil:
@@ -67,6 +69,8 @@ cdef extern from "<poll.h>" nogil:
 
 
 cdef object logger = logging.getLogger("swhttp.worker")
+cdef uint64_t TRIM_EVERY_NS = <uint64_t>(limits.TRIM_EVERY_S * 1e9)
+cdef uint64_t TRIM_AGAIN_NS = <uint64_t>(limits.TRIM_AGAIN_S * 1e9)
 
 
 cdef class WsgiLoop(Channel):
@@ -83,6 +87,8 @@ cdef class WsgiLoop(Channel):
     cdef object backlog          # (reactor, descriptor) of requests that a waiting thread found; not taken
     cdef list bells              # eventfds that no thread waits for
     cdef dict watched            # (reactor, request_id) -> eventfd of a thread in the middle of that request
+    cdef Departure departure
+    cdef uint64_t trim_at_ns     # when to look next, if the arena is crowded then
 
     def __init__(self, SharedMemory memory, int slot, int manager, int threads, exiting):
         self.alone = threads == 1
@@ -90,6 +96,7 @@ cdef class WsgiLoop(Channel):
         self.exiting = exiting
         self.backlog = collections.deque()
         self.watched = {}
+        self.departure = Departure()
         # One a thread, made now: a worker that is out of fds must still be able to wait.
         self.bells = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(threads)]
         self.epoll = select.epoll()
@@ -180,6 +187,8 @@ cdef class WsgiLoop(Channel):
         self.flush()
         if self.alone and self.look():
             return 0
+        if arena_is_crowded(&self.arena):
+            self._trim_look()
         self.sleepers += 1
         sw_sleep_begin(self.sleeping, SW_ASLEEP)
         if self.backlog or self.has_more() or self.stops == self.reactors:
@@ -192,22 +201,40 @@ cdef class WsgiLoop(Channel):
     cdef int _block(self) except -1:
         """epoll_wait. `sleepers` counts us already, and not any more afterwards."""
         cdef epoll_event event
-        cdef int count
+        cdef int count, timeout_ms
         self.line[SLOT_SLEEPS] += 1
         try:
             while True:
                 PyErr_CheckSignals()  # one that came since the last bytecode would wait for the next wake-up
+                timeout_ms = self._trim_in_ms() if arena_is_crowded(&self.arena) else -1
                 with nogil:
-                    count = epoll_wait(self.epoll_fd, &event, 1, -1)
-                if count > 0:
+                    count = epoll_wait(self.epoll_fd, &event, 1, timeout_ms)
+                if count >= 0:
                     break
-                if count < 0 and errno != EINTR:
+                if errno != EINTR:
                     raise OSError(errno, "epoll_wait")
         finally:
             self.sleepers -= 1
-        if event.data.fd == self.manager:
+        if count > 0 and event.data.fd == self.manager:
             _manager_is_gone(self.manager)
         return 0
+
+    # ---- memory
+
+    cdef int _trim_look(self) except -1:
+        """When a crowd has left, give back what the arena had for it."""
+        cdef uint64_t now_ns = sw_monotonic_ns()
+        if now_ns < self.trim_at_ns:
+            return 0
+        self.trim_at_ns = now_ns + TRIM_EVERY_NS
+        if self.departure.look(<int64_t>len(self.watched), self.line[SLOT_TAKEN]):
+            give_back(&self.arena)
+            self.trim_at_ns = now_ns + TRIM_AGAIN_NS  # if there is still more: what is in use lies too high
+        return 0
+
+    cdef int _trim_in_ms(self) noexcept:
+        cdef uint64_t now_ns = sw_monotonic_ns()
+        return <int>((self.trim_at_ns - now_ns) // 1000000) + 1 if self.trim_at_ns > now_ns else 0
 
     # ---- waiting in the middle of a request
 

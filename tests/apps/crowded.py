@@ -2,11 +2,13 @@
 
     /large?size=   so many bytes, from memory, in pieces of 64 KiB
     /upload        reads a body to its end, and answers with its length
+    /kept          (ASGI) how many objects there are for requests: tasks' coroutines and exchanges
     anything else  a short answer at once
 """
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
@@ -17,7 +19,8 @@ PIECE = bytes(65536)
 Message = MutableMapping[str, Any]
 
 
-def _pieces(query: str) -> tuple[int, list[bytes]]:
+def pieces(query: str) -> tuple[int, list[bytes]]:
+    """Of `size=`: how many bytes, and the bytes."""
     size = int(query.removeprefix("size="))
     return size, [PIECE] * (size // len(PIECE)) + [PIECE[: size % len(PIECE)]]
 
@@ -26,7 +29,7 @@ def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterabl
     """The WSGI form."""
     path = environ["PATH_INFO"]
     if path == "/large":
-        size, answer = _pieces(environ["QUERY_STRING"])
+        size, answer = pieces(environ["QUERY_STRING"])
     else:
         taken = 0
         while path == "/upload" and (piece := environ["wsgi.input"].read(len(PIECE))):
@@ -45,13 +48,15 @@ async def asgi(
         await lifespan(receive, send)
         return
     if scope["path"] == "/large":
-        size, answer = _pieces(scope["query_string"].decode())
+        size, answer = pieces(scope["query_string"].decode())
     else:
         taken, more = 0, scope["path"] == "/upload"
         while more:
             message = await receive()
             taken += len(message.get("body", b""))
             more = message.get("more_body", False)
+        if scope["path"] == "/kept":
+            taken = sum(type(one).__name__ in ("Runner", "AsgiExchange") for one in gc.get_objects())
         answer = [b"%d" % taken]
         size = len(answer[0])
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})

@@ -113,6 +113,26 @@ class AnArena(RuleBasedStateMachine):
             self.worker.take_back(block)
             self.free[class_of(block)].append(block)
 
+    @rule(keep=st.integers(0, 3 * PAGE))
+    def trim(self, keep: int) -> None:
+        """Of each class what is behind the last one held is fresh again, but for so many bytes, the lowest are next."""
+        dropped = 0
+        for number, (size, count) in enumerate(CLASSES):
+            first = sum(count for _, count in CLASSES[:number])
+            before = end = first + count - len(self.fresh[number])
+            least = first + keep // size
+            if before <= least:
+                continue
+            self.free[number] += self.returned[number]
+            self.returned[number] = []
+            while end > least and end - 1 not in self.held:
+                end -= 1
+                self.fresh[number].append(end)
+            if end < before:
+                self.free[number] = sorted((block for block in self.free[number] if block < end), reverse=True)
+            dropped += (before - end) * size
+        assert self.worker.trim(keep) == dropped
+
     @invariant()
     def a_held_block_is_its_holders(self) -> None:
         view = self.memory.slots[0].view()
@@ -124,6 +144,24 @@ class AnArena(RuleBasedStateMachine):
 
 AnArena.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestArena = AnArena.TestCase
+
+
+def test_what_is_trimmed_is_gone_and_nothing_else(memory: SharedMemory) -> None:
+    arena, view = Arena(memory), memory.slots[0].view()
+    blocks = everything(arena)
+    for block in blocks:
+        start = arena.at(block)
+        assert start is not None
+        view[start : start + bytes_of(block)] = b"x" * bytes_of(block)
+    for block in blocks[1:]:  # the first is held: the lowest of its class
+        arena.give(block)
+    assert arena.trim(PAGE) == sum(map(bytes_of, blocks[1:]))
+    for block in blocks:
+        start = arena.at(block)
+        assert start is not None
+        content = b"x" if block == blocks[0] else b"\0"
+        assert bytes(view[start : start + bytes_of(block)]) == content * bytes_of(block)
+    assert sorted(everything(arena)) == sorted(blocks[1:])
 
 
 def test_blocks_lie_beside_each_other_in_the_segment_and_behind_the_rings(memory: SharedMemory) -> None:

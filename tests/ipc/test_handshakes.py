@@ -16,6 +16,8 @@ from swhttp.ipc import ring
 from swhttp.ipc.memory import Segment, SharedMemory
 from swhttp.ipc.ring import RequestTable, Sleeper
 
+MADV_REMOVE = 9  # Python does not name it
+
 
 def written(sleeper: Sleeper) -> int:
     """What the sleeper's eventfd holds; it holds nothing afterwards."""
@@ -185,6 +187,16 @@ def test_a_worker_cannot_make_more_of_it_writable(memory: SharedMemory) -> None:
 
     assert faulted(memory, write_all_the_same, memory.keep_for_manager)
     memory.blocks[0].view()[0] = 1
+
+
+def test_what_others_only_read_can_be_given_back_to_the_kernel(memory: SharedMemory) -> None:
+    assert not faulted(memory, lambda: None, memory.keep_for_manager)
+    blocks = memory.blocks[0]
+    blocks.view()[0] = 1
+    assert os.fstat(blocks.fd).st_blocks > 0
+    address = ctypes.addressof(ctypes.c_char.from_buffer(blocks.view()))
+    assert ctypes.CDLL(None).madvise(ctypes.c_void_p(address), ctypes.c_size_t(blocks.size), MADV_REMOVE) == 0
+    assert os.fstat(blocks.fd).st_blocks == 0
 
 
 def test_a_child_of_a_worker_does_not_have_its_slot(memory: SharedMemory) -> None:

@@ -6,7 +6,8 @@ For each interface one server with two workers. A third of the clients never end
 takes an answer a byte at a time; who is cut comes again. 32 ordinary clients (wrk) are measured without them and beside
 them, in turns. It fails, with exit status 1, when one of the slow ones was not cut at its deadline or not for it, when
 an ordinary request failed, when p99 beside them was more than `--p99-ratio` times what it was without, and when the
-processes have not given back their memory to within a tenth. `tests/test_slow_crowds.py` runs it for seconds.
+processes have not given back their memory to within a tenth of what they had after ordinary requests. The apps are
+sites in Flask and Starlette; with `--app raw` there is no framework. `tests/test_slow_crowds.py` runs it for seconds.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import contextlib
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Any
 
 from loadtest.wrk import Load
 from tests.soak.crowd import Crowd, Seen
@@ -31,7 +34,7 @@ from tests.support.server import Server
 CONNECTIONS = 32
 BODY_BYTES = 60_000
 ANSWER_BYTES = 1 << 20
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "head": {},
     "body": {"size": BODY_BYTES, "target": "/upload"},
     "read": {"size": ANSWER_BYTES, "target": f"/large?size={ANSWER_BYTES}"},
@@ -40,6 +43,12 @@ KINDS = {
 TOLD = {"head": {"408"}, "body": {"408"}, "read": {"reset"}}
 TICKS_S = 0.2  # deadlines strike up to two ticks late
 GROWN = 1.1
+APPS = {
+    "framework": {"wsgi": "crowded_flask:app", "asgi": "crowded_starlette:app"},
+    "raw": {"wsgi": "crowded:wsgi", "asgi": "crowded:asgi"},
+}
+ORDINARY = 64  # downloads and uploads, before memory is first looked at
+AT_ONCE = 16
 GIVEN_BACK_S = 10.0  # memory that is free goes back when there is nothing else to do
 
 
@@ -52,9 +61,9 @@ class Outcome:
     calm: list[Load] = field(default_factory=list)
     busy: list[Load] = field(default_factory=list)
     seen: dict[str, list[Seen]] = field(default_factory=dict)
-    before_mib: float = 0.0
+    before_mib: dict[str, float] = field(default_factory=dict)
     most_mib: float = 0.0
-    after_mib: float = 0.0
+    after_mib: dict[str, float] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
     @property
@@ -70,7 +79,9 @@ class Outcome:
         text = (f"{self.interface}, {self.clients} slow clients: p99 {figures(self.busy, 'p99_us', 1e3)} ms, without "
                 f"{figures(self.calm, 'p99_us', 1e3)} ms, ratio {self.p99_ratio:.2f}; requests a second "
                 f"{figures(self.busy, 'per_second', 1)}, without {figures(self.calm, 'per_second', 1)}; cut: {lives}; "
-                f"MiB before {self.before_mib:.1f}, at most {self.most_mib:.1f}, after {self.after_mib:.1f}")
+                f"MiB at most {self.most_mib:.1f}, before and after: " + ", ".join(
+                    f"{kind} {before:.1f}, {self.after_mib.get(kind, 0.0):.1f}"
+                    for kind, before in self.before_mib.items()))
         return "\n".join([text, *(f"  FAILED: {failure}" for failure in self.failures)])
 
 
@@ -79,17 +90,32 @@ def figures(runs: list[Load], name: str, unit: float) -> str:
     return " / ".join(f"{getattr(run, name) / unit:.1f}" for run in runs)
 
 
-def memory_mib(site: Server) -> float:
-    """Of all processes of the server."""
-    return sum(all_pss_bytes(site).values()) / MEBIBYTE
+def memory_mib(site: Server) -> dict[str, float]:
+    """Of each kind of process of the server, and of all."""
+    found: dict[str, float] = {}
+    for name, taken in all_pss_bytes(site).items():
+        kind = name.split()[0]
+        found[kind] = found.get(kind, 0.0) + taken / MEBIBYTE
+    return found | {"all": sum(found.values())}
 
 
-def given_back(site: Server, most_mib: float) -> float:
+def given_back(site: Server, most_mib: float) -> dict[str, float]:
     """Wait until the memory is back, or it is too late; what it is then."""
     end = time.monotonic() + GIVEN_BACK_S
-    while (now_mib := memory_mib(site)) > most_mib and time.monotonic() < end:
+    while (now_mib := memory_mib(site))["all"] > most_mib and time.monotonic() < end:
         time.sleep(0.2)
     return now_mib
+
+
+def ordinary(site: Server) -> None:
+    """Downloads and uploads of clients that are not slow."""
+    def both(_: int) -> None:
+        with site.connect() as client:
+            assert len(client.request("GET", KINDS["read"]["target"]).body) == ANSWER_BYTES
+            client.request("POST", KINDS["body"]["target"], body=bytes(BODY_BYTES))
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        list(threads.map(both, range(ORDINARY)))
 
 
 def _judge(outcome: Outcome, kind: str, seen: Seen, deadline_s: float, patience_s: float) -> None:
@@ -102,17 +128,18 @@ def _judge(outcome: Outcome, kind: str, seen: Seen, deadline_s: float, patience_
 
 
 def run(start: Start, interface: str, clients: int, rounds: int, seconds: float, deadlines_s: dict[str, float],
-        patience_s: float = 3.0, kept_mib: float = 0.0) -> Outcome:
+        patience_s: float = 3.0, kept_mib: float = 0.0, app: str = "raw") -> Outcome:
     """Start a server, and let the crowd come and go `rounds` times. `patience_s`: how late a cut may be heard of;
-    `kept_mib`: what workers may have touched of their arenas for the first time, beside the tenth."""
+    `kept_mib`: what may stay of their memory for the first time, beside the tenth; `app`: of APPS."""
     outcome = Outcome(interface, clients)
     options = ("--workers", "2", "--reactors", "1", "--head-timeout", str(deadlines_s["head"]),
                "--body-timeout", str(deadlines_s["body"]), "--write-timeout", str(deadlines_s["read"]))
-    site = start(f"crowded:{interface}", *options)
+    site = start(APPS[app][interface], *options)
     address = site.tcp_addresses()[0]
     with load(address[1], CONNECTIONS):
-        time.sleep(1.0)  # what ordinary clients need is had from now on
-    outcome.before_mib = memory_mib(site)
+        ordinary(site)
+        time.sleep(1.0)
+    outcome.before_mib = memory_mib(site)  # what ordinary clients need is had
     before = totals(site)
     for _ in range(rounds):
         with load(address[1], CONNECTIONS) as calm:
@@ -128,14 +155,15 @@ def run(start: Start, interface: str, clients: int, rounds: int, seconds: float,
             outcome.busy.append(busy.seen)
             for crowd in crowds:  # the shortest deadline may not be over yet
                 crowd.wait_ended(1 if clients > 1000 else crowd.count, deadlines_s[crowd.kind] + patience_s)
-            outcome.most_mib = max(outcome.most_mib, memory_mib(site))
+            outcome.most_mib = max(outcome.most_mib, memory_mib(site)["all"])
             for crowd in crowds:
                 outcome.seen.setdefault(crowd.kind, []).append(seen := crowd.leave())
                 _judge(outcome, crowd.kind, seen, deadlines_s[crowd.kind], patience_s)
         processes.wait_until(lambda: totals(site)["open"] == 0, "all connections to be closed", 10.0)
-    outcome.after_mib = given_back(site, most_mib := outcome.before_mib * GROWN + kept_mib)
-    if outcome.after_mib > most_mib:
-        outcome.failures.append(f"{outcome.after_mib - outcome.before_mib:.1f} MiB have not been given back")
+    before_mib = outcome.before_mib["all"]
+    outcome.after_mib = given_back(site, most_mib := before_mib * GROWN + kept_mib)
+    if outcome.after_mib["all"] > most_mib:
+        outcome.failures.append(f"{outcome.after_mib['all'] - before_mib:.1f} MiB have not been given back")
     faults = [fault for run in outcome.calm + outcome.busy for fault in run.faults]
     lost = totals(site) - before
     faults += [f"{lost[name]} {name}" for name in ("worker_lost", "bad_frames") if lost[name]]
@@ -150,6 +178,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
     parser.add_argument("--interface", action="append", choices=["asgi", "wsgi"], help="repeatable; default: both")
+    parser.add_argument("--app", choices=APPS, default="framework", help="default: framework")
     parser.add_argument("--p99-ratio", type=float, default=2.0, help="what p99 may be beside them, times without")
     parser.add_argument("--deadlines", default="10,15,15", metavar="S,S,S", help="for a head, a body, and what is sent")
     options = parser.parse_args()
@@ -159,7 +188,8 @@ def main() -> int:
     failed = False
     for interface in options.interface or ["wsgi", "asgi"]:
         with starting(settled=False) as start:
-            outcome = run(start, interface, options.clients, options.rounds, options.seconds, deadlines_s)
+            outcome = run(start, interface, options.clients, options.rounds, options.seconds, deadlines_s,
+                          app=options.app)
         if outcome.p99_ratio > options.p99_ratio:
             outcome.failures.append(f"p99 is {outcome.p99_ratio:.2f} times what it is without them")
         print(outcome, flush=True)

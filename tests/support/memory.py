@@ -29,6 +29,19 @@ def pss_bytes(pid: int) -> int:
     return 0
 
 
+def mapped_bytes(pid: int, name: str) -> int:
+    """What the process has in memory of the mappings with `name` in theirs."""
+    total, counts = 0, False
+    with open(f"/proc/{pid}/smaps", encoding="utf-8") as file:
+        for line in file:
+            key, *values = line.split()
+            if not key.endswith(":"):
+                counts = name in line
+            elif counts and key == "Pss:":
+                total += int(values[0]) * 1024
+    return total
+
+
 def all_pss_bytes(site: Server) -> dict[str, int]:
     """Of every process of a server, by what it is."""
     found = {"master": pss_bytes(site.pid), "manager": pss_bytes(site.manager())}

@@ -30,8 +30,12 @@ class TlsSocket:
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.session = context.wrap_bio(self.incoming, self.outgoing, server_hostname=name, session=resumes)
         if shake:
-            self._until_done(self.session.do_handshake)
-            self.raw.sendall(self.outgoing.read())
+            self.shake()
+
+    def shake(self) -> None:
+        """Go on with the handshake to its end."""
+        self._until_done(self.session.do_handshake)
+        self.raw.sendall(self.outgoing.read())
 
     def _until_done(self, step: Any) -> Any:
         while True:
