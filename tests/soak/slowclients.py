@@ -66,7 +66,7 @@ def run(start: Start, readers: int, writers: int, size: int, rate_bytes_s: float
     address = site.tcp_addresses()[0]
     with load(address[1], CONNECTIONS):
         time.sleep(1.0)  # what ordinary clients need is had from now on
-    outcome.before_mib, before = memory_mib(site), totals(site)
+    outcome.before_mib, before = memory_mib(site)["all"], totals(site)
     for _ in range(rounds):
         with load(address[1], CONNECTIONS) as calm:
             time.sleep(seconds)
@@ -84,7 +84,7 @@ def run(start: Start, readers: int, writers: int, size: int, rate_bytes_s: float
             with load(address[1], CONNECTIONS) as busy:
                 time.sleep(seconds)
             outcome.busy.append(busy.seen)
-            outcome.most_mib = max(outcome.most_mib, memory_mib(site))
+            outcome.most_mib = max(outcome.most_mib, memory_mib(site)["all"])
             for crowd, (first, since) in zip(crowds, begun, strict=True):
                 seen = crowd.leave()
                 passed_s = time.monotonic() - since
@@ -96,7 +96,7 @@ def run(start: Start, readers: int, writers: int, size: int, rate_bytes_s: float
                 if part < of_pace:
                     outcome.failures.append(f"{crowd.kind}: only {part:.2f} of its pace")
         processes.wait_until(lambda: totals(site)["open"] == 0, "all connections to be closed", 10.0)
-    outcome.after_mib = memory_mib(site)
+    outcome.after_mib = memory_mib(site)["all"]
     outcome.failures += [fault for run in outcome.calm + outcome.busy for fault in run.faults]
     lost = totals(site) - before
     outcome.failures += [f"{lost[name]} {name}" for name in ("worker_lost", "bad_frames") if lost[name]]
