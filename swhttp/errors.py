@@ -18,7 +18,7 @@ class ExitCode(IntEnum):
     VALUE = 8  # an option's value cannot work
     CONFIG = 9  # a configuration file cannot be read or understood
     FILE = 10  # the pid file, a log file or the control socket cannot be made
-    PLATFORM = 11  # not Linux
+    PLATFORM = 11  # not Linux, or the system withholds what the server needs
     REFUSED = 12  # of a verb: the running server says no, or what it began has failed
     NO_ANSWER = 13  # of a verb: no server answers at the control socket, or not in time
     PRIVILEGES = 14  # it cannot become the user, the group or the root that it was told to

@@ -118,6 +118,7 @@ class Master:
     def run(self) -> int:
         """Serve until told to stop; returns the exit status. Raises ServerError for what the operator can mend."""
         places.raise_fd_limit()
+        places.room(places.fd_limit(), places.fds_in_use())  # or one or another of what is opened below fails
         blocked_before = hygiene.block_signals()  # one that comes before there is a handler waits for it
         notify.connect(os.environ, os.getpid())
         identity = self._config.identity

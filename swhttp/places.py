@@ -55,15 +55,20 @@ def _is_open(fd: int) -> bool:
     return True
 
 
-def connections(asked: int, limit: int, in_use: int, geometry: Geometry) -> int:
-    """How many there may be; `asked`: by --max-connections, 0: as many as can be. Raises ServerError for none."""
+def room(limit: int, in_use: int) -> int:
+    """For how many connections there are file descriptors. Raises ServerError for none."""
     free = limit - in_use - limits.KEPT_FDS
     most = free - free // limits.KEPT_FDS_SHARE
     if most < 1:
         raise ServerError(
             f"No file descriptor is left for connections: {limit} may be open (ulimit -n), {in_use} are, and "
-            f"{limits.KEPT_FDS} are kept for files", ExitCode.INTERNAL)
-    most = min(most, geometry.sessions * geometry.reactors)
+            f"{limits.KEPT_FDS} are kept for files: raise the hard limit", ExitCode.PLATFORM)
+    return most
+
+
+def connections(asked: int, limit: int, in_use: int, geometry: Geometry) -> int:
+    """How many there may be; `asked`: by --max-connections, 0: as many as can be. Raises ServerError for none."""
+    most = min(room(limit, in_use), geometry.sessions * geometry.reactors)
     if asked > most:
         log.warning("--max-connections %d: there can be %d at once, for %d files may be open (ulimit -n)",
                     asked, most, limit)
