@@ -11,11 +11,15 @@ import sys
 from dataclasses import dataclass
 from typing import Final
 
+from swhttp.options import closest
+
 OFF: Final = "off"
 AUTO: Final = "auto"
 LIBRARIES: Final = {"zstd": ("zstandard",), "br": ("brotli", "brotlicffi"), "gzip": ("zlib",)}
 """Each coding and the modules that know it. In this order they are offered by `auto`: at their usual levels all three
 make about the same of a page, zstd for a third of the time."""
+_CALLED: Final = {"brotli": "br", "zstandard": "zstd", "x-gzip": "gzip"}
+"""Other names of theirs."""
 USUAL: Final = {"zstd": 3, "br": 4, "gzip": 4}
 """Each one's usual level: past it a few per cent less cost half as much time again, or more."""
 LEVELS: Final = range(1, 10)
@@ -49,7 +53,11 @@ def parse_codings(text: str) -> tuple[str, ...]:
     codings = _listed(text)
     for coding in codings:
         if coding not in LIBRARIES:
-            raise ValueError(f"{coding!r} is none of {', '.join((*LIBRARIES, AUTO, OFF))}")
+            if coding in (AUTO, OFF):
+                raise ValueError(f"{coding!r} stands alone, without other names")
+            like = _CALLED[coding] if coding in _CALLED else closest(coding, LIBRARIES)
+            hint = f"; did you mean {like!r}?" if like else ""
+            raise ValueError(f"{coding!r} is none of {', '.join((*LIBRARIES, AUTO, OFF))}{hint}")
         if codings.count(coding) > 1:
             raise ValueError(f"{coding!r} is given more than once")
         if not is_installed(coding):

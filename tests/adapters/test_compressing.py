@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import random
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -173,6 +174,14 @@ def test_options_that_cannot_be(values: dict[str, Any], named: str) -> None:
     with pytest.raises(ServerError) as failure:
         Config("a:b", **values)
     assert str(failure.value).startswith(f"{named}: ")
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("gzip,off", "'off' stands alone"), ("auto,gzip", "'auto' stands alone"), ("brotli", "did you mean 'br'?"),
+    ("gzpi", "did you mean 'gzip'?")])
+def test_a_coding_that_cannot_be_is_told_from_one_that_cannot_be_there(text: str, said: str) -> None:
+    with pytest.raises(ServerError, match=re.escape(said)):
+        Config("a:b", compress=text)
 
 
 def test_it_is_off_unless_it_is_asked_for() -> None:
