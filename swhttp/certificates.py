@@ -23,6 +23,8 @@ from swhttp.tlssettings import Pair, TlsSettings
 
 _VERSIONS: Final = {"TLSv1.2": ssl.TLSVersion.TLSv1_2, "TLSv1.3": ssl.TLSVersion.TLSv1_3}
 _NUMBERS: Final = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
+_KEY: Final = b"PRIVATE KEY-----"
+_IN_OPENSSL: Final = re.compile(r" \(_ssl\.c:\d+\)")  # where in CPython's source an error comes from
 _PEM: Final = re.compile(
     rb"^-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----[ \t]*\r?\n([A-Za-z0-9+/=\s]*?)^-----END \1-----", re.MULTILINE)
 """What OpenSSL takes for a certificate. A line that has something before its dashes is a comment."""
@@ -114,8 +116,8 @@ def _load(context: ssl.SSLContext, pair: Pair, password: str) -> bytes:
         return password
 
     before = _read(pair.flag, pair.certfile)
+    flag = pair.flag if pair.name else "--ssl-keyfile"
     if pair.keyfile:
-        flag = pair.flag if pair.name else "--ssl-keyfile"
         try:
             os.close(os.open(pair.keyfile, os.O_RDONLY | os.O_CLOEXEC))  # OpenSSL does not say which of the two it was
         except OSError as error:
@@ -131,8 +133,16 @@ def _load(context: ssl.SSLContext, pair: Pair, password: str) -> bytes:
         if error.reason == "KEY_VALUES_MISMATCH":
             why = f"the key in {where} is not that of the certificate in {pair.certfile!r}"
             raise BadValue(pair.flag, why) from None
+        if _PEM.search(before) is None:
+            raise BadValue(pair.flag, f"there is no certificate in {pair.certfile!r}") from None
+        if not pair.keyfile and _KEY not in before:
+            say = f"{pair.name}={pair.certfile},KEYFILE" if pair.name else "--ssl-keyfile"
+            raise BadValue(pair.flag, f"there is no key in {where}: say {say}") from None
+        if pair.keyfile and _KEY not in _read(flag, pair.keyfile):
+            raise BadValue(flag, f"there is no key in {where}") from None
+        why = error.reason or _IN_OPENSSL.sub("", str(error))
         raise BadValue(pair.flag, f"no certificate in {pair.certfile!r}, or no key in {where}, in PEM that OpenSSL "
-                       f"takes: {error.reason or error}") from None
+                       f"takes: {why}") from None
     except (OSError, ValueError) as error:  # the password is too long, for one
         raise BadValue(pair.flag, f"{pair.certfile!r}: {error}") from None
     if _read(pair.flag, pair.certfile) != before:  # what OpenSSL has is the one or the other
