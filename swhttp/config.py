@@ -90,7 +90,8 @@ class Config:
     bind: tuple[str, ...] = _option(
         (), "--bind", "-b", group="Listening", metavar="ADDRESS", repeatable=True,
         default_text=f"{DEFAULT_HOST}:{DEFAULT_PORT}",
-        help="Where to listen: host:port, [address]:port, unix:path or fd://number; repeatable. Port 0: any that is "
+        help="Where to listen: host:port, [address]:port, unix:path or fd://number; repeatable. http:// or "
+             "https:// before a host says which of the two it is, where there is a certificate. Port 0: any that is "
              "free, the log says which.")
     host: str = _option(
         "", "--host", group="Listening", metavar="HOST", default_text=DEFAULT_HOST,
@@ -111,8 +112,8 @@ class Config:
              "net.core.somaxconn. An inherited socket keeps its own.")
     max_connections: int = _option(
         0, "--max-connections", group="Listening", metavar="N", default_text="as many as open files allow",
-        help="How many client connections may be open at once. More wait in the kernel; while some do, idle "
-             "connections are closed and answers end theirs, so that all have their turn.")
+        help="How many client connections may be open at once; 0: as many as open files allow. More wait in the "
+             "kernel; while some do, idle connections are closed and answers end theirs, so that all have their turn.")
     reuse_port: bool = _option(
         False, "--reuse-port", group="Listening",
         help="Other servers of the same user may listen on the same TCP port at the same time (SO_REUSEPORT); the "
