@@ -47,7 +47,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "--print-config": "say --check-config", "--spew": "there is no trace of every line",
     "--statsd-host": _STATSD, "--statsd-prefix": _STATSD, "--dogstatsd-tags": _STATSD,
     "--enable-backlog-metric": _STATSD,
-    "--no-sendfile": "files are always sent by sendfile: leave it out",
+    "--no-sendfile": "files are always sent by sendfile, but over TLS: leave it out",
     "--paste": _PASTE, "--paster": _PASTE, "--paste-global": _PASTE,
     "--capture-output": _STDIO, "-R": _STDIO, "--enable-stdio-inheritance": _STDIO,
     "--logger-class": "there are no logger classes",
