@@ -526,9 +526,10 @@ class Config:
         if len(self.ssl_sni) > limits.MAX_TLS_NAMES:
             raise _bad("--ssl-sni", f"there are {len(self.ssl_sni)}, and at most {limits.MAX_TLS_NAMES} can be")
         try:
-            names = [tlssettings.parse_name(text).name for text in self.ssl_sni]
+            self._fill("ssl_sni", tuple(map(tlssettings.parse_name, self.ssl_sni)))
         except ValueError as error:
             raise _bad("--ssl-sni", str(error)) from None
+        names = [pair.name for pair in self.tls_names]
         if len(set(names)) < len(names):
             raise _bad("--ssl-sni", f"there are two for {max(names, key=names.count)!r}")
 
@@ -653,12 +654,17 @@ class Config:
         return tuple(statics.Mount(*text.split("=", 1)) for text in self.static)
 
     @property
+    def tls_names(self) -> tuple[tlssettings.Pair, ...]:
+        """The certificates for server names."""
+        return cast("tuple[tlssettings.Pair, ...]", self.ssl_sni)
+
+    @property
     def tls(self) -> tlssettings.TlsSettings | None:
         """What TLS clients are shown and must show; None: there are none."""
         if not self.ssl_certfile:
             return None
         return tlssettings.TlsSettings(
-            (tlssettings.Pair(self.ssl_certfile, self.ssl_keyfile), *map(tlssettings.parse_name, self.ssl_sni)),
+            (tlssettings.Pair(self.ssl_certfile, self.ssl_keyfile), *self.tls_names),
             self.ssl_keyfile_password, self.ssl_ca_certs, self.ssl_cert_reqs, self.ssl_ciphers, self.ssl_min_version)
 
     @property

@@ -15,7 +15,7 @@ import stat
 import sys
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, Final, NoReturn, TextIO
 
 from swhttp import accessfile, daemon, logs, privileges
 from swhttp.binds import NO_SOCKET, FdBind, parse
@@ -27,6 +27,11 @@ from swhttp.startedby import StartedBy
 
 if TYPE_CHECKING:
     from swhttp.takeover import Predecessor
+
+NONE: Final = "none"
+"""What is shown of an option without a value."""
+_MADE_A_BIND: Final = frozenset(name for way in WAYS_TO_LISTEN for name in way)
+"""Options whose defaults do not say what is in force."""
 
 
 def prepare() -> None:
@@ -201,7 +206,10 @@ def in_force(loaded: Loaded) -> str:
     for name, option in OPTIONS.items():
         if name != "check_config":
             value = getattr(loaded.config, name)
-            rows.append((option.key, "***" if option.secret and value else shown(value), _source(loaded, name)))
+            text = "***" if option.secret and value else shown(value)
+            if text == NONE and name not in _MADE_A_BIND:
+                text = option.default_text or NONE
+            rows.append((option.key, text, _source(loaded, name)))
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     return "\n".join(f"{key:{widths[0]}}  {value:{widths[1]}}  {source}" for key, value, source in rows)
 
@@ -219,7 +227,7 @@ def _source(loaded: Loaded, name: str) -> str:
 def shown(value: object) -> str:
     """A value, as people write it."""
     if value is None or value == () or value == "":
-        return "none"
+        return NONE
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):

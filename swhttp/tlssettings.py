@@ -21,6 +21,10 @@ class Pair:
     keyfile: str
     name: str = ""
 
+    def __str__(self) -> str:
+        """As `parse_name` has it."""
+        return f"{self.name}={self.certfile}" + (f",{self.keyfile}" if self.keyfile else "")
+
     @property
     def flag(self) -> str:
         """That names it."""

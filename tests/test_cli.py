@@ -144,6 +144,8 @@ def test_check_config_shows_each_option_with_where_it_comes_from_and_imports_not
     assert rows["date-header"] == ["false", "command line"]
     assert rows["reactors"] == ["1", "default"]
     assert rows["uds"] == ["none", "default"]
+    assert rows["host"] == ["none", "default"]  # 127.0.0.1 is what it would be, without a bind
+    assert rows["ssl-ciphers"] == ["OpenSSL's", "default"]
     assert len({line.index(rows[line.split()[0]][-1], 20) for line in lines}) == 1  # the last column stands in line
 
 

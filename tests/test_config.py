@@ -394,3 +394,17 @@ def test_an_fd_that_does_not_listen_is_refused_and_left_open(tmp_path: Path) -> 
                 listeners.open_all((f"fd://{fd}",))
             assert failure.value.exit_code is ExitCode.BIND
             os.fstat(fd)
+
+
+def test_files_of_names_are_where_they_were_said_wherever_one_is_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = tmp_path / "a,b"
+    there.mkdir()
+    monkeypatch.chdir(there)
+    config = Config("a:b", ssl_certfile="c", ssl_sni=("A.example=c", "b.example=d,k"))
+    monkeypatch.chdir(tmp_path)
+    assert list(map(str, config.ssl_sni)) == [f"a.example={there}/c", f"b.example={there}/d,{there}/k"]
+    assert config.tls is not None
+    assert [(pair.certfile, pair.keyfile) for pair in config.tls.pairs[1:]] == [
+        (f"{there}/c", ""), (f"{there}/d", f"{there}/k")]
