@@ -42,7 +42,7 @@ def _intro() -> Iterator[str]:
         yield f"{number}. {rank}"
     yield ""
     yield "- **On the command line** a switch has a form that turns it off: `--no-factory`."
-    yield ("- **In a variable** several values are separated by commas, those of `SWHTTP_HEADER` stand one a line; "
+    yield (f"- **In a variable** several values are separated by commas{_other_separators()}; "
            "switches are `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`. An empty variable says nothing.")
     yield ("- **A file** is TOML. Options stand at its top level or in `[swhttp]`, in a `pyproject.toml` in "
            "`[tool.swhttp]`; keys may have underscores for dashes (`keep_alive`). Several values are an array; "
@@ -60,6 +60,16 @@ def _intro() -> Iterator[str]:
     yield ""
     yield from _table(("variable", "option"), (
         (f"`{option.common_variable}`", f"`{option.main}`") for option in OPTIONS.values() if option.common_variable))
+
+
+def _other_separators() -> str:
+    """Of which variables that is not so, because their values have commas."""
+    text = ""
+    for separator, how in (("\n", "stand one a line"), (";", "have semicolons between them")):
+        names = [f"`{option.variable}`" for option in OPTIONS.values()
+                 if option.repeatable and option.separator == separator]
+        text += f", those of {' and '.join(names)} {how}"
+    return text
 
 
 def _options() -> Iterator[str]:
