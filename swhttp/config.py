@@ -247,7 +247,7 @@ class Config:
         0, "--max-requests", group="Life of a worker", metavar="N", aliases=("--limit-max-requests",),
         help="After about how many requests a worker is replaced. 0: never.")
     max_requests_jitter: int | None = _option(
-        None, "--max-requests-jitter", group="Life of a worker", metavar="N",
+        None, "--max-requests-jitter", group="Life of a worker", metavar="N", needs=("max_requests",),
         aliases=("--limit-max-requests-jitter",), default_text="half of --max-requests",
         help="Up to how many requests more, at random for each worker, so that they are not all due at the same time.")
     max_worker_memory_mib: int = _option(
@@ -334,14 +334,14 @@ class Config:
              "what is preferred first. auto: by all whose libraries are there; off: not at all. zstd and br need "
              "libraries: pip install 'swhttp[compress]'.")
     compress_level: int | None = _option(
-        None, "--compress-level", group="Responses", metavar="N",
+        None, "--compress-level", group="Responses", metavar="N", needs=("compress",),
         default_text=", ".join(f"{coding} {level}" for coding, level in compressing.USUAL.items()),
         help=f"How hard to try, for every coding: from {compressing.LEVELS[0]} to {compressing.LEVELS[-1]}.")
     compress_min_bytes: int = _option(
-        limits.COMPRESS_MIN_BYTES, "--compress-min-bytes", group="Responses", metavar="BYTES",
+        limits.COMPRESS_MIN_BYTES, "--compress-min-bytes", group="Responses", metavar="BYTES", needs=("compress",),
         help="A body that is known to be smaller is not compressed.")
     compress_types: str = _option(
-        ",".join(compressing.TYPES), "--compress-types", group="Responses", metavar="TYPES",
+        ",".join(compressing.TYPES), "--compress-types", group="Responses", metavar="TYPES", needs=("compress",),
         help="Media types that are compressed, with commas between them: type/subtype, type/* or +suffix. "
              "text/event-stream is only if it is named.")
     static: tuple[str, ...] = _option(
@@ -350,10 +350,10 @@ class Config:
         help="Files below this directory answer requests below this path, without any worker; repeatable, and the "
              "longest path that fits counts. A reload opens the directories anew.")
     static_index: str = _option(
-        statics.INDEX, "--static-index", group="Static files", metavar="NAME",
+        statics.INDEX, "--static-index", group="Static files", metavar="NAME", needs=("static",),
         help="The file that answers for a directory. Empty: none does.")
     static_cache_control: str = _option(
-        "", "--static-cache-control", group="Static files", metavar="TEXT", default_text="none",
+        "", "--static-cache-control", group="Static files", metavar="TEXT", needs=("static",), default_text="none",
         help="The field Cache-Control of their answers, as in 'public, max-age=3600'.")
     log_level: str = _option(
         "info", "--log-level", group="Logging", choices=logs.LEVELS,
@@ -379,6 +379,7 @@ class Config:
              "worker's threads and tasks. 0: none is.")
     slow_log_file: str = _option(
         "", "--slow-log-file", group="Logging", metavar="PATH", default_text="the server's own log",
+        needs=("slow_log_s", "request_timeout_s"),
         help="Where that goes, and the stacks of workers that did not keep to --request-timeout; - is stderr. SIGRTMIN "
              "opens the file again.")
     log_config: str = _option(
@@ -389,12 +390,15 @@ class Config:
         help="Watch files, and reload when one has changed. It needs watchfiles: pip install 'swhttp[reload]'.")
     reload_dir: tuple[str, ...] = _option(
         (), "--reload-dir", group="Development", metavar="DIR", repeatable=True, default_text="that of --app-dir",
+        needs=("reload",),
         help="Where files are watched, in the directories below as well; repeatable.")
     reload_include: tuple[str, ...] = _option(
         (), "--reload-include", group="Development", metavar="PATTERN", repeatable=True, default_text="none",
+        needs=("reload",),
         help="Files to watch besides *.py, *.pyx and *.pyd, as in *.html; repeatable.")
     reload_exclude: tuple[str, ...] = _option(
         (), "--reload-exclude", group="Development", metavar="PATTERN", repeatable=True, default_text="none",
+        needs=("reload",),
         help="Files and directories not to watch, whatever --reload-include says; repeatable.")
     config: str = _option(
         "", "--config", "-c", group="Configuration", metavar="FILE", not_in_file=True, default_text="none",

@@ -42,7 +42,8 @@ class Option:
     `default_text`: what people are told of a default that is not the field's own. `aliases`: flags of gunicorn and
     uvicorn that mean the same. `common_variable`: one that other servers read too; it counts after everything else.
     `not_in_file`: it says where files are, or what to do with the rest. `table`: in a file it may be a table as well.
-    `secret`: its value is not shown. `code`: it names code; in a call it may be that code itself. Where it is
+    `secret`: its value is not shown. `needs`: fields of Config; it does nothing unless one of
+    them is given too. `code`: it names code; in a call it may be that code itself. Where it is
     repeatable, a table has a name for each.
     """
 
@@ -60,6 +61,7 @@ class Option:
     table: bool = False
     code: bool = False
     secret: bool = False
+    needs: tuple[str, ...] = ()
 
     @property
     def main(self) -> str:

@@ -42,6 +42,9 @@ def _intro() -> Iterator[str]:
         yield f"{number}. {rank}"
     yield ""
     yield "- **On the command line** a switch has a form that turns it off: `--no-factory`."
+    yield ("- **On the command line and in a call** an option that does nothing without another one (`--static-index` "
+           "without `--static`) is an error, unless that one is given somewhere. In a variable or a file it may wait "
+           "for it, but for those of TLS.")
     yield (f"- **In a variable** several values are separated by commas{_other_separators()}; "
            "switches are `1`, `true`, `yes`, `on` or `0`, `false`, `no`, `off`. An empty variable says nothing.")
     yield ("- **A file** is TOML. Options stand at its top level or in `[swhttp]`, in a `pyproject.toml` in "

@@ -230,6 +230,7 @@ def load(top: Layer, variables: MutableMapping[str, str] | None = None) -> Loade
     layers.append(common_variables(variables))
     result = resolve(layers)
     config = _config(result)
+    _refuse_idle(top, result)
     notes += activation.unused(passed, config.bind)
     return Loaded(config, result, tuple(notes))
 
@@ -246,6 +247,15 @@ def _config(given: Layer) -> Config:
     except BadValue as error:
         named = {"APP" if name == "app" else _option(name).main: one.name for name, one in given.items()}
         raise BadValue(named.get(error.what, error.what), error.why) from None
+
+
+def _refuse_idle(top: Layer, given: Layer) -> None:
+    """Whoever writes an option that does nothing without another one has forgotten that. In a variable or a file, which
+    serve several starts, it may wait for it."""
+    for name, one in top.items():
+        needs = _option(name).needs
+        if needs and not any(need in given for need in needs) and one.value != getattr(Config, name):
+            raise BadValue(one.name, f"it does nothing without {' or '.join(_option(need).main for need in needs)}")
 
 
 def _converted(what: str, convert: Any, name: str, value: object) -> Any:

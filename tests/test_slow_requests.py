@@ -143,7 +143,7 @@ def test_where_many_are_slow_one_speaks_for_them(server: Start) -> None:
 
 
 def test_a_slow_log_that_cannot_be_written_ends_the_start(server: Start, tmp_path: Path) -> None:
-    site = server("sluggish:wsgi", *ONE, "--slow-log-file", str(tmp_path / "no" / "slow.log"), ready=False)
+    site = server("sluggish:wsgi", *ONE, *SLOW, "--slow-log-file", str(tmp_path / "no" / "slow.log"), ready=False)
     site.expect_log("Cannot write the slow log")
     site.wait_for_log(r"Cannot write the slow log .*: No such file or directory")
     site.finish(expect=EXIT_FILE)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from swhttp import foreign, sources, swoole
+from swhttp import foreign, limits, sources, swoole
 from swhttp.cli import all_flags
 from swhttp.config import OPTIONS
 from swhttp.errors import ExitCode, ServerError
@@ -415,3 +416,31 @@ def test_a_bad_keyword_is_named(options: dict[str, Any], code: ExitCode, said: s
         sources.load(keywords({"app": "a:b", **options}), {})
     assert failure.value.exit_code is code
     assert str(failure.value).startswith(said)
+
+
+# What does nothing alone
+
+
+IDLE = {name: option for name, option in OPTIONS.items() if option.needs}
+
+
+def test_what_does_nothing_alone_is_refused_where_somebody_has_just_written_it(here: Path) -> None:
+    assert refused(ExitCode.VALUE, {"static_index": "x"}) == "--static-index: it does nothing without --static"
+    assert refused(ExitCode.VALUE, {"slow_log_file": "x"}) == (
+        "--slow-log-file: it does nothing without --slow-log or --request-timeout")
+    with pytest.raises(ServerError, match=re.escape("run(compress_level=): it does nothing without --compress")):
+        sources.load(keywords({"app": "a:b", "compress_level": 5}), {})
+
+
+def test_it_may_wait_for_the_other_one_and_that_one_may_be_off(here: Path) -> None:
+    load({"compress_level": "5"}, SWHTTP_COMPRESS="off")
+    load({"request_timeout_s": "3", "slow_log_file": "x"})
+    load({"compress_min_bytes": str(limits.COMPRESS_MIN_BYTES)})
+    load({}, SWHTTP_STATIC_INDEX="x", SWHTTP_COMPRESS_LEVEL="5")
+    (here / "s.toml").write_text("reload-dir = ['.']\nmax-requests-jitter = 5\n")
+    load({"config": "s.toml"})
+
+
+@pytest.mark.parametrize("name", IDLE)
+def test_what_it_needs_is_an_option(name: str) -> None:
+    assert set(IDLE[name].needs) <= set(OPTIONS)
