@@ -17,6 +17,7 @@ touch these. It never imports the application, never forks once threads run, and
 from __future__ import annotations
 
 import enum
+import errno
 import math
 import os
 import selectors
@@ -148,6 +149,8 @@ class Master:
             self._pidfd = os.pidfd_open(self._pid)
             self._memory.keep_for_master()
         except OSError as error:
+            if error.errno == errno.EMFILE:
+                raise places.too_few() from None
             raise ServerError(f"Cannot start: {error}", ExitCode.INTERNAL) from None
         self._reactors = self._start_reactors()
         self._signals = SignalInbox(SIGNALS)

@@ -66,6 +66,12 @@ def room(limit: int, in_use: int) -> int:
     return most
 
 
+def too_few() -> ServerError:
+    """What a start is ended with that has come to the last file descriptor."""
+    return ServerError(f"Too few file descriptors to start: {fd_limit()} may be open (ulimit -n): raise the hard limit",
+                       ExitCode.PLATFORM)
+
+
 def connections(asked: int, limit: int, in_use: int, geometry: Geometry) -> int:
     """How many there may be; `asked`: by --max-connections, 0: as many as can be. Raises ServerError for none."""
     most = min(room(limit, in_use), geometry.sessions * geometry.reactors)

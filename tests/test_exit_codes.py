@@ -277,3 +277,12 @@ def test_another_system_is_said(tmp_path: Path, start: str) -> None:
     assert finished.returncode == 11
     assert finished.stderr == (
         "Error: swhttp runs on Linux only: it needs memfd, eventfd, epoll and pidfd\n")
+
+
+def test_too_few_fds_are_no_internal_error_wherever_they_end(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "swhttp", WSGI, "--bind", "127.0.0.1:0", "--app-dir", str(TESTS / "apps")]
+    for most in (20, 42):  # for none of the connections; for not even the pipes and memory of the processes
+        finished = run(["prlimit", f"--nofile={most}:{most}", *command], tmp_path)
+        assert finished.returncode == 11, finished.stderr
+        assert re.search(rf"file descriptor.* {most} may be open \(ulimit -n\)", finished.stderr)
+        assert "Errno" not in finished.stderr

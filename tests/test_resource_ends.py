@@ -203,7 +203,7 @@ def test_more_connections_than_fds_are_not_promised(server: Start) -> None:
     assert free // 2 <= int(line[1]) <= free
 
 
-@pytest.mark.parametrize("most", [20, 50])  # with 20 there are not even enough to start
+@pytest.mark.parametrize("most", [20, 50])
 def test_a_server_without_fds_for_connections_says_so(server: Start, most: int) -> None:
     site = server("reference:asgi", "--workers", "1", ready=False, via=("prlimit", f"--nofile={most}:{most}"))
     site.expect_log("ERROR")
