@@ -503,7 +503,7 @@ class Master:
             if waiter is not None:
                 waiter(False, STOPPING)
             return
-        if why := self._has.reload_certificates():
+        if why := (self._files.why_not() if self._files is not None else "") or self._has.reload_certificates():
             log.error("%s: not reloading: %s", who, why)
             self.reloads.refused(why, time.monotonic())
             if self._listening:

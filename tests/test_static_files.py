@@ -29,6 +29,7 @@ from tests.support.client import Closed, Connection, Response
 from tests.support.counters import Since, gauge
 from tests.support.fleet import Start
 from tests.support.server import EXIT_FILE, Server
+from tests.test_control import run
 
 OPTIONS = ("--workers", "1", "--reactors", "1")
 LONG_AGO_S = 1_700_000_000
@@ -700,7 +701,8 @@ def test_a_reload_serves_what_has_taken_the_directorys_place(server: Start, tmp_
         (tmp_path / name / "version.txt").write_text(name)
     current = tmp_path / "current"
     current.symlink_to("one")
-    site = server("reference:wsgi", *OPTIONS, "--static", f"/static={current}", "--reload-mode", mode)
+    site = server("reference:wsgi", *OPTIONS, "--static", f"/static={current}", "--reload-mode", mode,
+                  "--control", "{dir}/control")
     assert get(site, "/static/version.txt").body == b"one"
     (tmp_path / "next").symlink_to("two")
     os.replace(tmp_path / "next", current)
@@ -708,9 +710,12 @@ def test_a_reload_serves_what_has_taken_the_directorys_place(server: Start, tmp_
     site.kill(signal.SIGUSR1)
     processes.wait_until(lambda: get(site, "/static/version.txt").body == b"two", "the new release")
     current.unlink()
-    site.expect_log("cannot be opened again")
-    site.kill(signal.SIGUSR1)
-    site.wait_for_log("cannot be opened again, and stays as it was")
+    processes.wait_until(lambda: len(site.workers()) == 1, "the old worker to leave")
+    workers = site.workers()
+    site.expect_log("not reloading")
+    done = run("reload", "--control", os.path.join(site.directory, "control"), "--wait")
+    assert (done.returncode, site.workers()) == (12, workers)
+    assert "cannot be opened again: No such file or directory" in done.stderr
     assert get(site, "/static/version.txt").body == b"two"
 
 
