@@ -243,13 +243,15 @@ def upload(site: Server, size: int) -> tuple[int, bytes]:
         return answer.status, answer.body
 
 
-def refuses_what_does_not_fit(site: Server, size: int = 3 * MIB) -> None:
-    """A body that goes to a file is answered 503, is counted and logged; the next small one is served."""
+def refuses_what_does_not_fit(site: Server, why: str, size: int = 3 * MIB) -> None:
+    """A body that goes to a file is answered 503, is counted and logged; the next small one is served. `why`: as the
+    log has it, a pattern."""
     since, mark = Since(site), site.log.mark()
     assert upload(site, size) == (503, b"body-spool-failed")
     assert upload(site, 100_000)[0] == 200
     since.becomes(blocks_full=1)
-    site.wait_for_log(r"\[WARNING\] 503 reason=body-spool-failed client=", since=mark)
+    site.wait_for_log(rf"\[WARNING\] 503 reason=body-spool-failed client=\S+ request=\"POST /ignore-body\" {why}",
+                      since=mark)
     gauge(site, "files", 0)
 
 
@@ -257,7 +259,7 @@ def test_a_full_disk_costs_what_needs_it_one_answer_and_nothing_else(server: Sta
     with tiny_disk(tmp_path):
         site = server("paths:wsgi", "--workers", "1", "--threads", "4", "--reactors", "1", "--tmp-dir", str(tmp_path))
         other = site.connect()
-        refuses_what_does_not_fit(site)
+        refuses_what_does_not_fit(site, r"directory=\S+: No space left on device$")
         assert other.get("/").status == 200
         mark = site.log.mark()
         slow = [site.connect(buffer_bytes=4096) for _ in range(3)]
@@ -282,7 +284,7 @@ def test_a_limit_of_file_sizes_is_like_a_full_disk(server: Start) -> None:
     _, hard = resource.prlimit(site.pid, resource.RLIMIT_FSIZE)
     for pid in everybody:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (MIB, hard))
-    refuses_what_does_not_fit(site)
+    refuses_what_does_not_fit(site, r"directory=\S+: File too large$")
     for pid in everybody:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
     assert upload(site, 3 * MIB)[0] == 200
@@ -294,6 +296,6 @@ def test_a_directory_for_files_that_is_removed_may_come_back(server: Start, tmp_
     directory.mkdir()
     site = server("reference:wsgi", "--workers", "1", "--reactors", "1", "--tmp-dir", str(directory))
     shutil.rmtree(directory)
-    refuses_what_does_not_fit(site)
+    refuses_what_does_not_fit(site, r"directory=\S+: No such file or directory$")
     directory.mkdir()
     assert upload(site, 3 * MIB)[0] == 200

@@ -500,6 +500,7 @@ def test_a_file_that_is_cut_short_cuts_its_connections(site: Server, tree: Tree)
             for _ in client.pieces(answer):
                 pass
     since.becomes(cut=1)
+    assert len(site.wait_for_log(r"\[WARNING\] reason=file-shortened client=\S+ file=\".*/cut\.bin\"$")) == 1
 
 
 def test_a_file_that_is_replaced_is_sent_as_it_was(site: Server, tree: Tree) -> None:
@@ -709,8 +710,8 @@ def test_a_reload_serves_what_has_taken_the_directorys_place(server: Start, tmp_
     assert get(site, "/static/version.txt").body == b"one"
     site.kill(signal.SIGUSR1)
     processes.wait_until(lambda: get(site, "/static/version.txt").body == b"two", "the new release")
-    current.unlink()
     processes.wait_until(lambda: len(site.workers()) == 1, "the old worker to leave")
+    current.unlink()
     workers = site.workers()
     site.expect_log("not reloading")
     done = run("reload", "--control", os.path.join(site.directory, "control"), "--wait")

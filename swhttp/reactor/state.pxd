@@ -396,6 +396,7 @@ cdef struct State:
     Conn *slow_last
     bint tight               # among the fresh there may be sockets that took little before they were full
     uint64_t spool_logged_ns
+    int spool_error          # errno of the last file that could not be made or written in tmp_dir
     # Timers.
     Conn *wheel[1024]
     int64_t wheel_done       # every tick up to here has been looked at
@@ -448,6 +449,7 @@ cdef struct State:
     const StaticSite *site   # NULL: there are none
     uint64_t file_logged_ns
     sw_io_pool *io
+    uint64_t shortened_logged_ns
     sw_io_inbox io_inbox     # what the I/O threads have done
     uint64_t boundaries[2]   # of multipart answers: a secret, and how many there were
     # TLS: NULL, all of it, where no listener speaks it.
