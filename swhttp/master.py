@@ -207,7 +207,8 @@ class Master:
                             self._has.certificates)
         limit, in_use = places.fd_limit(), places.fds_in_use()
         connections = places.connections(config.max_connections, limit, in_use, self._memory.geometry)
-        reactors.admit(connections, limit - in_use - connections - limits.STATIC_SPARED_FDS)
+        reactors.admit(connections, limit - in_use - connections - limits.STATIC_SPARED_FDS,
+                       places.bound(config.max_connections, connections, self._memory.geometry).encode())
         if self._access is not None:
             self._access.start()
         reactors.start()

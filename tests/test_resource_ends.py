@@ -36,7 +36,7 @@ FDS = 128
 CLIENTS = 500
 NOFILE = ("prlimit", f"--nofile={FDS}:{FDS}")
 MIB = 1 << 20
-HELD = r"reason=accept-paused there is no place for another one"
+HELD = r"reason=accept-paused there is no place for another one \((ulimit -n|--max-connections)\)"
 
 
 # File descriptors, and places for connections
@@ -105,13 +105,14 @@ def test_who_is_served_keeps_his_place_to_the_end_of_his_answer(server: Start) -
         first.send_request(target=gate.target)
         visitor = gate.entered()
         second.send_request(target="/second")
-        site.wait_for_log(HELD)
+        site.wait_for_log(r"accept-paused there is no place for another one \(--max-connections\), with 1 connection")
         assert totals(site)["open"] == 1
         visitor.release()
         answer = first.response()
     assert (answer.status, answer.keeps_open) == (200, False)
     assert second.response().json()["target"] == "/second"
     assert site.seen()[-1] == "/second"
+    assert len(site.wait_for_log("reason=accept-resumed with ")) == 1
 
 
 def test_a_client_that_says_nothing_makes_room_for_one_that_does(server: Start) -> None:
@@ -135,7 +136,7 @@ def test_when_the_system_has_no_fd_it_is_tried_again_now_and_then(server: Start)
         passed_s = time.monotonic() - started_s
         assert since["accept_held"] <= passed_s / limits.ACCEPT_PAUSE_S + 2
         assert since["turns"] < 5 * (passed_s / limits.ACCEPT_PAUSE_S + 10)
-        lines = site.wait_for_log("reason=accept-paused out of file descriptors or memory, with 0 connections")
+        lines = site.wait_for_log(r"accept-paused out of file descriptors or memory \(ulimit -n\), with 0 connections")
         assert len(lines) <= passed_s / limits.REACTOR_LOG_EVERY_S + 2
         resource.prlimit(site.pid, resource.RLIMIT_NOFILE, (hard, hard))
         assert client.response().json()["target"] == "/in-the-end"
