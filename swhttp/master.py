@@ -211,7 +211,8 @@ class Master:
                             self._has.certificates)
         limit, in_use = places.fd_limit(), places.fds_in_use()
         connections = places.connections(config.max_connections, limit, in_use, self._memory.geometry)
-        reactors.admit(connections, limit - in_use - connections - limits.STATIC_SPARED_FDS)
+        reactors.admit(connections, limit - in_use - connections - limits.STATIC_SPARED_FDS,
+                       places.bound(config.max_connections, connections, self._memory.geometry).encode())
         if self._access is not None:
             self._access.start()
         reactors.start()
@@ -507,7 +508,7 @@ class Master:
             if waiter is not None:
                 waiter(False, STOPPING)
             return
-        if why := self._has.reload_certificates():
+        if why := (self._files.why_not() if self._files is not None else "") or self._has.reload_certificates():
             log.error("%s: not reloading: %s", who, why)
             self.reloads.refused(why, time.monotonic())
             if self._listening:

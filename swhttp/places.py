@@ -79,3 +79,10 @@ def connections(asked: int, limit: int, in_use: int, geometry: Geometry) -> int:
         log.warning("--max-connections %d: there can be %d at once, for %d files may be open (ulimit -n)",
                     asked, most, limit)
     return min(asked, most) if asked else most
+
+
+def bound(asked: int, connections: int, geometry: Geometry) -> str:
+    """What does not let there be more than these `connections`, for a person."""
+    if asked == connections:
+        return "--max-connections"
+    return "ulimit -n" if connections < geometry.sessions * geometry.reactors else "the most that the server has"

@@ -4,10 +4,11 @@ It owns what `/prefix=DIR` means, which type a suffix has, and the fds of the di
 threads use. It never looks for a file: the reactors do, below these directories and never outside of them.
 
     start    the directories are opened when the server is who it will be (--user, --chroot), before it forks
-    reload   opened again, before new workers serve: a release that was renamed, or a symlink that was switched, takes
-             the place of the old one under the same fd, so that nobody has to be told. What cannot be opened stays as
-             it was, and the log says so. `rolling` and `sync` have no moment at which all new workers begin: there it
-             is opened at the end. By the main thread, which waits for a mount that hangs
+    reload   looked at before anything else: if one cannot be opened, there is no reload. Opened again before new
+             workers serve: a release that was renamed, or a symlink that was switched, takes the place of the old one
+             under the same fd, so that nobody has to be told. What cannot be opened even then, for it has gone
+             meanwhile, stays as it was, and the log says so. `rolling` and `sync` have no moment at which all new
+             workers begin: there it is opened at the end. By the main thread, which waits for a mount that hangs
 """
 
 from __future__ import annotations
@@ -157,6 +158,15 @@ class Directories:
         mounts = [(mount.prefix.rstrip("/").encode(), fd, self._cached and _is_near(fd))
                   for mount, fd in zip(self._mounts, self._fds, strict=True)]
         return Site(mounts, types(), (OTHER.encode(), True), os.fsencode(index), lines)
+
+    def why_not(self) -> str:
+        """Whether `reopen` would find them now: why not, or ""."""
+        for mount in self._mounts:
+            try:
+                os.close(_open(mount))
+            except OSError as error:
+                return f"--static: {mount.directory!r} cannot be opened again: {error.strerror}"
+        return ""
 
     def reopen(self) -> None:
         """Have what is at their paths now take their place."""

@@ -30,6 +30,14 @@ def test_fewer_may_be_asked_for_and_more_are_a_warning(caplog: pytest.LogCapture
     assert places.connections(most + 1, 1024, 40, Geometry()) == most
 
 
+def test_what_bounds_them_is_named() -> None:
+    assert places.bound(10, 10, Geometry()) == "--max-connections"
+    for asked in (0, 2000):
+        assert places.bound(asked, places.connections(asked, 1024, 40, Geometry()), Geometry()) == "ulimit -n"
+    most = places.connections(0, limits.MOST_FDS, 40, Geometry())
+    assert places.bound(0, most, Geometry()) == "the most that the server has"
+
+
 def test_none_at_all_is_no_start() -> None:
     with pytest.raises(ServerError, match="No file descriptor is left for connections: 64 may be open"):
         places.connections(0, 64, 64 - limits.KEPT_FDS, Geometry())

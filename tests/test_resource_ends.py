@@ -37,7 +37,7 @@ FDS = 128
 CLIENTS = 500
 NOFILE = ("prlimit", f"--nofile={FDS}:{FDS}")
 MIB = 1 << 20
-HELD = r"reason=accept-paused there is no place for another one"
+HELD = r"reason=accept-paused there is no place for another one \((ulimit -n|--max-connections)\)"
 
 
 # File descriptors, and places for connections
@@ -106,13 +106,14 @@ def test_who_is_served_keeps_his_place_to_the_end_of_his_answer(server: Start) -
         first.send_request(target=gate.target)
         visitor = gate.entered()
         second.send_request(target="/second")
-        site.wait_for_log(HELD)
+        site.wait_for_log(r"accept-paused there is no place for another one \(--max-connections\), with 1 connection")
         assert totals(site)["open"] == 1
         visitor.release()
         answer = first.response()
     assert (answer.status, answer.keeps_open) == (200, False)
     assert second.response().json()["target"] == "/second"
     assert site.seen()[-1] == "/second"
+    assert len(site.wait_for_log("reason=accept-resumed with ")) == 1
 
 
 def test_a_client_that_says_nothing_makes_room_for_one_that_does(server: Start) -> None:
@@ -136,7 +137,7 @@ def test_when_the_system_has_no_fd_it_is_tried_again_now_and_then(server: Start)
         passed_s = time.monotonic() - started_s
         assert since["accept_held"] <= passed_s / limits.ACCEPT_PAUSE_S + 2
         assert since["turns"] < 5 * (passed_s / limits.ACCEPT_PAUSE_S + 10)
-        lines = site.wait_for_log("reason=accept-paused out of file descriptors or memory, with 0 connections")
+        lines = site.wait_for_log(r"accept-paused out of file descriptors or memory \(ulimit -n\), with 0 connections")
         assert len(lines) <= passed_s / limits.REACTOR_LOG_EVERY_S + 2
         resource.prlimit(site.pid, resource.RLIMIT_NOFILE, (hard, hard))
         assert client.response().json()["target"] == "/in-the-end"
@@ -245,13 +246,15 @@ def upload(site: Server, size: int) -> tuple[int, bytes]:
         return answer.status, answer.body
 
 
-def refuses_what_does_not_fit(site: Server, size: int = 3 * MIB) -> None:
-    """A body that goes to a file is answered 503, is counted and logged; the next small one is served."""
+def refuses_what_does_not_fit(site: Server, why: str, size: int = 3 * MIB) -> None:
+    """A body that goes to a file is answered 503, is counted and logged; the next small one is served. `why`: as the
+    log has it, a pattern."""
     since, mark = Since(site), site.log.mark()
     assert upload(site, size) == (503, b"body-spool-failed")
     assert upload(site, 100_000)[0] == 200
     since.becomes(blocks_full=1)
-    site.wait_for_log(r"\[WARNING\] 503 reason=body-spool-failed client=", since=mark)
+    site.wait_for_log(rf"\[WARNING\] 503 reason=body-spool-failed client=\S+ request=\"POST /ignore-body\" {why}",
+                      since=mark)
     gauge(site, "files", 0)
 
 
@@ -259,7 +262,7 @@ def test_a_full_disk_costs_what_needs_it_one_answer_and_nothing_else(server: Sta
     with tiny_disk(tmp_path):
         site = server("paths:wsgi", "--workers", "1", "--threads", "4", "--reactors", "1", "--tmp-dir", str(tmp_path))
         other = site.connect()
-        refuses_what_does_not_fit(site)
+        refuses_what_does_not_fit(site, r"directory=\S+: No space left on device$")
         assert other.get("/").status == 200
         mark = site.log.mark()
         slow = [site.connect(buffer_bytes=4096) for _ in range(3)]
@@ -284,7 +287,7 @@ def test_a_limit_of_file_sizes_is_like_a_full_disk(server: Start) -> None:
     _, hard = resource.prlimit(site.pid, resource.RLIMIT_FSIZE)
     for pid in everybody:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (MIB, hard))
-    refuses_what_does_not_fit(site)
+    refuses_what_does_not_fit(site, r"directory=\S+: File too large$")
     for pid in everybody:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
     assert upload(site, 3 * MIB)[0] == 200
@@ -296,6 +299,6 @@ def test_a_directory_for_files_that_is_removed_may_come_back(server: Start, tmp_
     directory.mkdir()
     site = server("reference:wsgi", "--workers", "1", "--reactors", "1", "--tmp-dir", str(directory))
     shutil.rmtree(directory)
-    refuses_what_does_not_fit(site)
+    refuses_what_does_not_fit(site, r"directory=\S+: No such file or directory$")
     directory.mkdir()
     assert upload(site, 3 * MIB)[0] == 200

@@ -246,7 +246,8 @@ def test_a_spool_that_cannot_be_written_costs_speed_and_nothing_else(server: Sta
     with site.connect(buffer_bytes=SMALL_BUFFER) as client:
         check, since = Check(), site.log.mark()
         pieces = stall(client, memory(LARGE), check)
-        site.wait_for_log("spool-failed", since=since)
+        site.wait_for_log(
+            r"reason=spool-failed client=.* directory=\S+: No such file or directory$", since=since)
         resume(pieces, check, LARGE)
     assert site.get("/")["pid"] in site.workers()
 

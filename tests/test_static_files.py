@@ -29,6 +29,7 @@ from tests.support.client import Closed, Connection, Response
 from tests.support.counters import Since, gauge
 from tests.support.fleet import Start
 from tests.support.server import EXIT_FILE, Server
+from tests.test_control import run
 
 OPTIONS = ("--workers", "1", "--reactors", "1")
 LONG_AGO_S = 1_700_000_000
@@ -499,6 +500,7 @@ def test_a_file_that_is_cut_short_cuts_its_connections(site: Server, tree: Tree)
             for _ in client.pieces(answer):
                 pass
     since.becomes(cut=1)
+    assert len(site.wait_for_log(r"\[WARNING\] reason=file-shortened client=\S+ file=\".*/cut\.bin\"$")) == 1
 
 
 def test_a_file_that_is_replaced_is_sent_as_it_was(site: Server, tree: Tree) -> None:
@@ -700,17 +702,21 @@ def test_a_reload_serves_what_has_taken_the_directorys_place(server: Start, tmp_
         (tmp_path / name / "version.txt").write_text(name)
     current = tmp_path / "current"
     current.symlink_to("one")
-    site = server("reference:wsgi", *OPTIONS, "--static", f"/static={current}", "--reload-mode", mode)
+    site = server("reference:wsgi", *OPTIONS, "--static", f"/static={current}", "--reload-mode", mode,
+                  "--control", "{dir}/control")
     assert get(site, "/static/version.txt").body == b"one"
     (tmp_path / "next").symlink_to("two")
     os.replace(tmp_path / "next", current)
     assert get(site, "/static/version.txt").body == b"one"
     site.kill(signal.SIGUSR1)
     processes.wait_until(lambda: get(site, "/static/version.txt").body == b"two", "the new release")
+    processes.wait_until(lambda: len(site.workers()) == 1, "the old worker to leave")
     current.unlink()
-    site.expect_log("cannot be opened again")
-    site.kill(signal.SIGUSR1)
-    site.wait_for_log("cannot be opened again, and stays as it was")
+    workers = site.workers()
+    site.expect_log("not reloading")
+    done = run("reload", "--control", os.path.join(site.directory, "control"), "--wait")
+    assert (done.returncode, site.workers()) == (12, workers)
+    assert "cannot be opened again: No such file or directory" in done.stderr
     assert get(site, "/static/version.txt").body == b"two"
 
 

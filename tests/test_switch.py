@@ -50,7 +50,7 @@ def not_started(slots: int) -> Iterator[tuple[Reactors, Workers, tuple[str, int]
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
         reactors = Reactors(memory, ReactorSettings(), [(listener.fileno(), "tcp", "test")])
-        reactors.admit(memory.geometry.sessions, 0)
+        reactors.admit(memory.geometry.sessions, 0, b"rows")
         for slot in range(slots):
             memory.reset_slot(slot)
         try:

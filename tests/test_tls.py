@@ -370,6 +370,22 @@ def test_what_is_no_tls_is_refused(site: Server) -> None:
     assert since["tls_failed"] == 1
 
 
+def test_a_connection_on_which_nothing_was_asked_has_no_line(server: Start, tmp_path: Path) -> None:
+    log = tmp_path / "access"
+    site = server("reference:wsgi", *ONE, *tls.options(), "--access-log", str(log), "--access-log-format", "%s %U",
+                  tls=authority().client())
+    with raw(site) as client:
+        client.sendall(b"\x16\x03\x01\x00\x10" + b"\xff" * 64)
+        while client.recv(100):
+            pass
+    with site.connect():
+        pass  # agrees upon TLS, and says its end
+    site.get("/asked")
+    gauge(site, "open")
+    site.stop()
+    assert log.read_text().splitlines() == ["200 /asked"]
+
+
 def test_plain_http_is_told_so_in_plain_text(site: Server) -> None:
     site.expect_log("reason=http-to-tls-port")
     with Connection(site.tcp_addresses()[0]) as client:

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -55,6 +56,33 @@ static inline int sw_write_all(int fd, const unsigned char *data, size_t length,
         at += (uint64_t)n;
     }
     return 1;
+}
+
+/* Why a file in `directory` could not be made or written, for the log. */
+static inline void sw_temp_why(char *text, size_t room, const char *directory, int error)
+{
+    char reason[64];
+    snprintf(text, room, "directory=%.64s: %s", directory, strerror_r(error, reason, sizeof reason));
+}
+
+/* Has the file an end before `end`? */
+static inline int sw_is_shorter(int fd, uint64_t end)
+{
+    struct stat about;
+    return fstat(fd, &about) == 0 && (uint64_t)about.st_size < end;
+}
+
+/* The path of an open file; 0: it is not known. Otherwise its length, with a 0 behind it, at most `room`. */
+static inline size_t sw_path_of(int fd, char *path, size_t room)
+{
+    char link[32];
+    ssize_t length;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    length = readlink(link, path, room - 1);
+    if (length < 0)
+        length = 0; /* no /proc in this root */
+    path[length] = 0;
+    return (size_t)length;
 }
 
 static inline int sw_is_regular(int fd)

@@ -44,6 +44,10 @@ cdef extern from "<poll.h>" nogil:
 cdef int ACCEPTS_PER_TURN = limits.ACCEPTS_PER_TURN
 cdef int MAX_REST = limits.BACKLOG
 cdef int WARNING = logging.WARNING
+cdef const char *ROWS = b"the most that the server has"
+cdef const char *MEMORY = b"memory"
+cdef const char *FDS = b"ulimit -n"
+cdef const char *SYSTEM_FDS = b"fs.file-max"
 cdef uint64_t PAUSE_NS = <uint64_t>(limits.ACCEPT_PAUSE_S * 1e9)
 cdef uint64_t LOOK_EVERY_NS = <uint64_t>(limits.ROOM_LOOK_S * 1e9)
 cdef uint64_t LOG_EVERY_NS = <uint64_t>(limits.REACTOR_LOG_EVERY_S * 1e9)
@@ -60,8 +64,8 @@ cdef void accept_listen(State *s, bint on) noexcept nogil:
     s.listening = on
 
 
-cdef void _hold(State *s, const char *why, uint64_t pause_ns) noexcept nogil:
-    """Leave new connections in the backlog, rather than spin; one log line a second."""
+cdef void _hold(State *s, const char *why, const char *bound, uint64_t pause_ns) noexcept nogil:
+    """Leave new connections in the backlog, rather than spin; one log line a second. `bound`: what to raise."""
     cdef sw_mail mail
     if s.draining:
         return
@@ -76,11 +80,26 @@ cdef void _hold(State *s, const char *why, uint64_t pause_ns) noexcept nogil:
     s.line[REACTOR_ACCEPT_HELD] += 1
     if s.now_ns - s.accept_logged_ns >= LOG_EVERY_NS:
         s.accept_logged_ns = s.now_ns
+        s.accept_told = True
         mail.kind = MAIL_LOG
         mail.a = WARNING
-        snprintf(mail.text, sizeof(mail.text), "reason=accept-paused %s, with %lld connections", why,
+        snprintf(mail.text, sizeof(mail.text), "reason=accept-paused %s (%s), with %lld connections", why, bound,
                  <long long>sw_gauge_get(s.places))
         sw_mailbox_send(s.reports, &mail, True)
+
+
+cdef void _tell_of_the_end(State *s) noexcept nogil:
+    """New connections are taken again: that is in the log too, if it has been so for the time between two lines. Where
+    they wait on and off that is seldom, and there is no line for each."""
+    cdef sw_mail mail
+    if s.holding or s.draining or s.now_ns - s.accept_logged_ns < LOG_EVERY_NS:
+        return
+    s.accept_told = False
+    mail.kind = MAIL_LOG
+    mail.a = WARNING
+    snprintf(mail.text, sizeof(mail.text), "reason=accept-resumed with %lld connections",
+             <long long>sw_gauge_get(s.places))
+    sw_mailbox_send(s.reports, &mail, True)
 
 
 cdef bint _has_row(State *s) noexcept nogil:
@@ -95,7 +114,10 @@ cdef bint _take_place(State *s, int which) noexcept nogil:
     listener.fd = s.listener_fds[which]
     listener.events = POLLIN
     if poll(&listener, 1, 0) > 0:
-        _hold(s, b"there is no place for another one" if _has_row(s) else b"all session rows are taken", 0)
+        if _has_row(s):
+            _hold(s, b"there is no place for another one", s.places_by, 0)
+        else:
+            _hold(s, b"all session rows are taken", ROWS, 0)
     return False
 
 
@@ -106,15 +128,15 @@ cdef Conn *accept_adopt(State *s, int fd, const sw_address *address) noexcept no
         close(fd)
         sw_gauge_add(&s.open_gauges[s.index], -1)
         conn_leave(s)
-        _hold(s, b"all session rows are taken", 0)
+        _hold(s, b"all session rows are taken", ROWS, 0)
         return NULL
     if s.secure != NULL and s.secure[address.listener] and not tls_open(s, c):
         conn_close(s, c)
-        _hold(s, b"out of memory", PAUSE_NS)
+        _hold(s, b"out of memory", MEMORY, PAUSE_NS)
         return NULL
     conn_watch(s, c)
     if c.fd < 0:
-        _hold(s, b"epoll takes no more", PAUSE_NS)
+        _hold(s, b"epoll takes no more", b"fs.epoll.max_user_watches", PAUSE_NS)
         return NULL
     return c
 
@@ -137,7 +159,8 @@ cdef int accept_new(State *s, int which) noexcept nogil:
             if why == EINTR or why == ECONNABORTED:
                 continue
             if why in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
-                _hold(s, b"out of file descriptors or memory", PAUSE_NS)
+                _hold(s, b"out of file descriptors or memory",
+                      FDS if why == EMFILE else SYSTEM_FDS if why == ENFILE else MEMORY, PAUSE_NS)
             return nth
         memset(&address, 0, sizeof(address))
         address.listener = <unsigned short>which
@@ -197,6 +220,8 @@ cdef bint _make_room(State *s) noexcept nogil:
 cdef void accept_again(State *s) noexcept nogil:
     """Once a turn: go on when there is a place again, else make one."""
     s.crowded = sw_gauge_get(s.holding_gauge) > 0
+    if s.accept_told:
+        _tell_of_the_end(s)
     if not s.crowded:
         return
     if s.holding and s.now_ns >= s.accept_paused_until_ns and _has_row(s) and (
@@ -211,7 +236,10 @@ cdef int64_t accept_wait_ns(State *s) noexcept nogil:
     """How long `accept_again` can wait, if nothing happens; -1: for ever."""
     cdef uint64_t next_ns
     if not s.crowded:
-        return -1
+        if not s.accept_told or s.draining:
+            return -1
+        next_ns = s.accept_logged_ns + LOG_EVERY_NS
+        return <int64_t>(next_ns - s.now_ns) if next_ns > s.now_ns else 0
     next_ns = s.look_for_room_ns
     if s.now_ns < s.accept_paused_until_ns < next_ns:
         next_ns = s.accept_paused_until_ns

@@ -34,7 +34,7 @@ from swhttp.reactor.logline cimport (LOG_BARE_QUERY, LOG_BYTES, LOG_BYTES_OR_DAS
                                      sw_log_offset_ns, sw_log_part, sw_log_prefetch, sw_log_publish, sw_log_rewind,
                                      sw_log_tail, sw_log_text, sw_log_time_text)
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CUT, CONN_HTTP10, CONN_KEEP_ALIVE, CONN_LOGGED, STAGE_FREE,
-                                   STAGE_GONE, STAGE_HEAD, STAGE_IDLE)
+                                   STAGE_GONE, STAGE_HEAD, STAGE_IDLE, STAGE_LINGER)
 
 from swhttp import limits
 
@@ -498,6 +498,8 @@ cdef void access_lost(State *s, Conn *c) noexcept nogil:
     access_lines(s)
     if c.flags & CONN_LOGGED or c.stage == STAGE_IDLE or c.stage == STAGE_FREE or c.stage == STAGE_GONE:
         return
+    if c.stage == STAGE_LINGER:
+        return  # no TLS came about, so nothing was asked; whoever else lingers has its line
     if c.stage == STAGE_HEAD and c.input_to - c.input_from <= c.head_at:
         return  # nothing but empty lines
     _note(c, &answer)

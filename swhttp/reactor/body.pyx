@@ -12,6 +12,7 @@ never answers: it returns a reason. Runs without the GIL.
     discarded   after the response: at most DISCARD_BYTES, so that the connection can go on.
 """
 
+from libc.errno cimport errno
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 from libc.stdlib cimport calloc
@@ -235,7 +236,7 @@ cdef int body_received(State *s, Conn *c, size_t length) noexcept nogil:
         c.body_at += <uint32_t>length
     elif c.stage == STAGE_BODY:
         if not sw_write_all(u.fd, s.through, length, u.received):
-            return REASON_SPOOL_FAILED
+            return _spool_failed(s)
         u.received += length
     else:
         (<sw_chunk *>sw_blocks_at(&s.blocks, u.filling)).length += <uint32_t>length
@@ -351,6 +352,12 @@ cdef void body_answered(State *s, Conn *c) noexcept nogil:
 
 # ---- collected ----
 
+cdef int _spool_failed(State *s) noexcept nogil:
+    """A file could not be made or written just now: keep why."""
+    s.spool_error = errno
+    return REASON_SPOOL_FAILED
+
+
 cdef int body_to_file(State *s, Conn *c, const unsigned char *data, size_t length) noexcept nogil:
     """From now on the body of `c` is collected in a file, which begins with `data`. Returns a reason or REASON_NONE."""
     cdef Upload *u = _upload(c)
@@ -358,11 +365,11 @@ cdef int body_to_file(State *s, Conn *c, const unsigned char *data, size_t lengt
         return REASON_INTERNAL
     u.fd = sw_temp_file(s.tmp_dir)
     if u.fd < 0:
-        return REASON_SPOOL_FAILED
+        return _spool_failed(s)
     s.line[REACTOR_FILES] += 1
     s.line[REACTOR_BODY_FILES] += 1
     u.received = length
-    return REASON_NONE if sw_write_all(u.fd, data, length, 0) else REASON_SPOOL_FAILED
+    return REASON_NONE if sw_write_all(u.fd, data, length, 0) else _spool_failed(s)
 
 
 cdef uint64_t body_so_far(State *s, Conn *c) noexcept nogil:

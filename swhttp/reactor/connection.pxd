@@ -4,6 +4,10 @@ from swhttp.ipc.sessions cimport sw_address
 from swhttp.reactor.state cimport Conn, State, Upload
 
 
+cdef enum:
+    MOST_WHY_BYTES = 128     # of a reason in a line of the log, with the 0 behind it
+
+
 cdef Conn *conn_open(State *s, int fd, const sw_address *address) noexcept nogil
 cdef void conn_set_address(State *s, Conn *c, const sw_address *address) noexcept nogil
 cdef void conn_watch(State *s, Conn *c) noexcept nogil
@@ -26,4 +30,5 @@ cdef bint conn_keep_input(Conn *c, const unsigned char *data, uint32_t length) n
 cdef void conn_consume_input(Conn *c, uint32_t length) noexcept nogil
 cdef void conn_log(State *s, Conn *c, int level, int status, const char *slug) noexcept nogil
 cdef void conn_log_request(State *s, Conn *c, int level, int status, const char *slug) noexcept nogil
+cdef void conn_log_why(State *s, Conn *c, int level, int status, const char *slug, const char *why) noexcept nogil
 cdef void conn_request_text(State *s, Conn *c, char *text, size_t room) noexcept nogil

@@ -12,7 +12,7 @@ that the access log has noted refer to it too: `conn_close` has their lines made
 from libc.stdint cimport uint16_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcpy, memmove
+from libc.string cimport memcpy, memmove, strlen
 from posix.unistd cimport close
 
 from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_at, sw_blocks_give
@@ -433,15 +433,25 @@ cdef int _log_text(State *s, Conn *c, sw_mail *mail, int level, int status, cons
 
 cdef void conn_log_request(State *s, Conn *c, int level, int status, const char *slug) noexcept nogil:
     """The same, and what was asked."""
+    conn_log_why(s, c, level, status, slug, NULL)
+
+
+cdef void conn_log_why(State *s, Conn *c, int level, int status, const char *slug, const char *why) noexcept nogil:
+    """The same, what was asked, if its block is still there, and behind it `why`, if that is not NULL: at most
+    MOST_WHY_BYTES, which have their room before the request has."""
     cdef sw_mail mail
     cdef int length = _log_text(s, c, &mail, level, status, slug)
     cdef unsigned char *p = <unsigned char *>&mail.text[length]
     cdef unsigned char *end = <unsigned char *>&mail.text[SW_MAIL_TEXT]
-    if end - p > LEAST_LINE_BYTES:
+    cdef size_t kept = strlen(why) + 1 if why != NULL else 0
+    if c.block != SW_NO_BLOCK and end - p > <ssize_t>kept + LEAST_LINE_BYTES:
         p += snprintf(<char *>p, end - p, " request=\"")
-        p = _request_line(s, c, p, end - 2)
+        p = _request_line(s, c, p, end - kept - 2)
         p[0] = b'"'
         p[1] = 0
+        p += 1
+    if why != NULL:
+        snprintf(<char *>p, end - p, " %s", why)
     sw_mailbox_send(s.reports, &mail, True)
 
 

@@ -21,6 +21,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.buffer cimport PyBUF_READ
 from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint64_t, uint8_t
 from libc.string cimport memchr, memcmp, memcpy
 
@@ -512,6 +513,7 @@ cdef class Http1:
         elif c.stage == STAGE_CHUNKED:
             with nogil:
                 if not sw_write_all(c.upload.fd, self.state.through, copied, c.upload.received):
+                    self.state.spool_error = errno
                     reason = REASON_SPOOL_FAILED
             c.upload.received += copied
         else:

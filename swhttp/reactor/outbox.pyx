@@ -21,13 +21,17 @@ from posix.unistd cimport close
 from swhttp.ipc.arena cimport sw_arena_drop, sw_arena_give
 from swhttp.ipc.scoreboard cimport (REACTOR_ARENA_HELD, REACTOR_FILES, REACTOR_IO_READS, REACTOR_MOVED_BYTES,
                                     REACTOR_SENDFILE_BYTES, REACTOR_SENT_BYTES)
-from swhttp.ipc.tempfile cimport sw_temp_file, sw_write_all
+from swhttp.ipc.tempfile cimport sw_is_shorter, sw_path_of, sw_temp_file, sw_write_all
+from swhttp.reactor.connection cimport MOST_WHY_BYTES, conn_log_why
 from swhttp.reactor.iojobs cimport SW_IO_READ, sw_io_job, sw_io_submit
+from swhttp.reactor.logline cimport sw_log_escape
 from swhttp.reactor.openat2 cimport SW_STEP_BYTES, sw_in_memory
 from swhttp.reactor.state cimport CONN_WRITABLE_WAIT, OUT_ARENA, OUT_FILE, OUT_HEAP, PACE_FRESH, PACE_NONE, OutPiece
 from swhttp.reactor.system cimport MSG_MORE, MSG_NOSIGNAL, msghdr, sendmsg, ssize_t, sw_send, sw_sendfile
 from swhttp.reactor.timers cimport timer_arm, timer_earned
 from swhttp.reactor.tls cimport tls_send, tls_send_file
+
+import logging
 
 from swhttp import limits
 
@@ -37,7 +41,11 @@ cdef uint64_t HIGH_WATER_BYTES = limits.HIGH_WATER_BYTES
 cdef uint64_t SEND_PER_TURN_BYTES = limits.SEND_PER_TURN_BYTES
 cdef uint64_t SPOOL_RENEW_BYTES = 4 * limits.HIGH_WATER_BYTES
 
+cdef uint64_t LOG_EVERY_NS = <uint64_t>(limits.REACTOR_LOG_EVERY_S * 1e9)
+cdef int WARNING = logging.WARNING
+
 cdef enum:
+    MOST_PATH_BYTES = 96  # that are looked at
     USUAL_ROOM = 4096   # of a piece in memory
     MAX_VECTOR = 8
 
@@ -432,6 +440,31 @@ cdef void _sent(State *s, Conn *c, uint64_t sent) noexcept nogil:
         pace_set(s, c, PACE_FRESH if c.out_first != NULL else PACE_NONE)
 
 
+cdef void _tell_shortened(State *s, Conn *c, OutPiece *piece) noexcept nogil:
+    """The connection is lost: if its file has been cut short under our hands, that is in the log, once a second. The
+    request may be forgotten by now, so the file is named by its path, or the end of that."""
+    cdef char path[4096]
+    cdef char why[MOST_WHY_BYTES]
+    cdef const unsigned char *at = <const unsigned char *>path
+    cdef unsigned char *end
+    cdef size_t length
+    cdef bint full = False
+    if piece.kind != OUT_FILE or s.now_ns - s.shortened_logged_ns < LOG_EVERY_NS:
+        return
+    if not sw_is_shorter(piece.file.fd, piece.at + piece.left):
+        return
+    s.shortened_logged_ns = s.now_ns
+    length = sw_path_of(piece.file.fd, path, sizeof(path))
+    if length > MOST_PATH_BYTES:
+        at += length - MOST_PATH_BYTES
+        length = MOST_PATH_BYTES
+    memcpy(why, b"file=\"", 6)
+    end = sw_log_escape(<unsigned char *>why + 6, <unsigned char *>why + MOST_WHY_BYTES - 2, at, length, False, &full)
+    end[0] = b'"'
+    end[1] = 0
+    conn_log_why(s, c, WARNING, 0, b"file-shortened", why)
+
+
 cdef int out_flush(State *s, Conn *c) noexcept nogil:
     """Send what waits, as far as the socket takes it.
 
@@ -447,6 +480,7 @@ cdef int out_flush(State *s, Conn *c) noexcept nogil:
             return OUT_DONE
         sent = _send_first(s, c, budget)
         if sent < 0:
+            _tell_shortened(s, c, c.out_first)
             return OUT_LOST
         if sent == 0:
             _wait(s, c)
@@ -520,6 +554,7 @@ cdef int out_leave_arena(State *s, Conn *c, int slot) noexcept nogil:
     while piece != NULL:
         if piece.kind == OUT_ARENA and (slot < 0 or piece.slot == slot):
             if not _to_file(s, c, piece):
+                s.spool_error = errno
                 where = OUT_HEAP
                 if not _to_heap(s, piece):
                     return -1

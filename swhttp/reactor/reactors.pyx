@@ -65,6 +65,7 @@ cdef class Reactors:
     cdef Snapshot *snapshots     # one a reactor
     cdef int snapshots_due       # that reactors have not given back
     cdef object memory
+    cdef bytes bound             # in words: why there cannot be more connections
     cdef object site             # whose memory they use
     cdef int slots
 
@@ -116,11 +117,14 @@ cdef class Reactors:
                 access.wire(i, &reactor.state, &self.boxes[self.count])
             self.reactors.append(reactor)
 
-    def admit(self, int connections, int files):
-        """So many may be open at once, in all reactors, and so many static files. To be said before `start`."""
+    def admit(self, int connections, int files, bytes bound):
+        """So many may be open at once, in all reactors, and so many static files. `bound`: what does not let there be
+        more connections, for the log. To be said before `start`."""
         cdef Reactor reactor
+        self.bound = bound
         for reactor in self.reactors:
             reactor.state.most_places = connections
+            reactor.state.places_by = <const char *>self.bound
             reactor.state.most_static_files = <uint32_t>max(1, files // self.count)
 
     def start(self):

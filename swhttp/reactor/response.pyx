@@ -21,11 +21,11 @@ from swhttp.ipc.scoreboard cimport (REACTOR_BAD_REQUESTS, REACTOR_BLOCKS_FULL, R
                                     REACTOR_QUARANTINED, REACTOR_QUEUE_FULL, REACTOR_QUEUE_TIMEOUT,
                                     REACTOR_REQUEST_TIMEOUT, REACTOR_RESPONSES, REACTOR_SHM_FRAMES,
                                     REACTOR_SMALL_FRAMES, REACTOR_WORKER_LOST)
-from swhttp.ipc.tempfile cimport sw_is_regular
+from swhttp.ipc.tempfile cimport sw_is_regular, sw_temp_why
 from swhttp.reactor.accesslog cimport access_answered, access_head, access_refused
 from swhttp.reactor.body cimport body_answered
-from swhttp.reactor.connection cimport (conn_close, conn_drop_block, conn_log, conn_log_request, conn_next,
-                                        conn_show_cut, conn_tell_gone, conn_todo)
+from swhttp.reactor.connection cimport (MOST_WHY_BYTES, conn_close, conn_drop_block, conn_log, conn_log_request,
+                                        conn_log_why, conn_next, conn_show_cut, conn_tell_gone, conn_todo)
 from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_leave_queue, dispatch_revoke, dispatch_tell
 from swhttp.reactor.outbox cimport (OUT_AGAIN, OUT_LOST, out_file_drop, out_file_new, out_flush, out_put,
                                     out_put_block, out_put_file, pace_set)
@@ -463,9 +463,13 @@ cdef void response_own(State *s, Conn *c, int reason) noexcept nogil:
     cdef char *p = <char *>s.scratch
     cdef int status = SW_REASON_TABLE[reason].status
     cdef const char *slug = SW_REASON_TABLE[reason].slug
+    cdef char why[MOST_WHY_BYTES]
     cdef iovec piece
     _count(s, reason)
-    if 502 <= status <= 504 and c.block != SW_NO_BLOCK:  # it was understood: the line can say which request it was
+    if reason == REASON_SPOOL_FAILED:
+        sw_temp_why(why, sizeof(why), s.tmp_dir, s.spool_error)
+        conn_log_why(s, c, WARNING, status, slug, why)
+    elif 502 <= status <= 504 and c.block != SW_NO_BLOCK:  # it was understood: the line can say which request it was
         conn_log_request(s, c, WARNING, status, slug)
     else:
         conn_log(s, c, WARNING, status, slug)

@@ -15,7 +15,8 @@ from libc.stdint cimport int64_t, uint64_t
 from swhttp.ipc.frame cimport EVENT_BUFFER_FULL
 from swhttp.ipc.request_table cimport sw_request_index, sw_request_set_full
 from swhttp.ipc.scoreboard cimport REACTOR_CLIENTS_SLOW, REACTOR_IN_FLIGHT
-from swhttp.reactor.connection cimport conn_close, conn_log
+from swhttp.ipc.tempfile cimport sw_temp_why
+from swhttp.reactor.connection cimport MOST_WHY_BYTES, conn_close, conn_log_why
 from swhttp.reactor.dispatch cimport dispatch_tell
 from swhttp.reactor.outbox cimport out_leave_arena, pace_set
 from swhttp.reactor.state cimport CONN_SLOW, OUT_FILE, PACE_NONE, PACE_SLOW, STAGE_IN_FLIGHT, Conn
@@ -35,10 +36,12 @@ cdef int WARNING = logging.WARNING
 
 cdef bint _leave(State *s, Conn *c, int slot) noexcept nogil:
     """Move what `c` holds of an arena. False: impossible, and it is closed."""
+    cdef char why[MOST_WHY_BYTES]
     cdef int where = out_leave_arena(s, c, slot)
     if where != OUT_FILE and s.now_ns - s.spool_logged_ns >= LOG_EVERY_NS:
         s.spool_logged_ns = s.now_ns
-        conn_log(s, c, WARNING, 0, b"spool-failed")
+        sw_temp_why(why, sizeof(why), s.tmp_dir, s.spool_error)
+        conn_log_why(s, c, WARNING, 0, b"spool-failed", why)
     if where < 0:
         conn_close(s, c)
     return where >= 0

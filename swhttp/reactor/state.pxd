@@ -396,6 +396,7 @@ cdef struct State:
     Conn *slow_last
     bint tight               # among the fresh there may be sockets that took little before they were full
     uint64_t spool_logged_ns
+    int spool_error          # errno of the last file that could not be made or written in tmp_dir
     # Timers.
     Conn *wheel[1024]
     int64_t wheel_done       # every tick up to here has been looked at
@@ -424,6 +425,7 @@ cdef struct State:
     uint64_t look_for_room_ns  # crowded: when idle connections are looked for next
     uint32_t look_for_room_at  # from this row on
     uint64_t accept_logged_ns
+    bint accept_told         # the log has that new connections wait, and not yet that they go on
     uint64_t round_trip_ns   # moving average from posting a request to its final frame
     uint64_t spin_ns         # how long to look for a lone response before sleeping, 0: never
     bint more_published      # a ring was left with frames in it
@@ -447,6 +449,7 @@ cdef struct State:
     # Static files.
     const StaticSite *site   # NULL: there are none
     uint64_t file_logged_ns
+    uint64_t shortened_logged_ns
     sw_io_pool *io
     sw_io_inbox io_inbox     # what the I/O threads have done
     uint64_t boundaries[2]   # of multipart answers: a secret, and how many there were
@@ -465,6 +468,7 @@ cdef struct State:
     sw_gauge *open_gauges    # one a reactor
     sw_gauge *places         # how many connections there are, in all reactors
     int64_t most_places      # how many there may be
+    const char *places_by    # what says so; of Reactors
     uint32_t static_files    # that are open
     uint32_t most_static_files
     sw_gauge *holding_gauge  # how many reactors are holding
