@@ -12,6 +12,8 @@ touch these. It never imports the application, never forks once threads run, and
                 --the manager is gone--> SETTLING (last answers go out) --> threads end, sockets are removed
             QUIT, a second TERM or INT, or the end of --graceful-timeout kills the workers on the way
             the manager is gone unasked: every request in flight is answered 502, and the exit code says so
+
+It is long because the order of start and stop stands in one place; what is done at each step is elsewhere.
 """
 
 from __future__ import annotations

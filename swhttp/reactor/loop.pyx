@@ -5,7 +5,8 @@
     phase 3  no GIL   dispatch, responses out of the rings and onto sockets, deadlines, wake-ups
 
 It owns the epoll set and the order of things. It never runs application code, never logs (it reports) and
-never waits for anything but epoll.
+never waits for anything but epoll. It is long by its setup and its imports: every room of the reactor is entered from
+here, and its memory is laid out here, so that one reading shows what a reactor holds.
 """
 
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
