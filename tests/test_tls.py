@@ -202,7 +202,7 @@ def test_who_was_found_slow_has_little_kept_twice(paths: Server) -> None:
         for client in clients:
             client.raw(2_500_000)
         since.passes("sent_bytes", sent + (count << 20))  # so each was encrypted for anew
-        assert (private_bytes(paths.pid) - before) / count < 16 << 10
+        assert (private_bytes(paths.pid) - before) / count < 20 << 10  # a record of 16 KiB, and not four of them
 
 
 def test_a_client_that_reads_nothing_is_cut_at_its_deadline(server: Start) -> None:
