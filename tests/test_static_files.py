@@ -635,6 +635,8 @@ def test_a_way_that_the_kernel_does_not_know_is_found_by_a_thread(site: Server, 
 def test_without_fds_the_answer_is_503_and_then_there_are_some_again(site: Server) -> None:
     with site.connect() as client:
         assert client.get("/static/a.bin").status == 200
+        gauge(site, "files")  # what is about to be closed would leave a place below the limit
+        gauge(site, "open", 1)
         limit = resource.prlimit(site.pid, resource.RLIMIT_NOFILE)
         taken = processes.fds_of(site.pid)
         lowest = next(fd for fd in itertools.count() if fd not in taken)
