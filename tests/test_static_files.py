@@ -1,4 +1,7 @@
-"""Files below a --static prefix, over real sockets: what is served, what never is, and that no worker is involved."""
+"""Files below a --static prefix, over real sockets: what is served, what never is, and that no worker is involved.
+
+It is long because nearly all of it asks one server about one tree of files, which a second module would make again.
+"""
 
 from __future__ import annotations
 
