@@ -95,6 +95,7 @@ ASIDE_RATE_BYTES_S: Final = 256 * 1024  # the same of one that comes slower than
 ASIDE_LOOK_S: Final = 0.02  # while requests wait for a worker: how often it is looked whether one can be put aside
 ASIDE_TIMES: Final = 8  # times --worker-concurrency: requests that wait for their clients, beside those that count
 MOVES_PER_TURN: Final = 4  # clients whose bytes are moved to a file, before the others get their turn
+SPARE_FILES: Final = 32  # empty temporary files that a reactor keeps, where there are fds enough
 CROWD_BLOCKS: Final = 1024  # request blocks in use, past which a slow body is given but little more than it has sent
 BODY_ROOM_BYTES: Final = 512  # room that a body has at least for what it has not sent yet
 CROWD_CONNECTIONS: Final = 256  # a reactor that has had more than this at once gives their memory back

@@ -285,6 +285,33 @@ def test_many_clients_that_stand_still_pin_no_block_and_lose_no_byte(site: Serve
     gauge(site, "files")
 
 
+def test_a_file_that_has_served_a_slow_client_serves_the_next_one(server: Start) -> None:
+    site = server("paths:asgi", "--workers", "1", "--reactors", "1")
+    seen: set[str] = set()
+    for size, piece in ((LARGE, 64 * KIBIBYTE), (LARGE // 2, 50_000), (LARGE, 70_000)):
+        with site.connect(buffer_bytes=SMALL_BUFFER) as client:
+            since, check = Since(site), Check()
+            pieces = stall(client, memory(size, piece=piece), check)
+            since.passes("moved_bytes")
+            seen.update(processes.nameless_files(site.pid).values())
+            resume(pieces, check, size)
+        gauge(site, "files")
+    assert len(seen) == 1
+    assert seen == set(processes.nameless_files(site.pid, empty=True).values())
+
+
+def test_of_files_that_have_served_slow_clients_some_are_kept(server: Start) -> None:
+    site = server("paths:asgi", "--workers", "1", "--reactors", "1")
+    clients = [site.connect(buffer_bytes=SMALL_BUFFER) for _ in range(limits.SPARE_FILES + 4)]
+    stalled = [stall(client, memory(MEBIBYTE), Check()) for client in clients]
+    processes.wait_until(lambda: len(processes.nameless_files(site.pid)) >= len(clients), "each client to have a file")
+    for client in clients:
+        client.reset()
+    gauge(site, "files")
+    assert len(processes.nameless_files(site.pid)) == limits.SPARE_FILES
+    del stalled
+
+
 @pytest.mark.parametrize("target", [memory(LARGE), memory(LARGE, piece=50_000)], ids=["whole", "pieces"])
 def test_a_client_that_goes_away_leaves_nothing(site: Server, target: str) -> None:
     for leave in (Connection.close, Connection.reset):

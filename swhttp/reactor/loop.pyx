@@ -51,6 +51,7 @@ from swhttp.reactor.settle cimport settle_anything_published, settle_dead, settl
 from swhttp.reactor.slots cimport slot_stage, slot_stop, slot_up, slots_look, slots_switch
 from swhttp.reactor.slow cimport slow_look, slow_next_ns
 from swhttp.reactor.snapshot cimport Snapshot, snapshot_take
+from swhttp.reactor.spares cimport spares_close
 from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_EXPECT, CONN_HEAD_SENT, CONN_HUNG_UP,
                                    CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_PIECE, CONN_READABLE, CONN_READY, CONN_UNREAD,
                                    CONN_WRITABLE_WAIT, MAIL_CONNECTION, MAIL_DEAF, MAIL_DRAIN, MAIL_DRAINED,
@@ -98,10 +99,12 @@ cdef class Reactor:
         cdef State *s = &self.state
         if s.epoll > 0:
             close(s.epoll)
+        spares_close(s)
         sw_blocks_destroy(&s.blocks)
         for memory in (<size_t>s.conns, <size_t>s.free_rows, <size_t>s.in_flight, <size_t>s.free_entries,
                        <size_t>s.links, <size_t>s.scratch, <size_t>s.slab, <size_t>s.through, <size_t>s.events,
-                       <size_t>s.listener_fds, <size_t>s.pieces, <size_t>s.fields_tail, <size_t>s.secure):
+                       <size_t>s.listener_fds, <size_t>s.pieces, <size_t>s.fields_tail, <size_t>s.secure,
+                       <size_t>s.spares):
             PyMem_RawFree(<void *><size_t>memory)
         tls_free(s)
 
@@ -160,6 +163,7 @@ cdef class Reactor:
         s.scratch = <unsigned char *>self._zeroed(1, SCRATCH_BYTES)
         s.slab = <unsigned char *>self._zeroed(1, SLAB_BYTES)
         s.through = <unsigned char *>self._zeroed(1, CHUNK_BYTES)
+        s.spares = <int *>self._zeroed(limits.SPARE_FILES, sizeof(int))
         s.events = <epoll_event *>self._zeroed(MAX_EVENTS, sizeof(epoll_event))
         s.pieces = <Piece *>self._zeroed(MAX_PIECES + 1, sizeof(Piece))
         s.listener_count = len(listeners)

@@ -21,11 +21,12 @@ from posix.unistd cimport close
 from swhttp.ipc.arena cimport sw_arena_drop, sw_arena_give
 from swhttp.ipc.scoreboard cimport (REACTOR_ARENA_HELD, REACTOR_FILES, REACTOR_IO_READS, REACTOR_MOVED_BYTES,
                                     REACTOR_SENDFILE_BYTES, REACTOR_SENT_BYTES)
-from swhttp.ipc.tempfile cimport sw_is_shorter, sw_path_of, sw_temp_file, sw_write_all
+from swhttp.ipc.tempfile cimport sw_is_shorter, sw_path_of, sw_write_all
 from swhttp.reactor.connection cimport MOST_WHY_BYTES, conn_log_why
 from swhttp.reactor.iojobs cimport SW_IO_READ, sw_io_job, sw_io_submit
 from swhttp.reactor.logline cimport sw_log_escape
 from swhttp.reactor.openat2 cimport SW_STEP_BYTES, sw_in_memory
+from swhttp.reactor.spares cimport spare_give, spare_take
 from swhttp.reactor.state cimport CONN_WRITABLE_WAIT, OUT_ARENA, OUT_FILE, OUT_HEAP, PACE_FRESH, PACE_NONE, OutPiece
 from swhttp.reactor.system cimport MSG_MORE, MSG_NOSIGNAL, msghdr, sendmsg, ssize_t, sw_send, sw_sendfile
 from swhttp.reactor.timers cimport timer_arm, timer_earned
@@ -89,7 +90,7 @@ cdef OutFile *out_file_new(State *s, int fd) noexcept nogil:
         return NULL
     file.fd = fd
     file.references = 1
-    file.on_disk = False
+    file.ours = file.on_disk = False
     s.line[REACTOR_FILES] += 1
     return file
 
@@ -100,7 +101,10 @@ cdef void out_file_drop(State *s, OutFile *file) noexcept nogil:
         return
     file.references -= 1
     if file.references == 0:
-        close(file.fd)
+        if file.ours:
+            spare_give(s, file.fd)
+        else:
+            close(file.fd)
         s.static_files -= file.on_disk
         free(file)
         s.line[REACTOR_FILES] -= 1
@@ -508,12 +512,13 @@ cdef bint _to_file(State *s, Conn *c, OutPiece *piece) noexcept nogil:
         out_file_drop(s, c.spool)
         c.spool = NULL
     if c.spool == NULL:
-        fd = sw_temp_file(s.tmp_dir)
+        fd = spare_take(s)
         if fd < 0:
             return False
         c.spool = out_file_new(s, fd)
         if c.spool == NULL:
             return False
+        c.spool.ours = True
         c.spool_at = 0
     if not sw_write_all(c.spool.fd, piece.memory + piece.at, <size_t>piece.left, c.spool_at):
         return False

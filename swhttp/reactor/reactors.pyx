@@ -118,7 +118,7 @@ cdef class Reactors:
             self.reactors.append(reactor)
 
     def admit(self, int connections, int files, bytes bound):
-        """So many may be open at once, in all reactors, and so many static files. `bound`: what does not let there be
+        """So many may be open at once, in all reactors, and so many files. `bound`: what does not let there be
         more connections, for the log. To be said before `start`."""
         cdef Reactor reactor
         self.bound = bound
@@ -126,6 +126,7 @@ cdef class Reactors:
             reactor.state.most_places = connections
             reactor.state.places_by = <const char *>self.bound
             reactor.state.most_static_files = <uint32_t>max(1, files // self.count)
+            reactor.state.most_spares = <uint32_t>min(limits.SPARE_FILES, reactor.state.most_static_files // 4)
 
     def start(self):
         """Start the threads. The caller has blocked all signals, and unblocks its own afterwards."""

@@ -169,6 +169,7 @@ cdef enum:
 cdef struct OutFile:
     int fd
     uint32_t references
+    bint ours                # no worker has had it: it may be kept for another client
     bint on_disk             # it may have to be read first, by a thread that may wait
     uint64_t read_from       # on_disk: from here on ...
     uint64_t read_to         # ... up to here it has been found in memory
@@ -397,6 +398,9 @@ cdef struct State:
     bint tight               # among the fresh there may be sockets that took little before they were full
     uint64_t spool_logged_ns
     int spool_error          # errno of the last file that could not be made or written in tmp_dir
+    int *spares              # empty files in tmp_dir
+    uint32_t spare_count
+    uint32_t most_spares
     # Timers.
     Conn *wheel[1024]
     int64_t wheel_done       # every tick up to here has been looked at

@@ -125,6 +125,12 @@ def fds_of(pid: int | str) -> dict[int, str]:
     return found
 
 
+def nameless_files(pid: int, empty: bool = False) -> dict[int, str]:
+    """Open temporary files of a process that never had a name, but its output; `empty`: those in which nothing is."""
+    return {fd: path for fd, path in fds_of(pid).items()
+            if fd > 2 and "/#" in path and not (empty and os.stat(f"/proc/{pid}/fd/{fd}").st_size)}
+
+
 def wait_gone(pids: Iterable[int], timeout_s: float) -> list[int]:
     """Wait until these processes have ended (zombies have); returns those still alive at the deadline."""
     poller = select.poll()

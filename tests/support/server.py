@@ -353,7 +353,7 @@ class Server:
             "master's children": len(children),
             "worker states": Counter("zombie" if p.state == "Z" else "alive" for p in workers),
             "descendants": len(processes.descendants_of(self.pid)),
-            "master fds": len(processes.fds_of(self.pid)),
+            "master fds": len(processes.fds_of(self.pid)) - len(processes.nameless_files(self.pid, empty=True)),
             "manager fds": [len(processes.fds_of(child)) for child in children],
             "worker fds": sorted(len(processes.fds_of(p.pid)) for p in workers),
             **{
