@@ -303,7 +303,7 @@ def test_a_file_that_has_served_a_slow_client_serves_the_next_one(server: Start)
 def test_of_files_that_have_served_slow_clients_some_are_kept(server: Start) -> None:
     site = server("paths:asgi", "--workers", "1", "--reactors", "1")
     clients = [site.connect(buffer_bytes=SMALL_BUFFER) for _ in range(limits.SPARE_FILES + 4)]
-    stalled = [stall(client, memory(MEBIBYTE), Check()) for client in clients]
+    stalled = [stall(client, memory(4 * MEBIBYTE), Check()) for client in clients]
     processes.wait_until(lambda: len(processes.nameless_files(site.pid)) >= len(clients), "each client to have a file")
     for client in clients:
         client.reset()
