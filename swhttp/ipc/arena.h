@@ -221,11 +221,14 @@ static inline void sw_arena_give(sw_arena *arena, uint32_t block)
 }
 
 /* The same for one that a slow client has held, and its memory goes back to the kernel: thousands of slow clients use
- * all blocks for a moment, and a worker that serves others alone needs few. */
-static inline void sw_arena_drop(sw_arena *arena, uint32_t block)
+ * all blocks for a moment, and a worker that serves others alone needs few. The first `warm_bytes` of each class stay
+ * (for sw_arena_trim): where slow clients come all the time the worker fills these again at once. */
+static inline void sw_arena_drop(sw_arena *arena, uint32_t block, uint64_t warm_bytes)
 {
     sw_arena_class *c = sw_arena_class_of(arena, block);
-    madvise(c->data + (uint64_t)(block - c->first) * c->bytes, c->bytes, MADV_REMOVE);
+    uint64_t at = (uint64_t)(block - c->first) * c->bytes;
+    if (at >= warm_bytes)
+        madvise(c->data + at, c->bytes, MADV_REMOVE);
     sw_arena_give(arena, block);
 }
 

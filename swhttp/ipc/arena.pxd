@@ -20,4 +20,4 @@ cdef extern from "swhttp/ipc/arena.h" nogil:
     void sw_arena_take_back(sw_arena *arena, uint32_t block)
     uint64_t sw_arena_trim(sw_arena *arena, uint64_t keep_bytes)
     void sw_arena_give(sw_arena *arena, uint32_t block)
-    void sw_arena_drop(sw_arena *arena, uint32_t block)
+    void sw_arena_drop(sw_arena *arena, uint32_t block, uint64_t warm_bytes)

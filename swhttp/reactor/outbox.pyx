@@ -40,6 +40,7 @@ cdef uint64_t MAX_OUTBOX_BYTES = limits.OUTBOX_BYTES
 cdef uint32_t MAX_OUTBOX_PIECES = limits.OUTBOX_PIECES
 cdef uint64_t HIGH_WATER_BYTES = limits.HIGH_WATER_BYTES
 cdef uint64_t SEND_PER_TURN_BYTES = limits.SEND_PER_TURN_BYTES
+cdef uint64_t WARM_ARENA_BYTES = limits.WARM_ARENA_BYTES
 cdef uint64_t SPOOL_RENEW_BYTES = 4 * limits.HIGH_WATER_BYTES
 
 cdef uint64_t LOG_EVERY_NS = <uint64_t>(limits.REACTOR_LOG_EVERY_S * 1e9)
@@ -522,7 +523,7 @@ cdef bint _to_file(State *s, Conn *c, OutPiece *piece) noexcept nogil:
         c.spool_at = 0
     if not sw_write_all(c.spool.fd, piece.memory + piece.at, <size_t>piece.left, c.spool_at):
         return False
-    sw_arena_drop(&s.links[piece.slot].arena, piece.block)
+    sw_arena_drop(&s.links[piece.slot].arena, piece.block, WARM_ARENA_BYTES)
     s.line[REACTOR_ARENA_HELD] -= 1
     piece.kind = OUT_FILE
     c.out_held -= piece.left
@@ -540,7 +541,7 @@ cdef bint _to_heap(State *s, OutPiece *piece) noexcept nogil:
     if memory == NULL:
         return False
     memcpy(memory, piece.memory + piece.at, <size_t>piece.left)
-    sw_arena_drop(&s.links[piece.slot].arena, piece.block)
+    sw_arena_drop(&s.links[piece.slot].arena, piece.block, WARM_ARENA_BYTES)
     s.line[REACTOR_ARENA_HELD] -= 1
     piece.kind = OUT_HEAP
     piece.memory = memory
