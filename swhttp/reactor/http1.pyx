@@ -243,6 +243,7 @@ cdef class Http1:
                 method_len -= 1
                 if not sw_is_tchar(line[method_len]):
                     reason = REASON_BAD_REQUEST_LINE
+        c.body_at = parser.at
         if reason != REASON_NONE:
             if parser.block.headers_off > 0:  # the logs show as much as there is
                 parser.block.headers_len = parser.at - parser.block.headers_off
@@ -261,7 +262,6 @@ cdef class Http1:
                                  and (parser.chunked or parser.content_length > 0) else 0))
         if parser.keep_alive:
             c.flags |= CONN_KEEP_ALIVE
-        c.body_at = parser.at
         if parser.forwarded:
             reason = self.origin(c, parser)
             if reason != REASON_NONE:

@@ -83,6 +83,8 @@ class Rig:
             client.close()
         self.stand.settle()
         self.restart()
+        self.stand.feed_starved()
+        self.stand.settle()
         held = {name: count for name, count in self.stand.held().items() if count}
         assert not held, f"still held: {held}"
         self._serve()

@@ -106,7 +106,10 @@ def _proxy() -> list[bytes]:
     alone = [bytes((0, 0)) + header for header in headers]
     said = [bytes((1, nth)) + field for nth, field in enumerate(fields)]
     whole = [bytes((2, 60 * (nth % 4))) + header + request + other for nth, header in enumerate(headers)]
-    return [*alone, *said, *whole, b"\x02\x81" + request + other]
+    # What is written for the logs of a refused head was put where the body before it had ended.
+    long = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000\r\n\r\n" + bytes(3000)
+    refused = b"\x02\x81" + long + other.replace(b"Host:", b"Hos\xff:")
+    return [*alone, *said, *whole, b"\x02\x81" + request + other, refused]
 
 
 def _blocks() -> list[bytes]:

@@ -161,6 +161,11 @@ cdef class Stand:
             if turns > most:
                 raise AssertionError(f"still not idle after {most} turns")
 
+    def feed_starved(self):
+        """The time has come to look at those for which there was no block or no room in a ring."""
+        if self.reactor.state.starved != NULL:
+            self.reactor.state.starved_until_ns = 1
+
     @property
     def is_corrupt(self):
         """Was what the worker wrote found to be impossible?"""
