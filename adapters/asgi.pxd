@@ -29,7 +29,7 @@ cdef class AsgiAdapter:
     cdef int news_for_all(self) except -1
     cdef int room(self) except -1
     cdef bint has_room(self) noexcept
-    cdef int keep(self, Py_ssize_t most) except -1
+    cdef int let_go(self) except -1
     cdef int _settle(self, AsgiExchange exchange) except -1
 
 

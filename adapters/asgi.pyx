@@ -212,11 +212,10 @@ cdef class AsgiAdapter:
                 return True
         return False
 
-    cdef int keep(self, Py_ssize_t most) except -1:
-        """Let go of exchanges that wait for a request, but for so many, and of addresses."""
+    cdef int let_go(self) except -1:
+        """Of exchanges that wait for a request, and of addresses."""
         cdef AsgiExchange exchange
-        self.spare.sort(key=id)  # those that lie lowest stay
-        while len(self.spare) > most:
+        while self.spare:
             exchange = <AsgiExchange>self.spare.pop()
             exchange.receive_method = exchange.send_method = None
         self.scopes.peers.forget()

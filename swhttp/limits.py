@@ -105,7 +105,6 @@ TRIM_AGAIN_S: Final = 5.0  # how often, while what is in use lies too high
 KEEP_BLOCK_BYTES: Final = 64 * 1024  # of each size of block, kept however idle the server is
 KEEP_ARENA_BYTES: Final = 256 * 1024  # the same of response blocks, a worker
 WARM_ARENA_BYTES: Final = 4 * 1024 * 1024  # of each size of block, kept while the worker is busy with slow clients
-KEEP_TASKS: Final = 32  # and of what is made for an ASGI request and used again
 RESPONSE_SPOOL_MAX_BYTES: Final = 1024 * 1024 * 1024  # of a WSGI response, in a file, ahead of its client
 SEND_PER_TURN_BYTES: Final = 512 * 1024  # to one client, before the others get their turn
 ACCEPTS_PER_TURN: Final = 16  # new connections, before the others get their turn

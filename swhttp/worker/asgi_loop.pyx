@@ -8,6 +8,7 @@ may be busy with other things: the eventfd then waits for it.
 
 import asyncio
 import functools
+import gc
 import json
 import logging
 import os
@@ -29,6 +30,10 @@ import uvloop
 from swhttp import limits
 from swhttp.adapters.lifespan import Lifespan
 from swhttp.worker import stacks
+from swhttp.worker.handles import Handles
+
+cdef extern from "Python.h":
+    unsigned int PyType_ClearCache()
 
 cdef object logger = logging.getLogger("swhttp.worker")
 
@@ -50,6 +55,7 @@ cdef class AsgiLoop(Runners):
     cdef bint trims              # one of `trim_look` is
     cdef bint crowd              # there was one since memory was given back
     cdef Departure departure
+    cdef object handles
 
     def __init__(self, Channel channel, AsgiAdapter adapter, loop, exiting):
         Runners.__init__(self, adapter, loop)
@@ -57,6 +63,7 @@ cdef class AsgiLoop(Runners):
         self.ended = loop.create_future()
         self.exiting = exiting
         self.departure = Departure()
+        self.handles = Handles(loop)
 
     cdef AsgiExchange next_exchange(self):
         cdef AsgiExchange exchange
@@ -150,13 +157,24 @@ cdef class AsgiLoop(Runners):
         cdef double delay_s = limits.TRIM_EVERY_S
         self.trims = False
         if self.departure.look(self.adapter.active, channel.line[SLOT_TAKEN]):
-            self.crowd = False
-            self.keep(limits.KEEP_TASKS)
-            self.adapter.keep(limits.KEEP_TASKS)
+            if self.crowd:
+                self._clear()
             give_back(&channel.arena)
             delay_s = limits.TRIM_AGAIN_S  # what is in use lies too high
         if self.crowd or arena_is_crowded(&channel.arena):
             self._trim_soon(delay_s)
+
+    cdef int _clear(self) except -1:
+        # Python gives back no arena in which anything lies: so all that is kept for the next request goes. Its
+        # collector empties the lists of tuples, dicts and so on that are kept for the next; names of attributes that
+        # C has looked up are in the cache of types.
+        self.crowd = False
+        self.let_go()
+        self.adapter.let_go()
+        self.handles.swap()
+        gc.collect()
+        PyType_ClearCache()
+        return 0
 
     def app_tasks(self):
         """Tasks that are not ours: of requests, and of what the app has started."""

@@ -27,7 +27,7 @@ cdef class Runners:
     cdef int grown(self) except -1
     cdef int run(self) except -1
     cdef Runner _make(self)
-    cdef int keep(self, Py_ssize_t most) except -1
+    cdef int let_go(self) except -1
     cdef int close(self) except -1
 
 

@@ -129,12 +129,11 @@ cdef class Runners:
         self.grown()
         return runner
 
-    cdef int keep(self, Py_ssize_t most) except -1:
-        """End the tasks of idle runners but for so many. Not within a task."""
+    cdef int let_go(self) except -1:
+        """End the tasks of all idle runners. Not within a task."""
         cdef bint closing = self.closing
-        self.idle.sort(key=id)  # those that lie lowest stay: memory is given back best from above
         self.closing = True
-        while len(self.idle) > most:
+        while self.idle:
             self.run()
         self.closing = closing
         return 0
@@ -142,7 +141,7 @@ cdef class Runners:
     cdef int close(self) except -1:
         """End the tasks of all idle runners, and of others when they are through. Not within a task."""
         self.closing = True
-        return self.keep(0)
+        return self.let_go()
 
 
 cdef class Runner:
