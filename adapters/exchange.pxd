@@ -63,6 +63,7 @@ cdef class Exchange:
     cdef bint finish_packed(self) except -1
     cdef int unpack(self) except -1
     cdef int64_t missing(self) noexcept
+    cdef int64_t _within(self, int64_t promised, int64_t length, bint last)
     cdef void _too_short(self, int64_t missing)
     cdef bint _is_slow(self) noexcept
     cdef Py_ssize_t _put_apart(self, const unsigned char *data, Py_ssize_t rest, bint last) except -2

@@ -104,15 +104,9 @@ cdef class Exchange:
         cdef uint8_t flags
         cdef bint final, inline_only = False
         if self.bodiless:
-            done = end = length
-        elif self.remaining != SW_NO_LENGTH:
-            if length > self.remaining:
-                end = <Py_ssize_t>self.remaining
-                if not self.overlong:
-                    self.overlong = True
-                    logger.error("the app's response is longer than its Content-Length: cut there")
-            elif last and length < self.remaining:
-                self._too_short(self.remaining - length)
+            done = length
+        else:
+            end = <Py_ssize_t>self._within(self.remaining, length, last)
         while not self.complete:
             step = end - done
             room = <Py_ssize_t>(self.outlet.max_payload_bytes - (0 if self.opened else self.head.length))
@@ -169,21 +163,34 @@ cdef class Exchange:
             self._open_response(<int64_t>length, last)
         if self.packer is not None:  # it comes after pieces that are compressed
             return self._push_file_packed(fd, offset, length, last)
-        if not self.bodiless and self.remaining != SW_NO_LENGTH and length > <uint64_t>self.remaining:
-            length = <uint64_t>self.remaining
+        if not self.bodiless and self.remaining != SW_NO_LENGTH:
+            # More of a file than was announced is no mistake: so apps send a part of one.
+            length = <uint64_t>self._within(self.remaining, min(<int64_t>length, self.remaining), last)
         if self.bodiless or length == 0:
             self.push(NULL, 0, last)
             return self.blocked == WAIT_NONE
         if self.complete or self.is_gone():
             return True
-        if self.remaining != SW_NO_LENGTH and last and <int64_t>length < self.remaining:
-            self._too_short(self.remaining - <int64_t>length)
         final = last or (self.measured and <uint64_t>self.remaining == length)
         if self._put_file(self._flags(final), fd, offset, length, True) == 0:
             self.blocked = WAIT_SPACE
             return False
         self._given(length)
         return True
+
+    cdef int64_t _within(self, int64_t promised, int64_t length, bint last):
+        """How many of the next `length` bytes of body the announced length has room for. `promised`: what is left of
+        it, or SW_NO_LENGTH. That a response is too long, or has come to its end too soon, is said once."""
+        if promised == SW_NO_LENGTH:
+            return length
+        if length > promised:
+            if not self.overlong:
+                self.overlong = True
+                logger.error("the app's response is longer than its Content-Length: cut there")
+            return promised
+        if last and length < promised:
+            self._too_short(promised - length)
+        return length
 
     cdef void _too_short(self, int64_t missing):
         if not self.short:
@@ -256,13 +263,7 @@ cdef class Exchange:
         cdef Packer packer = self.packer
         cdef Py_ssize_t done = 0, end = length, step, put
         if packer.promised != SW_NO_LENGTH:
-            if length > packer.promised:
-                end = <Py_ssize_t>packer.promised
-                if not self.overlong:
-                    self.overlong = True
-                    logger.error("the app's response is longer than its Content-Length: cut there")
-            elif last and length < packer.promised:
-                self._too_short(packer.promised - length)
+            end = <Py_ssize_t>self._within(packer.promised, length, last)
             if self.measured and end == packer.promised:
                 ends = True
         while not self.complete:
