@@ -138,6 +138,7 @@ class Manager:
                     self._lost.setdefault((slot, generation), []).append(text)
                 case {"kind": "settled", "slot": int(slot)}:
                     self._memory.drain_channels(slot)
+                    self._memory.give_back(slot)
                     self._worker_error(slot, self._supervisor.slots[slot].generation)
                     self._act(self._supervisor.settled(slot, now_s))
                     for key in [key for key in self._lost if key[0] == slot]:

@@ -21,7 +21,7 @@ from swhttp import limits
 from tests.support import processes
 from tests.support.bodies import RANDOM, ZEROS, Check, body, write_sparse
 from tests.support.client import Closed, Connection, Response
-from tests.support.counters import Since, gauge
+from tests.support.counters import Since, gauge, totals
 from tests.support.fleet import Start
 from tests.support.pace import Pace
 from tests.support.server import Server
@@ -37,6 +37,7 @@ LARGEST_BLOCK = limits.ARENA_CLASSES[-1][0]
 SIZES = [*INLINE_SIZES, *BORDER_SIZES, *BLOCK_SIZES, 10 * MEBIBYTE]
 LARGE = 10 * MEBIBYTE
 SMALL_BUFFER = 16 * KIBIBYTE
+ETHERNET = 1448
 SPOOL = 4 * MEBIBYTE
 SILENCE_S = 0.3  # how long a worker that waits is seen to wait
 HINT = 15_000  # bytes of an early hint: nearly a frame
@@ -298,6 +299,27 @@ def test_a_file_that_has_served_a_slow_client_serves_the_next_one(server: Start)
         gauge(site, "files")
     assert len(seen) == 1
     assert seen == set(processes.nameless_files(site.pid, empty=True).values())
+
+
+def test_what_the_kernel_still_has_to_send_of_a_file_stays_as_it_was_when_the_next_client_gets_the_file(
+    server: Start,
+) -> None:
+    site = server("paths:asgi", "--workers", "1", "--reactors", "1")
+    with (Connection(site.tcp_addresses()[0], buffer_bytes=SMALL_BUFFER, packet_bytes=ETHERNET) as first,
+          site.connect(buffer_bytes=SMALL_BUFFER) as second):
+        since, check, other = Since(site), Check(), Check()
+        size = 2 * MEBIBYTE  # its end lies where the beginning of the other will be
+        pieces = stall(first, memory(size, piece=64 * KIBIBYTE), check)
+        since.passes("moved_bytes")
+        while totals(site)["files"]:
+            check.feed(next(pieces))
+        assert check.taken < size  # the kernel has the rest
+        since = Since(site)
+        rest = stall(second, memory(LARGE, piece=50_000), other)
+        since.passes("moved_bytes", limits.HIGH_WATER_BYTES - 50_000)
+        assert len(processes.nameless_files(site.pid)) == 1
+        resume(pieces, check, size)
+        resume(rest, other, LARGE)
 
 
 def test_of_files_that_have_served_slow_clients_some_are_kept(server: Start) -> None:

@@ -30,6 +30,7 @@ from swhttp.ipc import scoreboard as scoreboard_module
 cdef extern from "<sys/mman.h>" nogil:
     enum:
         MADV_DONTFORK
+        MADV_REMOVE
     int madvise(void *address, size_t length, int advice)
 
 cdef enum:
@@ -228,6 +229,12 @@ cdef class SharedMemory:
         self.drain_channels(slot)
         sw_arena_reset(self._at(slot, self._arena_start()))
         sw_sleep_end(<sw_sleeping *>self.slot_sleeping(slot))
+
+    def give_back(self, int slot):
+        """What the arena of a slot has used goes back to the kernel: its worker is dead, and no reactor holds any."""
+        cdef size_t begin = self._arena_start() + _pages(ARENA_WORDS + 4 * <size_t>self.geometry.arena_blocks)
+        cdef size_t size = sum(size * count for size, count in self.geometry.arena_classes)
+        madvise(self._at(slot, begin), size, MADV_REMOVE)  # if it fails the memory merely stays
 
     def drain_channels(self, int slot):
         """Close the files that were sent to the slot's worker, which is dead: else what they hold on the disk stays

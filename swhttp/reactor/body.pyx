@@ -21,11 +21,10 @@ from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_at, sw_blocks_bytes, sw_bl
 from swhttp.ipc.frame cimport (EVENT_PACKAGE_CHUNK, EVENT_PACKAGE_END, SW_BLOCK_BODY_FILE, SW_BLOCK_MORE_BODY,
                                sw_block, sw_chunk)
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_BODY_FILES, REACTOR_CHUNKS, REACTOR_FILES, REACTOR_REQUESTS
-from swhttp.ipc.tempfile cimport sw_write_all
+from swhttp.ipc.tempfile cimport sw_temp_file, sw_write_all
 from swhttp.reactor.connection cimport conn_drop_chunks, conn_starve, conn_todo
 from swhttp.reactor.dispatch cimport dispatch_chunk
 from swhttp.reactor.reasons cimport REASON_INTERNAL, REASON_NONE, REASON_SPOOL_FAILED
-from swhttp.reactor.spares cimport spare_take
 from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_EXPECT, CONN_KEEP_ALIVE, CONN_READABLE,
                                    CONN_UNREAD, STAGE_BODY, STAGE_DISCARD, STAGE_FINISHING, STAGE_IN_FLIGHT,
                                    STAGE_READY, Chunk, Upload)
@@ -364,7 +363,7 @@ cdef int body_to_file(State *s, Conn *c, const unsigned char *data, size_t lengt
     cdef Upload *u = _upload(c)
     if u == NULL:
         return REASON_INTERNAL
-    u.fd = spare_take(s)  # a worker will have it: it never comes back
+    u.fd = sw_temp_file(s.tmp_dir)
     if u.fd < 0:
         return _spool_failed(s)
     s.line[REACTOR_FILES] += 1

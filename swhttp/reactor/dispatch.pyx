@@ -344,8 +344,10 @@ cdef bint _waits_for_client(State *s, Conn *c) noexcept nogil:
 cdef void _set_aside(State *s) noexcept nogil:
     """Requests wait, and every worker has as many as it may have: those that wait for their clients are no load, or a
     few thousand slow clients would keep all others from an app that has nothing to do. An event loop holds them; up to
-    ASIDE_TIMES as many as it may be given else. Once aside a request stays there: most slow clients are slow again."""
+    ASIDE_TIMES as many as it may be given else, of all reactors. Once aside a request stays there: most slow clients
+    are slow again."""
     cdef int slot
+    cdef uint32_t most = s.concurrency * ASIDE_TIMES // s.reactors
     cdef SlotLink *link
     cdef Conn *c
     s.aside_at_ns = s.now_ns + ASIDE_EVERY_NS
@@ -354,7 +356,7 @@ cdef void _set_aside(State *s) noexcept nogil:
         if link.state != SLOT_UP or sw_load_in_flight(&s.loads[slot]) < _capacity(s, link):
             continue
         c = link.first
-        while c != NULL and link.aside < s.concurrency * ASIDE_TIMES:
+        while c != NULL and link.aside < most:
             if not c.aside and _waits_for_client(s, c):
                 c.aside = True
                 link.aside += 1

@@ -210,7 +210,6 @@ cdef class Reactor:
         for i in range(s.slots):
             self.watch(memory.wake_eventfds[i][index], EPOLLIN | EPOLLET, DATA_WAKE)
         s.io_inbox.eventfd = s.eventfd
-        s.boundaries[0] = int.from_bytes(os.urandom(8))
         self.http1 = Http1()
         self.http1.state = s
 
@@ -364,7 +363,7 @@ cdef class Reactor:
         wait_ns = _sooner(wait_ns, audit_next_ns(s))
         if s.waiting_count > 0:
             wait_ns = _sooner(wait_ns, QUEUE_LOOK_NS)
-        if s.crowded:
+        if s.crowded or s.accept_told:
             wait_ns = _sooner(wait_ns, accept_wait_ns(s))
         if s.starved_until_ns:
             wait_ns = _sooner(wait_ns, <int64_t>(s.starved_until_ns - s.now_ns) if s.starved_until_ns > s.now_ns else 0)

@@ -22,7 +22,7 @@ from swhttp.ipc.arena cimport sw_arena_drop, sw_arena_give
 from swhttp.ipc.scoreboard cimport (REACTOR_ARENA_HELD, REACTOR_FILES, REACTOR_IO_READS, REACTOR_MOVED_BYTES,
                                     REACTOR_SENDFILE_BYTES, REACTOR_SENT_BYTES)
 from swhttp.ipc.tempfile cimport sw_is_shorter, sw_path_of, sw_write_all
-from swhttp.reactor.connection cimport MOST_WHY_BYTES, conn_log_why
+from swhttp.reactor.connection cimport MOST_WHY_BYTES, conn_log_why, conn_todo
 from swhttp.reactor.iojobs cimport SW_IO_READ, sw_io_job, sw_io_submit
 from swhttp.reactor.logline cimport sw_log_escape
 from swhttp.reactor.openat2 cimport SW_STEP_BYTES, sw_in_memory
@@ -91,7 +91,7 @@ cdef OutFile *out_file_new(State *s, int fd) noexcept nogil:
         return NULL
     file.fd = fd
     file.references = 1
-    file.ours = file.on_disk = False
+    file.ours = file.counted = file.on_disk = False
     s.line[REACTOR_FILES] += 1
     return file
 
@@ -106,7 +106,7 @@ cdef void out_file_drop(State *s, OutFile *file) noexcept nogil:
             spare_give(s, file.fd)
         else:
             close(file.fd)
-        s.static_files -= file.on_disk
+        s.static_files -= file.counted
         free(file)
         s.line[REACTOR_FILES] -= 1
 
@@ -180,7 +180,8 @@ cdef bint _keep(State *s, Conn *c, const unsigned char *data, size_t length) noe
 
 
 cdef void out_drop(State *s, Conn *c) noexcept nogil:
-    """Everything that waits, and every file: the connection is closed, or the response cut."""
+    """Everything that waits, and every file, of a connection that is closed: what of it went into TLS cannot be taken
+    back."""
     cdef OutPiece *piece
     while c.out_first != NULL:
         piece = c.out_first
@@ -502,6 +503,14 @@ cdef int out_flush(State *s, Conn *c) noexcept nogil:
     c.write_by_ns = 0
     timer_arm(s, c)
     return OUT_DONE
+
+
+cdef bint out_begin(State *s, Conn *c) noexcept nogil:
+    """Something was put there of which epoll will not tell: send what can be sent. False: the connection is lost."""
+    cdef int flushed = out_flush(s, c)
+    if flushed == OUT_AGAIN:
+        conn_todo(s, c)
+    return flushed != OUT_LOST
 
 
 # ---- out of the arena ----

@@ -125,8 +125,9 @@ cdef class Reactors:
         for reactor in self.reactors:
             reactor.state.most_places = connections
             reactor.state.places_by = <const char *>self.bound
-            reactor.state.most_static_files = <uint32_t>max(1, files // self.count)
-            reactor.state.most_spares = <uint32_t>min(limits.SPARE_FILES, reactor.state.most_static_files // 4)
+            spares = max(0, min(limits.SPARE_FILES, files // self.count // 4))
+            reactor.state.most_spares = <uint32_t>spares
+            reactor.state.most_static_files = <uint32_t>max(1, files // self.count - spares)
 
     def start(self):
         """Start the threads. The caller has blocked all signals, and unblocks its own afterwards."""

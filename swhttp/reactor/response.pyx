@@ -25,10 +25,11 @@ from swhttp.ipc.tempfile cimport sw_is_regular, sw_temp_why
 from swhttp.reactor.accesslog cimport access_answered, access_head, access_refused
 from swhttp.reactor.body cimport body_answered
 from swhttp.reactor.connection cimport (MOST_WHY_BYTES, conn_close, conn_drop_block, conn_log, conn_log_request,
-                                        conn_log_why, conn_next, conn_show_cut, conn_tell_gone, conn_todo)
+                                        conn_log_why, conn_next, conn_show_cut, conn_tell_gone)
 from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_leave_queue, dispatch_revoke, dispatch_tell
-from swhttp.reactor.outbox cimport (OUT_AGAIN, OUT_LOST, out_file_drop, out_file_new, out_flush, out_put,
-                                    out_put_block, out_put_file, pace_set)
+from swhttp.reactor.httpdate cimport SW_DATE_BYTES, sw_date_write
+from swhttp.reactor.outbox cimport (JOINED_FILE_BYTES, out_begin, out_file_drop, out_file_new, out_put, out_put_block,
+                                    out_put_file, pace_set)
 from swhttp.reactor.reasons cimport (REASON_BLOCKS_FULL, REASON_FILE_LOST, REASON_QUARANTINED, REASON_QUEUE_FULL,
                                      REASON_QUEUE_TIMEOUT, REASON_REQUEST_TIMEOUT, REASON_SPOOL_FAILED,
                                      REASON_WORKER_LOST, SW_REASON_TABLE)
@@ -48,41 +49,20 @@ cdef uint64_t MAX_FILE_BYTES = 1 << 62
 cdef enum:
     SMALL_BODY_BYTES = 2048  # goes into the scratch behind its head, which must leave that much room
     FIELDS_BYTES = 4608      # at most of what _fields adds: limits.MAX_DEFAULT_FIELDS_BYTES, and 512 of our own
-    # A file as short as this shares its first packet with the head. A longer one follows the head's own: the client
-    # reads while we send, and more of the transmission is done when its acknowledgements come, not in our sendfile.
-    # 10 MiB over loopback took a third less CPU here with BBR (and more of the client's), as much with CUBIC.
-    JOINED_FILE_BYTES = 65536
 
 if limits.MAX_DEFAULT_FIELDS_BYTES + 512 > FIELDS_BYTES:
     raise ValueError("FIELDS_BYTES is too small")
-
-cdef extern from * nogil:
-    """
-    #include <time.h>
-    static int sw_http_date(int64_t now_s, char *text)
-    {
-        static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-        static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
-                                           "Nov", "Dec"};
-        struct tm t;
-        time_t now = (time_t)now_s;
-        gmtime_r(&now, &t);
-        return snprintf(text, 64, "date: %s, %02d %s %04d %02d:%02d:%02d GMT\\r\\n", days[t.tm_wday], t.tm_mday,
-                        months[t.tm_mon], t.tm_year + 1900, t.tm_hour, t.tm_min, t.tm_sec);
-    }
-    """
-    int sw_http_date(int64_t now_s, char *text)
 
 
 cdef void response_clock(State *s) noexcept nogil:
     """Write the Date field anew when the second has changed (RFC 9110 §6.6.1)."""
     cdef int64_t now_s = sw_realtime_s()
-    cdef char text[64]
+    cdef char date[SW_DATE_BYTES + 1]
     if now_s != s.date_s:
         s.date_s = now_s
         if s.date_len > 0:
-            sw_http_date(now_s, text)
-            memcpy(s.fields_tail, text, s.date_len)
+            sw_date_write(now_s, date)
+            _text(_text(_text(<unsigned char *>s.fields_tail, b"date: ", 6), date, SW_DATE_BYTES), b"\r\n", 2)
 
 
 cdef inline unsigned char *_text(unsigned char *p, const char *text, size_t length) noexcept nogil:
@@ -351,7 +331,6 @@ cdef bint _put_file(State *s, Conn *c, unsigned char *end_of_head, const sw_file
                     bint last) noexcept nogil:
     """The head (in the scratch), a part of the file, and after the last one the end. False: the connection is lost."""
     cdef iovec piece
-    cdef int flushed
     cdef bint epoll_tells = c.flags & CONN_WRITABLE_WAIT != 0
     piece.iov_base = s.scratch
     piece.iov_len = end_of_head - s.scratch
@@ -366,12 +345,7 @@ cdef bint _put_file(State *s, Conn *c, unsigned char *end_of_head, const sw_file
         piece.iov_len = 5
         if not out_put(s, c, &piece, 1, False):
             return False
-    if epoll_tells:
-        return True
-    flushed = out_flush(s, c)
-    if flushed == OUT_AGAIN:
-        conn_todo(s, c)
-    return flushed != OUT_LOST
+    return epoll_tells or out_begin(s, c)
 
 
 cdef void response_drop(State *s, Conn *c, SlotLink *link, const sw_frame *frame,

@@ -170,6 +170,7 @@ cdef struct OutFile:
     int fd
     uint32_t references
     bint ours                # no worker has had it: it may be kept for another client
+    bint counted             # in static_files
     bint on_disk             # it may have to be read first, by a thread that may wait
     uint64_t read_from       # on_disk: from here on ...
     uint64_t read_to         # ... up to here it has been found in memory
@@ -456,7 +457,6 @@ cdef struct State:
     uint64_t shortened_logged_ns
     sw_io_pool *io
     sw_io_inbox io_inbox     # what the I/O threads have done
-    uint64_t boundaries[2]   # of multipart answers: a secret, and how many there were
     # TLS: NULL, all of it, where no listener speaks it.
     unsigned char *secure    # one a listener: does it
     void *certificates       # those for new connections; a reference of Reactor's

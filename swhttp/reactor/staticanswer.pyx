@@ -25,10 +25,11 @@ from swhttp.ipc.frame cimport sw_block
 from swhttp.ipc.scoreboard cimport REACTOR_FILES_LOST, REACTOR_IO_QUEUE_FULL, REACTOR_RESPONSES
 from swhttp.reactor.accesslog cimport access_answered, access_head
 from swhttp.reactor.body cimport body_answered
-from swhttp.reactor.connection cimport conn_close, conn_drop_block, conn_log, conn_next, conn_show_cut, conn_todo
+from swhttp.reactor.connection cimport conn_close, conn_drop_block, conn_log, conn_next, conn_show_cut
+from swhttp.reactor.httpdate cimport SW_DATE_BYTES, SW_NO_DATE, sw_date_write
 from swhttp.reactor.logline cimport sw_log_number
 from swhttp.reactor.openat2 cimport SW_CODING_IDENTITY, SW_CODING_NAME, sw_read_now
-from swhttp.reactor.outbox cimport (OUT_AGAIN, OUT_LOST, out_file_drop, out_file_new, out_flush, out_put, out_put_file,
+from swhttp.reactor.outbox cimport (JOINED_FILE_BYTES, out_begin, out_file_drop, out_file_new, out_put, out_put_file,
                                     pace_set)
 from swhttp.reactor.reasons cimport (REASON_FILE_CODING, REASON_FILE_CONDITION, REASON_FILE_METHOD,
                                      REASON_FILE_NOT_FOUND, REASON_FILE_NOT_OPENED, REASON_FILE_RANGE,
@@ -37,13 +38,16 @@ from swhttp.reactor.response cimport response_fields
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_HEAD_METHOD, CONN_HEAD_SENT, CONN_KEEP_ALIVE,
                                    CONN_NO_BODY, CONN_WRITABLE_WAIT, PACE_FRESH, PACE_NONE, SCRATCH_BYTES,
                                    STAGE_FINISHING, OutFile)
-from swhttp.reactor.staticconditions cimport (SW_DATE_BYTES, SW_NO_DATE, TAG_BYTES, VERDICT_FAILED, VERDICT_GO,
-                                              VERDICT_UNCHANGED, conditions_verdict, sw_date_write)
+from swhttp.reactor.staticconditions cimport (TAG_BYTES, VERDICT_FAILED, VERDICT_GO, VERDICT_UNCHANGED,
+                                              conditions_verdict)
 from swhttp.reactor.staticranges cimport MOST_RANGES, RANGES_OUTSIDE, Range, ranges_read
 from swhttp.reactor.staticsite cimport StaticType, static_type
 from swhttp.reactor.system cimport iovec
 
 from swhttp import limits
+
+cdef extern from "<sys/random.h>" nogil:
+    long getrandom(void *buffer, size_t length, unsigned int flags)
 
 cdef int WARNING = 30
 cdef uint64_t LOG_EVERY_NS = <uint64_t>(limits.REACTOR_LOG_EVERY_S * 1e9)
@@ -51,7 +55,6 @@ cdef int64_t SETTLED_S = <int64_t>limits.STATIC_SETTLED_S
 cdef enum:
     SMALL_FILE_BYTES = 12288   # read into the scratch behind its head: one system call for what takes two otherwise
     LOCATION_BYTES = 8192
-    JOINED_FILE_BYTES = 65536  # as for files of an app's: see there (response)
     BOUNDARY_BYTES = 32
     PART_BYTES = 384
 
@@ -278,20 +281,11 @@ cdef void answer_place(State *s, Conn *c) noexcept nogil:
 
 # ---- parts of files ----
 
-cdef uint64_t _mixed(uint64_t seed) noexcept nogil:
-    """splitmix64: of a secret and a count nobody can tell the next."""
-    seed += <uint64_t>0x9E3779B97F4A7C15
-    seed = (seed ^ (seed >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
-    seed = (seed ^ (seed >> 27)) * <uint64_t>0x94D049BB133111EB
-    return seed ^ (seed >> 31)
-
-
-cdef void _new_boundary(State *s, char *boundary) noexcept nogil:
-    """A line that is in no file, which nobody can have written to match it."""
-    s.boundaries[1] += 1
-    snprintf(boundary, BOUNDARY_BYTES + 1, "%016llx%016llx",
-             <unsigned long long>_mixed(s.boundaries[0] + 2 * s.boundaries[1]),
-             <unsigned long long>_mixed(~s.boundaries[0] + 2 * s.boundaries[1] + 1))
+cdef void _new_boundary(char *boundary) noexcept nogil:
+    """A line that is in no file: nobody can have known it before."""
+    cdef unsigned long long chance[2]
+    getrandom(chance, sizeof(chance), 0)  # it is there: Python has had some when it began
+    snprintf(boundary, BOUNDARY_BYTES + 1, "%016llx%016llx", chance[0], chance[1])
 
 
 cdef bint _put_parts(State *s, Conn *c, unsigned char *p, OutFile *file, const Range *ranges, int count,
@@ -299,7 +293,7 @@ cdef bint _put_parts(State *s, Conn *c, unsigned char *p, OutFile *file, const R
     """The head, which is in the scratch up to `p`, then each range behind its lines; one range has none. False: the
     connection is lost."""
     cdef iovec pieces[2]
-    cdef int put = 1, i, flushed
+    cdef int put = 1, i
     cdef bint epoll_tells
     pieces[0].iov_base = s.scratch
     pieces[0].iov_len = p - s.scratch
@@ -323,12 +317,7 @@ cdef bint _put_parts(State *s, Conn *c, unsigned char *p, OutFile *file, const R
         pieces[0].iov_len = <size_t>closing_len
         if not out_put(s, c, pieces, 1, False):
             return False
-    if epoll_tells:
-        return True
-    flushed = out_flush(s, c)
-    if flushed == OUT_AGAIN:
-        conn_todo(s, c)
-    return flushed != OUT_LOST
+    return epoll_tells or out_begin(s, c)
 
 
 cdef void _answer(State *s, Conn *c, const Facts *facts, OutFile *file, uint64_t size, const Range *ranges,
@@ -356,7 +345,7 @@ cdef void _answer(State *s, Conn *c, const Facts *facts, OutFile *file, uint64_t
                       <unsigned long long>(ranges[0].first + total - 1), <unsigned long long>size)
         p = _about(s, p, facts, WITH_ALL)
     else:
-        _new_boundary(s, boundary)
+        _new_boundary(boundary)
         closing_len = snprintf(closing, sizeof(closing), "\r\n--%s--\r\n", boundary)
         total = <uint64_t>closing_len
         for i in range(count):
@@ -430,7 +419,7 @@ cdef void answer_file(State *s, Conn *c, const Wishes *wishes, const unsigned ch
     if file == NULL:
         answer_without_file(s, c, REASON_FILE_NOT_OPENED)
         return
-    file.on_disk = True
+    file.counted = file.on_disk = True
     s.static_files += 1
     file.read_from = file.read_to = 0
     _answer(s, c, &facts, file, found.size, ranges, count)

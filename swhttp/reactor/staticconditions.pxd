@@ -2,14 +2,6 @@ from libc.stdint cimport int64_t, uint32_t
 
 from swhttp.ipc.frame cimport sw_block
 
-cdef extern from "swhttp/reactor/httpdate.h" nogil:
-    enum:
-        SW_DATE_BYTES
-    const int64_t SW_NO_DATE
-    void sw_date_write(int64_t at_s, char *text)
-    int64_t sw_date_read(const char *text, uint32_t length, int64_t now_s)
-
-
 cdef enum:
     VERDICT_GO           # answer, with a range if one is asked for
     VERDICT_WHOLE        # answer, and look at no range

@@ -10,6 +10,7 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcmp, memset
 
 from swhttp.ipc.frame cimport sw_header
+from swhttp.reactor.httpdate cimport SW_DATE_BYTES, SW_NO_DATE, sw_date_read, sw_date_write
 
 
 cdef inline void _note(Field *field, const char *text, uint32_t length) noexcept nogil:

@@ -23,6 +23,7 @@ from statistics import median
 from typing import Any
 
 from loadtest.wrk import Load
+from swhttp import limits
 from tests.soak.crowd import Crowd, Seen
 from tests.soak.load import load
 from tests.support import processes
@@ -33,7 +34,7 @@ from tests.support.server import Server
 
 CONNECTIONS = 32
 BODY_BYTES = 60_000
-ANSWER_BYTES = 1 << 18  # three times what the kernel takes of it: most of it waits with us
+ANSWER_BYTES = 2 * limits.HIGH_WATER_BYTES  # so workers wait for those clients; the kernel takes a sixth of it
 KINDS: dict[str, dict[str, Any]] = {
     "head": {},
     "body": {"size": BODY_BYTES, "target": "/upload"},
