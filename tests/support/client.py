@@ -84,8 +84,8 @@ class Connection:
     """One client connection. address: (host, port) or a unix socket's path; source: local IP address.
 
     buffer_bytes: for a client that is to be slow, the kernel's buffer for what it has not read (0: the kernel's choice,
-    which grows to megabytes). packet_bytes: of content that it takes in a packet: the server's buffer for it follows (0:
-    what the network can). tls: how a client speaks that, if it does.
+    which grows to megabytes). packet_bytes: of content that it takes in a packet, as which the server's buffer is sized
+    (0: what the network can). tls: how a client speaks that, if it does.
     """
 
     def __init__(
