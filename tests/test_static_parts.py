@@ -143,6 +143,8 @@ def test_any_bytes_ask_for_what_is_in_the_file(text: bytes, size: int) -> None:
     (b"br;q=0", ["identity"]), (b"br;q=2, gzip;q=1.001, zstd;q=x, identity", ["identity"]),
     (b"br;level=1, gzip", ["gzip", "identity"]), (b"\"br\", gzip", ["gzip", "identity"]),
     (b"gzip;q=0.0001", ["identity"]), (b"*;q=0, identity;q=0.5", ["identity"]),
+    (b"gzip;q=0, gzip", ["identity"]), (b"gzip, gzip;q=0", ["identity"]), (b"*, br;q=2", ["zstd", "gzip", "identity"]),
+    (b"gzip, identity;q=2", ["gzip", "identity"]),
 ])  # fmt: skip
 def test_codings_come_in_the_order_in_which_the_client_takes_them(text: bytes, found: list[str]) -> None:
     assert codings_of(text) == found

@@ -65,6 +65,10 @@ cdef void _element(const unsigned char *name, uint32_t length, int weight, int *
         coding = SW_CODING_IDENTITY
     elif length == 1 and name[0] == 42:
         coding = STAR
+    if weight < 0:  # nobody can read it
+        if coding == SW_CODING_IDENTITY or coding == STAR:
+            return
+        weight = 0
     # Twice: it may have been refused. So it is with --compress.
     if coding >= 0 and (weights[coding] == NOT_NAMED or weight < weights[coding]):
         weights[coding] = weight
@@ -86,7 +90,7 @@ cdef void _line(const char *text, uint32_t length, int *weights) noexcept nogil:
             continue
         name_len = at - start
         weight = _weight(text, &at, length)
-        _element(<const unsigned char *>text + start, name_len, weight if weight >= 0 else 0, weights)
+        _element(<const unsigned char *>text + start, name_len, weight, weights)
 
 
 cdef int _ordered(const int *weights, uint8_t *wanted) noexcept nogil:
