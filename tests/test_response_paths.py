@@ -21,7 +21,8 @@ from swhttp import limits
 from tests.support import processes
 from tests.support.bodies import RANDOM, ZEROS, Check, body, write_sparse
 from tests.support.client import Closed, Connection, Response
-from tests.support.counters import Since, gauge, totals
+from tests.support.counters import Since, gauge
+from tests.support.downloads import SMALL_BUFFER, begin, memory, resume, stall
 from tests.support.fleet import Start
 from tests.support.pace import Pace
 from tests.support.server import Server
@@ -36,8 +37,6 @@ BLOCK_SIZES = [64 * KIBIBYTE, MEBIBYTE]
 LARGEST_BLOCK = limits.ARENA_CLASSES[-1][0]
 SIZES = [*INLINE_SIZES, *BORDER_SIZES, *BLOCK_SIZES, 10 * MEBIBYTE]
 LARGE = 10 * MEBIBYTE
-SMALL_BUFFER = 16 * KIBIBYTE
-ETHERNET = 1448
 SPOOL = 4 * MEBIBYTE
 SILENCE_S = 0.3  # how long a worker that waits is seen to wait
 HINT = 15_000  # bytes of an early hint: nearly a frame
@@ -70,11 +69,6 @@ def folder() -> Iterator[str]:
         yield path
 
 
-def memory(size: int, **query: object) -> str:
-    """Target of a response from memory."""
-    return "/memory?" + "&".join(f"{name}={value}" for name, value in ({"size": size} | query).items())
-
-
 def file(folder: str, size: int, **query: object) -> str:
     """Target of a file of this size, which is written."""
     path = os.path.join(folder, f"file-{size}")
@@ -83,14 +77,6 @@ def file(folder: str, size: int, **query: object) -> str:
     else:
         Path(path).write_bytes(body(size))
     return f"/file?path={quote(path)}" + "".join(f"&{name}={value}" for name, value in query.items())
-
-
-def begin(client: Connection, target: str, version: str = "HTTP/1.1") -> Response:
-    """Send a request and read the head of its answer."""
-    client.send_request(target=target, version=version)
-    response = client.head()
-    assert response.status == 200
-    return response
 
 
 def download(client: Connection, target: str, size: int, filling: bytes = RANDOM, rate_bytes_s: float = 0) -> Response:
@@ -102,20 +88,6 @@ def download(client: Connection, target: str, size: int, filling: bytes = RANDOM
         pace.take(len(piece))
     assert check.taken == size
     return response
-
-
-def stall(client: Connection, target: str, check: Check) -> Iterator[bytes]:
-    """Read the first piece of a response and no more; what there is to go on with."""
-    pieces = client.pieces(begin(client, target))
-    check.feed(next(pieces))
-    return pieces
-
-
-def resume(pieces: Iterator[bytes], check: Check, size: int) -> None:
-    """Read the rest of a stalled response."""
-    for piece in pieces:
-        check.feed(piece)
-    assert check.taken == size
 
 
 # From memory
@@ -284,54 +256,6 @@ def test_many_clients_that_stand_still_pin_no_block_and_lose_no_byte(site: Serve
     for check, pieces in stalled:
         resume(pieces, check, size)
     gauge(site, "files")
-
-
-def test_a_file_that_has_served_a_slow_client_serves_the_next_one(server: Start) -> None:
-    site = server("paths:asgi", "--workers", "1", "--reactors", "1")
-    seen: set[str] = set()
-    for size, piece in ((LARGE, 64 * KIBIBYTE), (LARGE // 2, 50_000), (LARGE, 70_000)):
-        with site.connect(buffer_bytes=SMALL_BUFFER) as client:
-            since, check = Since(site), Check()
-            pieces = stall(client, memory(size, piece=piece), check)
-            since.passes("moved_bytes")
-            seen.update(processes.nameless_files(site.pid).values())
-            resume(pieces, check, size)
-        gauge(site, "files")
-    assert len(seen) == 1
-    assert seen == set(processes.nameless_files(site.pid, empty=True).values())
-
-
-def test_what_the_kernel_still_has_to_send_of_a_file_stays_as_it_was_when_the_next_client_gets_the_file(
-    server: Start,
-) -> None:
-    site = server("paths:asgi", "--workers", "1", "--reactors", "1")
-    with (Connection(site.tcp_addresses()[0], buffer_bytes=SMALL_BUFFER, packet_bytes=ETHERNET) as first,
-          site.connect(buffer_bytes=SMALL_BUFFER) as second):
-        since, check, other = Since(site), Check(), Check()
-        size = 2 * MEBIBYTE  # its end lies where the beginning of the other will be
-        pieces = stall(first, memory(size, piece=64 * KIBIBYTE), check)
-        since.passes("moved_bytes")
-        while totals(site)["files"]:
-            check.feed(next(pieces))
-        assert check.taken < size  # the kernel has the rest
-        since = Since(site)
-        rest = stall(second, memory(LARGE, piece=50_000), other)
-        since.passes("moved_bytes", limits.HIGH_WATER_BYTES - 50_000)
-        assert len(processes.nameless_files(site.pid)) == 1
-        resume(pieces, check, size)
-        resume(rest, other, LARGE)
-
-
-def test_of_files_that_have_served_slow_clients_some_are_kept(server: Start) -> None:
-    site = server("paths:asgi", "--workers", "1", "--reactors", "1")
-    clients = [site.connect(buffer_bytes=SMALL_BUFFER) for _ in range(limits.SPARE_FILES + 4)]
-    stalled = [stall(client, memory(4 * MEBIBYTE), Check()) for client in clients]
-    processes.wait_until(lambda: len(processes.nameless_files(site.pid)) >= len(clients), "each client to have a file")
-    for client in clients:
-        client.reset()
-    gauge(site, "files")
-    assert len(processes.nameless_files(site.pid)) == limits.SPARE_FILES
-    del stalled
 
 
 @pytest.mark.parametrize("target", [memory(LARGE), memory(LARGE, piece=50_000)], ids=["whole", "pieces"])

@@ -84,13 +84,12 @@ class Connection:
     """One client connection. address: (host, port) or a unix socket's path; source: local IP address.
 
     buffer_bytes: for a client that is to be slow, the kernel's buffer for what it has not read (0: the kernel's choice,
-    which grows to megabytes). packet_bytes: of content that it takes in a packet, as which the server's buffer is sized
-    (0: what the network can). tls: how a client speaks that, if it does.
+    which grows to megabytes). tls: how a client speaks that, if it does.
     """
 
     def __init__(
         self, address: tuple[str, int] | str, source: str | None = None, buffer_bytes: int = 0,
-        tls: ssl.SSLContext | None = None, packet_bytes: int = 0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.socket: Any
         self._tls = tls is not None
@@ -105,8 +104,6 @@ class Connection:
                 self.socket.bind((source, 0))
         if buffer_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
-        if packet_bytes:
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, packet_bytes)
         self.receive_bytes = buffer_bytes or RECEIVE_BYTES  # taken from the socket at once, at most
         self.socket.settimeout(TIMEOUT_S)
         self.buffer = b""
