@@ -21,9 +21,9 @@ from statistics import median
 from loadtest.wrk import Load
 from tests.soak.crowd import Crowd
 from tests.soak.load import load
-from tests.soak.slowloris import figures, memory_mib
+from tests.soak.slowloris import WARM, figures, memory_mib
 from tests.support import processes
-from tests.support.counters import totals
+from tests.support.counters import Since, totals
 from tests.support.fleet import Start, starting
 
 CONNECTIONS = 32
@@ -65,7 +65,7 @@ def run(start: Start, readers: int, writers: int, size: int, rate_bytes_s: float
     site = start("crowded:wsgi", "--workers", "2", "--reactors", "1")
     address = site.tcp_addresses()[0]
     with load(address[1], CONNECTIONS):
-        time.sleep(1.0)  # what ordinary clients need is had from now on
+        Since(site).passes("requests", WARM)  # what ordinary clients need is had from now on
     outcome.before_mib, before = memory_mib(site)["all"], totals(site)
     for _ in range(rounds):
         with load(address[1], CONNECTIONS) as calm:

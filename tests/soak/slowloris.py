@@ -23,18 +23,18 @@ from statistics import median
 from typing import Any
 
 from loadtest.wrk import Load
-from swhttp import limits
 from tests.soak.crowd import Crowd, Seen
 from tests.soak.load import load
 from tests.support import processes
-from tests.support.counters import totals
+from tests.support.counters import Since, totals
+from tests.support.downloads import SMALL_BUFFER, begin
 from tests.support.fleet import Start, starting
 from tests.support.memory import MEBIBYTE, all_pss_bytes
 from tests.support.server import Server
 
 CONNECTIONS = 32
 BODY_BYTES = 60_000
-ANSWER_BYTES = 2 * limits.HIGH_WATER_BYTES  # so workers wait for those clients; the kernel takes a sixth of it
+ANSWER_BYTES = 1 << 20
 KINDS: dict[str, dict[str, Any]] = {
     "head": {},
     "body": {"size": BODY_BYTES, "target": "/upload"},
@@ -48,6 +48,7 @@ APPS = {
     "framework": {"wsgi": "crowded_flask:app", "asgi": "crowded_starlette:app"},
     "raw": {"wsgi": "crowded:wsgi", "asgi": "crowded:asgi"},
 }
+WARM = 5000  # requests, before memory is first looked at
 ORDINARY = 64  # downloads and uploads, before memory is first looked at
 AT_ONCE = 16
 GIVEN_BACK_S = 10.0  # memory that is free goes back when there is nothing else to do
@@ -102,21 +103,27 @@ def memory_mib(site: Server) -> dict[str, float]:
 
 def given_back(site: Server, most_mib: float) -> dict[str, float]:
     """Wait until the memory is back, or it is too late; what it is then."""
-    end = time.monotonic() + GIVEN_BACK_S
-    while (now_mib := memory_mib(site))["all"] > most_mib and time.monotonic() < end:
-        time.sleep(0.2)
-    return now_mib
+    with contextlib.suppress(AssertionError):
+        processes.wait_until(lambda: memory_mib(site)["all"] <= most_mib, "the memory to be back", GIVEN_BACK_S)
+    return memory_mib(site)
 
 
 def ordinary(site: Server) -> None:
-    """Downloads and uploads of clients that are not slow."""
+    """Downloads and uploads of clients that are not slow, and of some that leave in the middle: an app keeps what it
+    makes when it first meets that, wherever it lies."""
     def both(_: int) -> None:
         with site.connect() as client:
             assert len(client.request("GET", KINDS["read"]["target"]).body) == ANSWER_BYTES
             client.request("POST", KINDS["body"]["target"], body=bytes(BODY_BYTES))
 
+    def half(_: int) -> None:
+        with site.connect(buffer_bytes=SMALL_BUFFER) as client:
+            begin(client, f"/large?size={16 * ANSWER_BYTES}")  # more than the kernel takes
+            client.reset()
+
     with ThreadPoolExecutor(AT_ONCE) as threads:
         list(threads.map(both, range(ORDINARY)))
+        list(threads.map(half, range(ORDINARY)))
 
 
 def _judge(outcome: Outcome, kind: str, seen: Seen, deadline_s: float, patience_s: float) -> None:
@@ -139,7 +146,7 @@ def run(start: Start, interface: str, clients: int, rounds: int, seconds: float,
     address = site.tcp_addresses()[0]
     with load(address[1], CONNECTIONS):
         ordinary(site)
-        time.sleep(1.0)
+        Since(site).passes("requests", WARM)
     outcome.before_mib = memory_mib(site)  # what ordinary clients need is had
     before = totals(site)
     for _ in range(rounds):
