@@ -213,7 +213,7 @@ cdef class AsgiAdapter:
         return False
 
     cdef int let_go(self) except -1:
-        """Of exchanges that wait for a request, and of addresses."""
+        """Forget the exchanges that wait for a request, and addresses."""
         cdef AsgiExchange exchange
         while self.spare:
             exchange = <AsgiExchange>self.spare.pop()

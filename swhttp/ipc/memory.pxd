@@ -21,6 +21,7 @@ cdef class SharedMemory:
     cdef size_t _tables_start(self) noexcept
     cdef size_t _table_bytes(self) noexcept
     cdef size_t _arena_start(self)
+    cdef size_t _arena_blocks_start(self)
     cdef describe_arena(self, int slot, sw_arena *arena)
     cdef void *request_ring(self, int slot, int reactor) noexcept
     cdef void *request_ring_data(self, int slot, int reactor) noexcept

@@ -210,11 +210,13 @@ cdef class SharedMemory:
     cdef size_t _arena_start(self):
         return self._tables_start() + self._table_bytes() * <size_t>self.geometry.reactors
 
+    cdef size_t _arena_blocks_start(self):
+        return self._arena_start() + _pages(ARENA_WORDS + 4 * <size_t>self.geometry.arena_blocks)
+
     cdef describe_arena(self, int slot, sw_arena *arena):
         """Describe a slot's response arena, for a reactor or its worker."""
-        cdef size_t at = self._arena_start()
-        sw_arena_attach(arena, self._at(slot, at), self.geometry.arena_blocks)
-        at += _pages(ARENA_WORDS + 4 * <size_t>self.geometry.arena_blocks)
+        cdef size_t at = self._arena_blocks_start()
+        sw_arena_attach(arena, self._at(slot, self._arena_start()), self.geometry.arena_blocks)
         for size, count in self.geometry.arena_classes:
             sw_arena_add(arena, size, count, self._at(slot, at))
             at += <size_t>size * <size_t>count
@@ -232,9 +234,8 @@ cdef class SharedMemory:
 
     def give_back(self, int slot):
         """What the arena of a slot has used goes back to the kernel: its worker is dead, and no reactor holds any."""
-        cdef size_t begin = self._arena_start() + _pages(ARENA_WORDS + 4 * <size_t>self.geometry.arena_blocks)
         cdef size_t size = sum(size * count for size, count in self.geometry.arena_classes)
-        madvise(self._at(slot, begin), size, MADV_REMOVE)  # if it fails the memory merely stays
+        madvise(self._at(slot, self._arena_blocks_start()), size, MADV_REMOVE)  # if it fails the memory merely stays
 
     def drain_channels(self, int slot):
         """Close the files that were sent to the slot's worker, which is dead: else what they hold on the disk stays

@@ -14,24 +14,22 @@ KEPT = 250  # uvloop's DEFAULT_FREELIST_SIZE
 
 
 class Handles:
-    """Those from before, of one loop. A loop that is not uvloop's keeps none, and nothing is done."""
+    """Those from before, of one loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._kept = type(loop).__module__.startswith("uvloop")
         self._ours = self._take()
         self._theirs: list[asyncio.Handle] = []
 
     def swap(self) -> None:
         """Let go of those that the loop keeps. Takes a turn of the loop."""
-        if self._kept:
-            self._theirs = self._take()
-            self._ours = []  # the loop keeps these now
-            self._loop.call_soon(self._swapped)
+        self._theirs = self._take()
+        self._ours = []  # the loop keeps these now
+        self._loop.call_soon(self._swapped)
 
     def _take(self) -> list[asyncio.Handle]:
         context = contextvars.Context()  # else each had one of its own
-        return [self._loop.call_soon(_nothing, context=context) for _ in range(KEPT)] if self._kept else []
+        return [self._loop.call_soon(_nothing, context=context) for _ in range(KEPT)]
 
     def _swapped(self) -> None:
         self._theirs = []  # it has enough: these are freed
