@@ -72,10 +72,10 @@ asan: $(VENV)/testing
 	  $(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace
 	rm -rf $(VENV)/asan-reports && mkdir $(VENV)/asan-reports
 	cd $(VENV)/asan && LD_PRELOAD="$$(gcc -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
-	  ASAN_OPTIONS=detect_leaks=0:handle_segv=0:log_path=$(CURDIR)/$(VENV)/asan-reports/report \
+	  ASAN_OPTIONS=detect_leaks=0:handle_segv=0:malloc_context_size=4:quarantine_size_mb=32:log_path=$(CURDIR)/$(VENV)/asan-reports/report \
 	  UBSAN_OPTIONS=print_stacktrace=1:log_path=$(CURDIR)/$(VENV)/asan-reports/report \
-	  SANITIZER_REPORTS=$(CURDIR)/$(VENV)/asan-reports $(CURDIR)/$(BIN)/python -m pytest -m "not alone" \
-	  --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder -o timeout=600
+	  SANITIZER_REPORTS=$(CURDIR)/$(VENV)/asan-reports $(CURDIR)/$(BIN)/python -m pytest \
+	  -m "not alone and not unsanitized" --numprocesses $(PROCESSES) --dist loadscope --no-loadscope-reorder -o timeout=600
 	@test -z "$$(ls $(VENV)/asan-reports)" || { cat $(VENV)/asan-reports/*; exit 1; }
 
 tsan: $(VENV)/testing

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import compileall
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(ability): for sites whose framework has it")
     config.addinivalue_line("markers", "behind_nginx: for sites with nginx before them")
     config.addinivalue_line("markers", "alone: needs all CPUs, so that `make test` runs nothing beside it")
+    config.addinivalue_line(
+        "markers", "unsanitized: not for `make asan`, which has an allocator and a map of memory of its own"
+    )
+    # What a shell starts in the background ignores it, and so would all servers here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)

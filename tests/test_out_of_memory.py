@@ -22,6 +22,8 @@ from tests.support.counters import gauge
 from tests.support.fleet import Start
 from tests.support.server import TESTS, Server
 
+pytestmark = pytest.mark.unsanitized  # no allocation would reach the library
+
 ROUNDS = 12
 EVERY = (1, 2, 3)
 MIB = 1 << 20

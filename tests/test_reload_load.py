@@ -8,6 +8,7 @@ from tests.soak.reloads import run
 from tests.support.fleet import starting
 
 
+@pytest.mark.unsanitized  # what is freed stays for a while, and counts as a leak
 @pytest.mark.parametrize(("app", "nginx"), [("starlette", False), ("flask", True)])
 def test_nobody_notices_reloads_under_load(app: str, nginx: bool) -> None:
     with starting(settled=False) as start:

@@ -26,6 +26,7 @@ ARENAS_MIB = 6.0  # that two workers have not touched while all clients were fas
 ETHERNET_BYTES = 1448  # of content in a packet: the buffers that the kernel has for a connection follow from it
 
 
+@pytest.mark.unsanitized  # what is freed stays for a while
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])
 def test_three_hundred_that_move_a_byte_a_second(interface: str) -> None:
     with starting(settled=False) as start:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from tests.support.fleet import Start
@@ -38,6 +39,7 @@ def has(pid: int, secret: set[bytes]) -> bool:
     return any(number in piece for piece in memory_of(pid) for number in secret)
 
 
+@pytest.mark.unsanitized  # to look through terabytes
 def test_no_process_but_the_master_has_a_key(server: Start) -> None:
     first, other = authority().issue("localhost", "127.0.0.1"), authority().issue("other.example")
     site = server("reference:wsgi", "--workers", "2", "--reactors", "1", "--ssl-certfile", first.cert,

@@ -108,8 +108,9 @@ def _converse(stand: Any, worker: Worker, pieces: list[bytes]) -> Any:
             worker.look()
             more = worker.answer()
         received += _receive(client)
+    # How much of a body that has not ended came with the head, and how much by now, is the reactor's to say.
     seen = [{key: value for key, value in request.head.items() if key not in ("ready_ns", "session_generation")}
-            for request in worker.taken]
+            | {"body": bytes(request.body) if request.whole else None} for request in worker.taken]
     client.close()
     stand.settle()
     worker.look()

@@ -109,7 +109,9 @@ def _proxy() -> list[bytes]:
     # What is written for the logs of a refused head was put where the body before it had ended.
     long = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000\r\n\r\n" + bytes(3000)
     refused = b"\x02\x81" + long + other.replace(b"Host:", b"Hos\xff:")
-    return [*alone, *said, *whole, b"\x02\x81" + request + other, refused]
+    # Its body is streamed, and does not end.
+    begun = b"\x02\x81POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 92460\r\n\r\n" + bytes(76)
+    return [*alone, *said, *whole, b"\x02\x81" + request + other, refused, begun]
 
 
 def _blocks() -> list[bytes]:
