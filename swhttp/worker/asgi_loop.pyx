@@ -29,7 +29,7 @@ import uvloop
 
 from swhttp import limits
 from swhttp.adapters.lifespan import Lifespan
-from swhttp.worker import stacks
+from swhttp.worker import pyarenas, stacks
 from swhttp.worker.handles import Handles
 
 cdef extern from "Python.h":
@@ -41,6 +41,7 @@ cdef enum:
     DRAIN_REQUESTS = 256  # taken in one drain
     LOOKS = 8             # for a lone request in one drain
     CROWD = 128           # requests that have suspended: what is made for more is not kept for long
+    CLEARS = 2            # after one: what was in use at the first lay among what it had left
 
 
 cdef class AsgiLoop(Runners):
@@ -53,7 +54,7 @@ cdef class AsgiLoop(Runners):
     cdef int budget
     cdef bint again              # a call of `drain` is scheduled
     cdef bint trims              # one of `trim_look` is
-    cdef bint crowd              # there was one since memory was given back
+    cdef int clears              # to come, of the crowd that there is or was
     cdef Departure departure
     cdef object handles
 
@@ -141,14 +142,16 @@ cdef class AsgiLoop(Runners):
 
     cdef int grown(self) except -1:
         if len(self.suspended) >= CROWD:
-            self.crowd = True
+            if self.clears == 0:
+                pyarenas.begin()
+            self.clears = CLEARS
             self._trim_soon(limits.TRIM_EVERY_S)
         return 0
 
     cdef int _trim_soon(self, double delay_s) except -1:
         if not self.trims:
             self.trims = True
-            self.loop.call_later(delay_s, self.trim_look)
+            self.loop.call_later(delay_s, self.trim_look, context=self.handles.context)
         return 0
 
     def trim_look(self):
@@ -157,23 +160,25 @@ cdef class AsgiLoop(Runners):
         cdef double delay_s = limits.TRIM_EVERY_S
         self.trims = False
         if self.departure.look(self.adapter.active, channel.line[SLOT_TAKEN]):
-            if self.crowd:
+            if self.clears > 0:
                 self._clear()
             give_back(&channel.arena)
-            delay_s = limits.TRIM_AGAIN_S  # what is in use lies too high
-        if self.crowd or arena_is_crowded(&channel.arena):
+            if self.clears == 0:
+                delay_s = limits.TRIM_AGAIN_S  # what is in use lies too high
+        if self.clears > 0 or arena_is_crowded(&channel.arena):
             self._trim_soon(delay_s)
 
     cdef int _clear(self) except -1:
         # Python gives back no arena in which anything lies: so all that is kept for the next request goes. Its
         # collector empties the lists of tuples, dicts and so on that are kept for the next; names of attributes that
         # C has looked up are in the cache of types.
-        self.crowd = False
+        self.clears -= 1
         self.let_go()
         self.adapter.let_go()
         self.handles.swap()
         gc.collect()
         PyType_ClearCache()
+        pyarenas.prefer_old()
         return 0
 
     def app_tasks(self):

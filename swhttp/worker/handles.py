@@ -14,26 +14,31 @@ KEPT = 250  # uvloop's DEFAULT_FREELIST_SIZE
 
 
 class Handles:
-    """Those from before, of one loop."""
+    """Those from before, of one loop. What is made for them is made once: what is made later would lie there too."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.context = contextvars.Context()  # of these and other calls of ours: else each had one of its own
         self._loop = loop
-        self._ours = self._take()
+        self._ours: list[asyncio.Handle] = []
         self._theirs: list[asyncio.Handle] = []
+        self._take(self._ours, KEPT + 1)
 
     def swap(self) -> None:
         """Let go of those that the loop keeps. Takes a turn of the loop."""
-        self._theirs = self._take()
-        self._ours = []  # the loop keeps these now
-        self._loop.call_soon(self._swapped)
-
-    def _take(self) -> list[asyncio.Handle]:
-        context = contextvars.Context()  # else each had one of its own
-        return [self._loop.call_soon(_nothing, context=context) for _ in range(KEPT)]
+        if self._theirs:
+            return  # it has not been taken yet
+        self._take(self._theirs, KEPT)
+        self._ours.pop()  # is for this call
+        self._loop.call_soon(self._swapped, context=self.context)
+        self._ours.clear()  # the loop keeps these now
 
     def _swapped(self) -> None:
-        self._theirs = []  # it has enough: these are freed
-        self._ours = self._take()
+        self._theirs.clear()  # it has enough: these are freed
+        self._take(self._ours, KEPT + 1)
+
+    def _take(self, handles: list[asyncio.Handle], count: int) -> None:
+        for _ in range(count):
+            handles.append(self._loop.call_soon(_nothing, context=self.context))
 
 
 def _nothing() -> None:

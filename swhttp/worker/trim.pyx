@@ -3,7 +3,7 @@
 Hundreds of requests at once leave touched blocks in the response arena, and heap that lies free between what is in use.
 Neither shrinks by itself. The loops say when to look: while the arena has more than is usual, or (ASGI) tasks have been
 made for a crowd, every TRIM_EVERY_S at most. A worker that serves what it usually serves does nothing here, and a busy
-one puts it off. What stays are arenas of Python's own with little in them, which only Python could give back.
+one puts it off. Arenas of Python's own, which only Python gives back, are in pyarenas.pyx.
 """
 
 cimport cython

@@ -1,0 +1,63 @@
+"""uvloop keeps no handles of a crowd that has left."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.server import TESTS
+
+# In a process of its own: Python's allocator is the process's.
+CODE = """
+import asyncio, gc, random, sys
+import uvloop
+from swhttp.worker import pyarenas
+from swhttp.worker.handles import Handles
+
+async def turns():
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+async def main():
+    loop, context = asyncio.get_running_loop(), __import__("contextvars").Context()
+    handles = Handles(loop)
+    await turns()
+    for _ in range(int(sys.argv[1])):
+        pyarenas.begin()
+        crowd = [loop.call_soon(gc.isenabled, context=context) for _ in range(80_000)]
+        await turns()
+        most = len(pyarenas.young_arenas())
+        random.Random(1).shuffle(crowd)
+        del crowd  # the loop keeps some of everywhere
+        for _ in range(int(sys.argv[2])):
+            handles.swap()
+            await turns()
+        gc.collect()
+        print(most, len(pyarenas.young_arenas()))
+
+uvloop.run(main())
+"""
+
+
+def arenas(crowds: int, swaps: int) -> list[list[int]]:
+    """Of each crowd: how many young arenas there were with it, and after it."""
+    command = [sys.executable, "-c", CODE, str(crowds), str(swaps)]
+    done = subprocess.run(command, cwd=TESTS.parent, env=os.environ | {"PYTHONMALLOC": "pymalloc"}, check=True,
+                          capture_output=True, text=True)
+    return [[int(figure) for figure in line.split()] for line in done.stdout.splitlines()]
+
+
+def test_the_loop_keeps_some_of_a_crowd() -> None:
+    [[most, left]] = arenas(1, swaps=0)
+    assert most > 6
+    assert left > most - 3
+
+
+@pytest.mark.parametrize("swaps", [1, 2])
+def test_none_are_kept(swaps: int) -> None:
+    for most, left in arenas(3, swaps):
+        assert most > 6
+        assert left <= 2  # where the interpreter has put something of its own meanwhile
