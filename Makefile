@@ -21,7 +21,7 @@ help:
 	@echo "make test        run the tests"
 	@echo "make differential  20,000 requests against h11 (minutes)"
 	@echo "make soak        workers reloaded, replaced, killed and gone wild; slow clients; narrow memory (half an hour)"
-	@echo "make asan        the tests, with the core built for the address and undefined behaviour sanitizers (an hour)"
+	@echo "make asan        the tests, with the core built for the address and undefined behaviour sanitizers (twenty minutes)"
 	@echo "make tsan        rings and tables between threads, under the thread sanitizer"
 	@echo "make fuzz        every target in TARGETS for SECONDS (60), with sanitizers; needs clang"
 	@echo "make lint        ruff, mypy --strict, cython-lint"

@@ -33,4 +33,6 @@ def test_a_busy_worker_puts_it_off() -> None:
     departure = Departure()
     assert [departure.look(0, (FEW + 1) * count) for count in range(1, 5)] == [False] * 4
     taken = 4 * (FEW + 1)
+    assert departure.busy
     assert [departure.look(0, taken + FEW * count) for count in range(1, 3)] == [False, True]
+    assert not departure.busy

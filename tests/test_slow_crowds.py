@@ -18,6 +18,7 @@ from tests.support.counters import Since, gauge
 from tests.support.fleet import Start, starting
 from tests.support.memory import mapped_bytes
 from tests.support.processes import fds_of, wait_until
+from tests.support.quiet import becomes_idle
 from tests.support.upload import head
 
 PATIENCE_S = 10.0  # how much later a client on a busy machine may hear of a deadline; no claim about speed
@@ -119,6 +120,18 @@ def test_what_was_made_for_hundreds_of_requests_at_once_is_let_go(server: Start)
             client.send(head("/upload", LARGE))
         since.passes("slot_taken", 2 * many)
         assert kept() > 2 * many
+
+
+def test_a_worker_that_has_given_back_rests_though_a_request_stays(server: Start) -> None:
+    site = server("crowded:asgi", "--workers", "1", "--reactors", "1")
+    since, many, [worker] = Since(site), 300, site.workers()
+    with site.connect() as staying:
+        staying.send(head("/upload", LARGE))
+        with contextlib.ExitStack() as stack:
+            for _ in range(many):
+                stack.enter_context(site.connect()).send(head("/upload", LARGE))
+            since.passes("slot_taken", many + 1)
+        becomes_idle(worker)
 
 
 @pytest.mark.parametrize("interface", ["wsgi", "asgi"])

@@ -29,8 +29,9 @@ import uvloop
 
 from swhttp import limits
 from swhttp.adapters.lifespan import Lifespan
-from swhttp.worker import pyarenas, stacks
+from swhttp.worker import stacks
 from swhttp.worker.handles import Handles
+from swhttp.worker.oldmemory import OldMemory
 
 cdef extern from "Python.h":
     unsigned int PyType_ClearCache()
@@ -41,7 +42,7 @@ cdef enum:
     DRAIN_REQUESTS = 256  # taken in one drain
     LOOKS = 8             # for a lone request in one drain
     CROWD = 128           # requests that have suspended: what is made for more is not kept for long
-    CLEARS = 2            # after one: what was in use at the first lay among what it had left
+    CLEARS = 2            # after one: at the first, what was in use lay where the crowd had been, and is freed by now
 
 
 cdef class AsgiLoop(Runners):
@@ -57,6 +58,7 @@ cdef class AsgiLoop(Runners):
     cdef int clears              # to come, of the crowd that there is or was
     cdef Departure departure
     cdef object handles
+    cdef object old_memory       # from before the crowd, while clears are to come
 
     def __init__(self, Channel channel, AsgiAdapter adapter, loop, exiting):
         Runners.__init__(self, adapter, loop)
@@ -143,15 +145,16 @@ cdef class AsgiLoop(Runners):
     cdef int grown(self) except -1:
         if len(self.suspended) >= CROWD:
             if self.clears == 0:
-                pyarenas.begin()
+                self.old_memory = OldMemory()
             self.clears = CLEARS
+            self.departure.most = max(self.departure.most, len(self.suspended))  # it may be gone at the next look
             self._trim_soon(limits.TRIM_EVERY_S)
         return 0
 
     cdef int _trim_soon(self, double delay_s) except -1:
         if not self.trims:
             self.trims = True
-            self.loop.call_later(delay_s, self.trim_look, context=self.handles.context)
+            self.loop.call_later(delay_s, self.trim_look)
         return 0
 
     def trim_look(self):
@@ -159,7 +162,8 @@ cdef class AsgiLoop(Runners):
         cdef Channel channel = self.channel
         cdef double delay_s = limits.TRIM_EVERY_S
         self.trims = False
-        if self.departure.look(self.adapter.active, channel.line[SLOT_TAKEN]):
+        cdef bint departed = self.departure.look(self.adapter.active, channel.line[SLOT_TAKEN])
+        if departed or 0 < self.clears < CLEARS and not self.departure.busy:
             if self.clears > 0:
                 self._clear()
             give_back(&channel.arena)
@@ -171,14 +175,16 @@ cdef class AsgiLoop(Runners):
     cdef int _clear(self) except -1:
         # Python gives back no arena in which anything lies: so all that is kept for the next request goes. Its
         # collector empties the lists of tuples, dicts and so on that are kept for the next; names of attributes that
-        # C has looked up are in the cache of types.
+        # C has looked up are in the cache of types. And what comes next should not lie where the crowd was.
         self.clears -= 1
         self.let_go()
         self.adapter.let_go()
         self.handles.swap()
         gc.collect()
         PyType_ClearCache()
-        pyarenas.prefer_old()
+        self.old_memory.prefer()
+        if self.clears == 0:
+            self.old_memory = None
         return 0
 
     def app_tasks(self):

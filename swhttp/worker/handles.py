@@ -17,7 +17,7 @@ class Handles:
     """Those from before, of one loop. What is made for them is made once: what is made later would lie there too."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.context = contextvars.Context()  # of these and other calls of ours: else each had one of its own
+        self._context = contextvars.Context()  # else each had one of its own
         self._loop = loop
         self._ours: list[asyncio.Handle] = []
         self._theirs: list[asyncio.Handle] = []
@@ -25,11 +25,11 @@ class Handles:
 
     def swap(self) -> None:
         """Let go of those that the loop keeps. Takes a turn of the loop."""
-        if self._theirs:
-            return  # it has not been taken yet
+        if self._theirs or not self._ours:
+            return  # that turn has not come yet, or there was no memory for it
         self._take(self._theirs, KEPT)
         self._ours.pop()  # is for this call
-        self._loop.call_soon(self._swapped, context=self.context)
+        self._loop.call_soon(self._swapped, context=self._context)
         self._ours.clear()  # the loop keeps these now
 
     def _swapped(self) -> None:
@@ -38,7 +38,7 @@ class Handles:
 
     def _take(self, handles: list[asyncio.Handle], count: int) -> None:
         for _ in range(count):
-            handles.append(self._loop.call_soon(_nothing, context=self.context))
+            handles.append(self._loop.call_soon(_nothing, context=self._context))
 
 
 def _nothing() -> None:

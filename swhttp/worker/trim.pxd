@@ -7,6 +7,7 @@ cdef class Departure:
     cdef int64_t most            # requests at once, of the crowd
     cdef int64_t taken_before
     cdef int quiet               # looks in a row
+    cdef readonly bint busy      # at the last look
     cpdef bint look(self, int64_t in_flight, int64_t taken) noexcept
 
 

@@ -3,7 +3,7 @@
 Hundreds of requests at once leave touched blocks in the response arena, and heap that lies free between what is in use.
 Neither shrinks by itself. The loops say when to look: while the arena has more than is usual, or (ASGI) tasks have been
 made for a crowd, every TRIM_EVERY_S at most. A worker that serves what it usually serves does nothing here, and a busy
-one puts it off. Arenas of Python's own, which only Python gives back, are in pyarenas.pyx.
+one puts it off. Arenas of Python's own, which only Python gives back, are in oldmemory.pyx.
 """
 
 cimport cython
@@ -38,7 +38,8 @@ cdef class Departure:
         self.taken_before = taken
         if in_flight > self.most:
             self.most = in_flight
-        if in_flight * MOST_IN_FLIGHT > self.most or fresh > FEW:
+        self.busy = fresh > FEW
+        if in_flight * MOST_IN_FLIGHT > self.most or self.busy:
             self.quiet = 0
             return False
         self.quiet += 1

@@ -28,6 +28,7 @@ NAMES = (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forw
 HOST = re.compile(rb"[!-~]+")
 REFUSAL = re.compile(rb"HTTP/1\.1 [45].*", re.DOTALL)  # when, and for which reason, may depend on what had come
 MOST_PREFIXES = 600
+NOT_COMPARED = ("ready_ns", "session_generation", "body")  # the last: what came with the head
 
 _trusted = (Trusted(EVERYBODY), Trusted(()), Trusted((ipaddress.ip_network("192.0.2.0/24"),)))
 _stands: list[tuple[Any, Worker]] = []
@@ -87,13 +88,19 @@ def _connection(data: bytes, cut: int) -> None:
             _stands.append((stand, Worker(stand)))
     at = cut * len(data) // 256
     stand, worker = _stands[cut & 1]
-    whole = _converse(stand, worker, [data])
-    cut_up = _converse(stand, worker, [data[:at], data[at:]])
+    whole, bodies = _converse(stand, worker, [data])
+    cut_up, other_bodies = _converse(stand, worker, [data[:at], data[at:]])
     assert whole == cut_up, f"{whole}\nbut cut at {at}:\n{cut_up}"
+    for (body, ended), (other, other_ended) in zip(bodies, other_bodies, strict=True):
+        # Of one that has not ended the reactor may have passed on less.
+        assert ended == other_ended, f"cut at {at} it ends otherwise: {body!r}"
+        same = body == other if ended else body[: len(other)] == other[: len(body)]
+        assert same, f"{body!r}\nbut cut at {at}:\n{other!r}"
 
 
 def _converse(stand: Any, worker: Worker, pieces: list[bytes]) -> Any:
-    """What comes of it: the requests that reached the worker, and the answers."""
+    """What comes of it: the requests that reached the worker, and the answers; and of each request its body as far as
+    it has come, and whether it has ended."""
     client = stand.connect()
     received = b""
     for piece in pieces:
@@ -108,9 +115,8 @@ def _converse(stand: Any, worker: Worker, pieces: list[bytes]) -> Any:
             worker.look()
             more = worker.answer()
         received += _receive(client)
-    # How much of a body that has not ended came with the head, and how much by now, is the reactor's to say.
-    seen = [{key: value for key, value in request.head.items() if key not in ("ready_ns", "session_generation")}
-            | {"body": bytes(request.body) if request.whole else None} for request in worker.taken]
+    seen = [{key: value for key, value in request.head.items() if key not in NOT_COMPARED} for request in worker.taken]
+    bodies = [(bytes(request.body), request.whole) for request in worker.taken]
     client.close()
     stand.settle()
     worker.look()
@@ -119,7 +125,7 @@ def _converse(stand: Any, worker: Worker, pieces: list[bytes]) -> Any:
     worker.taken.clear()
     held = {name: count for name, count in stand.held().items() if count}
     assert not held, f"still held: {held}"
-    return seen, REFUSAL.sub(b"", received)
+    return (seen, REFUSAL.sub(b"", received)), bodies
 
 
 def _receive(client: Any) -> bytes:
