@@ -10,6 +10,8 @@ import pytest
 
 from tests.support.server import TESTS
 
+pytestmark = pytest.mark.unsanitized  # the sanitizer's own memory would count
+
 # In a process of its own: Python's allocator is the process's.
 CODE = """
 import asyncio, contextvars, gc, random, sys

@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.server import TESTS
 
+pytestmark = pytest.mark.unsanitized  # the sanitizer's own memory would count
+
 # In a process of its own: the allocator is the process's. What is left of the crowd lies in as many of its arenas.
 CODE = """
 import json, sys
