@@ -309,6 +309,7 @@ class Master:
                         self._exit_code = ExitCode(code)
                     self._drain()
                     self._phase = Phase.STOPPING
+                    self._stop_slots()
                 case _:
                     raise ValueError(f"unknown message from the manager: {message}")
         return len(messages)
@@ -586,8 +587,7 @@ class Master:
         """Let all workers go; the manager leaves when they are gone."""
         self._phase = max(self._phase, Phase.STOPPING)
         self._manager.send("stop")  # first, so that no worker can leave before the manager expects it
-        for slot in sorted(self._up):
-            self._stop_slot(slot)
+        self._stop_slots()
 
     def _kill(self) -> None:
         """The same, with force: who does not leave at once is killed."""
@@ -600,6 +600,10 @@ class Master:
             self._killed = True
             self._stop()
         self._manager.send("kill")
+
+    def _stop_slots(self) -> None:
+        for slot in sorted(self._up):
+            self._stop_slot(slot)
 
     def _stop_slot(self, slot: int) -> None:
         if slot in self._up and slot not in self._told_to_stop:

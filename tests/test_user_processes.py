@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 from tests.support import processes
 from tests.support.fleet import Start
+from tests.support.gate import Gate
 from tests.support.server import APPS, EXIT_BOOT_FAILED, EXIT_MANAGER_DIED, Server
 from tests.test_run import script, stopped
 
@@ -77,6 +79,19 @@ def test_one_whose_import_fails_ends_the_start_with_its_traceback(server: Start)
     site.expect_log(r"Process jobs: cannot be started|Traceback|\[ERROR\] Process jobs: cannot start$")
     site.finish(expect=EXIT_BOOT_FAILED)
     assert site.log.text().count("Traceback") == 1
+
+
+def test_workers_that_are_up_leave_when_one_cannot_start(server: Start, tmp_path: Path) -> None:
+    (tmp_path / "late_jobs.py").write_text(
+        "import os\nfrom reference import wait_at_gate\nwait_at_gate(os.environ['GATE_PATH'])\nraise ValueError\n")
+    with tempfile.TemporaryDirectory(prefix="swt-") as directory, Gate(directory) as gate:
+        site = server("reference:wsgi", *OPTIONS, "--process", "jobs=late_jobs:jobs", "--app-dir", str(tmp_path),
+                      env={"PYTHONPATH": f"{APPS.parent.parent}:{APPS}", "GATE_PATH": gate.path})
+        site.expect_log(r"Process jobs: cannot be started|Traceback|\[ERROR\] Process jobs: cannot start$")
+        gate.entered().release()
+        site.finish(expect=EXIT_BOOT_FAILED)
+    assert "Worker left: slot 0" in site.log.text()
+    assert "Worker not finished" not in site.log.text()
 
 
 def test_an_import_that_fails_ends_only_the_start(server: Start, tmp_path: Path) -> None:
