@@ -77,6 +77,17 @@ static inline int sw_blocks_add(sw_blocks *blocks, uint32_t bytes, uint32_t coun
     return 1;
 }
 
+/* Is half of the blocks free that `bytes` would be put in? */
+static inline int sw_blocks_half_free(const sw_blocks *blocks, uint64_t bytes)
+{
+    for (int i = 0; i < blocks->classes; i++) {
+        const sw_block_class *c = &blocks->by_size[i];
+        if (c->bytes >= bytes)
+            return 2 * (uint64_t)(c->fresh - c->returned) < c->count;
+    }
+    return 0;
+}
+
 static inline void sw_blocks_destroy(sw_blocks *blocks)
 {
     for (int i = 0; i < blocks->classes; i++) {

@@ -32,6 +32,26 @@
  *     adds Date, Server, Connection and Transfer-Encoding, and frames the body. With SW_FRAME_TRAILERS the head
  *     holds trailer lines, with SW_FRAME_INTERIM those of an interim response; neither counts as the head.
  *
+ * 4. WebSockets
+ *
+ *    A worker that serves ASGI has a WebSocket like a request, from EVENT_WS_OPEN to the frame with LAST. What its
+ *    client sends comes in blocks that EVENT_WS_MESSAGE points to, each with one record or more:
+ *
+ *     | sw_chunk: length u32, zero u32 | record | record | ...        length: of all records, with their padding
+ *     record: | sw_ws_record: length u32, opcode u8, flags u8, code u16 | bytes, padded to a multiple of 8 |
+ *
+ *    SW_WS_MORE: the message goes on in the next record, of the next block; only a block's last record has it. A record
+ *    of opcode SW_WS_CLOSE is the last of all, in EVENT_WS_CLOSE's block; without a block, which is told by `flags`, not
+ *    by `block`, that has the code in `flags`. A block is read when the worker's word `read` in the request table has
+ *    counted it, which EVENT_CREDIT (content_length: the same count) only tells sooner.
+ *
+ *    Out: EVENT_WS_OPEN (head: field lines), EVENT_WS_MESSAGE or _SHM (status: opcode; flags: SW_FRAME_MORE; the first
+ *    frame of a message that has several says its whole length in content_length, the others SW_NO_LENGTH),
+ *    EVENT_WS_CLOSE (status: code or 0 for none; body: reason). An ordinary response instead of EVENT_WS_OPEN refuses.
+ *
+ *    A session of the callback API is with no worker between its events. Each is a request of its own: a request block
+ *    whose body is | sw_ws_event | state | records |, answered by EVENT_WS_DONE (see websocket in docs/architecture.md).
+ *
  * A file travels as an fd over the slot's channel with this reactor (fdpass.h), in a message that names its request,
  * before the descriptor or frame that refers to it.
  */
@@ -50,12 +70,23 @@
 #define EVENT_PACKAGE_CHUNK 6 /* more of its body, in a chunk block */
 #define EVENT_PACKAGE_END 7   /* the last of its body, in a chunk block, which may be empty */
 #define EVENT_BUFFER_FULL 8   /* the client of `request_id` is slow: `full` is set; this only wakes */
+#define EVENT_WS_OPEN 10      /* a WebSocket handshake; `block` holds the request */
+#define EVENT_WS_MESSAGE 11   /* messages of a WebSocket: its worker's (records in a block), or of a session's handler */
+#define EVENT_WS_CLOSE 12     /* the WebSocket has ended: no more comes of it */
 
 /* Types of response frames (worker to master). */
 #define RESPONSE_SMALL 1      /* head and body inline */
 #define RESPONSE_SHM 2        /* head inline, body in a block of the slot's arena, which the reactor gives back */
 #define RESPONSE_TMPFILE 3    /* head inline, body in a file */
 #define EVENT_CREDIT 9        /* more of the request body may come; what went before it has been read */
+/* EVENT_WS_OPEN                 the handshake is accepted: `head` holds the app's field lines */
+/* EVENT_WS_MESSAGE              a message, or a piece of one, inline */
+#define EVENT_WS_MESSAGE_SHM 13 /* the same in a block of the slot's arena */
+/* EVENT_WS_CLOSE                begin the closing handshake; with LAST the worker is done with it */
+#define EVENT_WS_SESSION 14   /* a verb about a session or a group (SW_WS_PUSH ...), its data inline */
+#define EVENT_WS_SESSION_SHM 15 /* the same, its data in a block of the slot's arena */
+#define EVENT_WS_DONE 16      /* a session's handler is through with a message, with LAST with its event */
+#define EVENT_WS_DONE_SHM 17  /* the same, the session's new state in a block of the slot's arena */
 
 /* Flags of descriptors. */
 #define SW_DESCRIPTOR_FD 1    /* the fd of its body file is in the channel */
@@ -69,6 +100,35 @@
 #define SW_FRAME_HAS_SERVER 32
 #define SW_FRAME_TRAILERS 64  /* with LAST: `head` holds the trailer lines */
 #define SW_FRAME_INTERIM 128  /* `head` is that of an interim response (1xx); nothing else of the response */
+
+/* Flags of WebSocket frames: SW_FRAME_LAST, and these. */
+#define SW_FRAME_MORE 1       /* EVENT_WS_MESSAGE: the message goes on in the next frame of this request */
+#define SW_FRAME_STATE 1      /* EVENT_WS_DONE: the body is the session's new state */
+#define SW_FRAME_BAD 4        /* EVENT_WS_DONE: the handler failed; the session is closed with 1011 */
+
+/* Verbs of EVENT_WS_SESSION: `flags` holds one, and for a push what becomes of it where its client is slow. */
+#define SW_WS_PUSH 1          /* content_length: session id; status: opcode; body: the message */
+#define SW_WS_BROADCAST 2     /* head: the group; status: opcode; content_length: a session id left out, or -1; body */
+#define SW_WS_JOIN 3          /* content_length: session id; head: the group */
+#define SW_WS_LEAVE 4         /* content_length: session id; head: the group */
+#define SW_WS_END 5           /* content_length: session id; status: close code; body: reason */
+#define SW_WS_OVERFLOW 6      /* content_length: session id; status: one of SW_WS_DROP ... from now on */
+#define SW_WS_VERB 15         /* mask */
+#define SW_WS_POLICY_SHIFT 4  /* of a push: 0: as the session has it, else one of SW_WS_DROP ... plus 1 */
+
+#define SW_WS_DROP 0          /* a push for a session whose client is slow is dropped */
+#define SW_WS_CUT 1           /* the session is closed (1013) */
+#define SW_WS_BLOCK 2         /* who pushes waits */
+
+/* In the request_id of EVENT_BUFFER_EMPTY: the rest is the id of a session whose client has caught up. */
+#define SW_WS_SESSION_NEWS (1ull << 63)
+
+/* Records of messages that come in. */
+#define SW_WS_TEXT 1
+#define SW_WS_BINARY 2
+#define SW_WS_CLOSE 8
+#define SW_WS_MORE 1          /* flag: the message goes on in the next record */
+#define SW_WS_AGAIN 2         /* flag: a handler has died on this message */
 
 /* Flags of request blocks. */
 #define SW_BLOCK_KEEP_ALIVE 1
@@ -158,6 +218,24 @@ typedef struct {
     uint32_t zero;
 } sw_file_ref;
 
+typedef struct {
+    uint32_t length;       /* of the bytes that follow, without padding */
+    uint8_t opcode;        /* SW_WS_TEXT, SW_WS_BINARY, SW_WS_CLOSE */
+    uint8_t flags;
+    uint16_t code;         /* SW_WS_CLOSE: the bytes are the reason */
+} sw_ws_record;
+
+typedef struct {
+    uint64_t session;      /* its id (sw_ws_session_id) */
+    uint64_t sequence;     /* of the first message here; messages of a session are counted from 1 */
+    uint32_t state_len;
+    uint32_t records_len;
+    uint16_t kind;         /* EVENT_WS_OPEN, EVENT_WS_MESSAGE, EVENT_WS_CLOSE */
+    uint16_t code;         /* EVENT_WS_CLOSE: the close code; its reason is the one record */
+    uint32_t zero;
+} sw_ws_event;
+
+_Static_assert(sizeof(sw_ws_record) == 8 && sizeof(sw_ws_event) == 32, "packed");
 _Static_assert(sizeof(sw_descriptor) == 16, "descriptors are 16 bytes");
 _Static_assert(sizeof(sw_frame) == 32, "response frame heads are 32 bytes");
 _Static_assert(sizeof(sw_block) == 64, "block heads are 64 bytes");
@@ -206,6 +284,63 @@ static inline uint64_t sw_frame_bytes(uint64_t head_len, uint64_t inline_len)
     return (sizeof(sw_frame) + head_len + inline_len + 7) & ~(uint64_t)7;
 }
 
+/* A session's id: where its connection is, and which of those that have been there. */
+#define SW_SESSION_ROW_BITS 16
+#define SW_SESSION_REACTOR_BITS 6
+
+static inline uint64_t sw_ws_session_id(uint32_t reactor, uint32_t row, uint64_t generation)
+{
+    return generation << (SW_SESSION_ROW_BITS + SW_SESSION_REACTOR_BITS) | (uint64_t)row << SW_SESSION_REACTOR_BITS
+        | reactor;
+}
+
+static inline uint32_t sw_ws_session_reactor(uint64_t id)
+{
+    return (uint32_t)(id & ((1u << SW_SESSION_REACTOR_BITS) - 1));
+}
+
+static inline uint32_t sw_ws_session_row(uint64_t id)
+{
+    return (uint32_t)(id >> SW_SESSION_REACTOR_BITS & ((1u << SW_SESSION_ROW_BITS) - 1));
+}
+
+static inline uint64_t sw_ws_session_generation(uint64_t id)
+{
+    return id >> (SW_SESSION_ROW_BITS + SW_SESSION_REACTOR_BITS);
+}
+
+/* Bytes that a record takes in its block. */
+static inline uint64_t sw_ws_record_bytes(uint64_t length)
+{
+    return (sizeof(sw_ws_record) + length + 7) & ~(uint64_t)7;
+}
+
+/* The same check for the frames of WebSockets. */
+static inline int sw_frame_read_ws(const sw_frame *frame)
+{
+    int shm = frame->type == EVENT_WS_MESSAGE_SHM || frame->type == EVENT_WS_SESSION_SHM
+        || frame->type == EVENT_WS_DONE_SHM;
+    if ((shm && frame->body_len == 0)
+        || sw_frame_bytes(frame->head_len, shm ? sizeof(sw_shm_ref) : frame->body_len) != frame->size)
+        return 0;
+    switch (frame->type) {
+    case EVENT_WS_OPEN:
+        return frame->flags == 0 && frame->body_len == 0;
+    case EVENT_WS_MESSAGE:
+    case EVENT_WS_MESSAGE_SHM:
+        return (frame->flags & ~SW_FRAME_MORE) == 0 && frame->head_len == 0
+            && (frame->status == SW_WS_TEXT || frame->status == SW_WS_BINARY);
+    case EVENT_WS_CLOSE:
+        return (frame->flags & ~SW_FRAME_LAST) == 0 && frame->head_len == 0 && frame->body_len <= 123;
+    case EVENT_WS_SESSION:
+    case EVENT_WS_SESSION_SHM:
+        return (frame->flags & SW_WS_VERB) >= SW_WS_PUSH && (frame->flags & SW_WS_VERB) <= SW_WS_OVERFLOW
+            && frame->flags >> SW_WS_POLICY_SHIFT <= SW_WS_BLOCK + 1;
+    default: /* EVENT_WS_DONE, EVENT_WS_DONE_SHM */
+        return (frame->flags & ~(SW_FRAME_LAST | SW_FRAME_STATE | SW_FRAME_BAD)) == 0 && frame->head_len == 0;
+    }
+}
+
 /* Copy a frame's head out of memory that the worker can still write, and check the copy: 1 right, 0 wrong.
  * `ready`: bytes published in one piece at `at`. Only the copy may be used afterwards. */
 static inline int sw_frame_read(sw_frame *frame, const unsigned char *at, uint64_t ready)
@@ -222,6 +357,8 @@ static inline int sw_frame_read(sw_frame *frame, const unsigned char *at, uint64
         inline_len = sizeof(sw_shm_ref);
     else if (frame->type == RESPONSE_TMPFILE && frame->body_len == 0)
         inline_len = sizeof(sw_file_ref);
+    else if (frame->type >= EVENT_WS_OPEN && frame->type <= EVENT_WS_DONE_SHM)
+        return sw_frame_read_ws(frame);
     else if (frame->type == EVENT_CREDIT)
         return frame->size == sizeof *frame && frame->flags == 0 && frame->content_length >= 0
             && frame->head_len == 0 && frame->body_len == 0;

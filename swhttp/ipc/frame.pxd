@@ -2,6 +2,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "swhttp/ipc/frame.h" nogil:
+    const uint64_t SW_WS_SESSION_NEWS
     enum:
         EVENT_PACKAGE
         EVENT_CLOSE
@@ -11,10 +12,37 @@ cdef extern from "swhttp/ipc/frame.h" nogil:
         EVENT_PACKAGE_CHUNK
         EVENT_PACKAGE_END
         EVENT_BUFFER_FULL
+        EVENT_WS_OPEN
+        EVENT_WS_MESSAGE
+        EVENT_WS_CLOSE
         RESPONSE_SMALL
         RESPONSE_SHM
         RESPONSE_TMPFILE
         EVENT_CREDIT
+        EVENT_WS_MESSAGE_SHM
+        EVENT_WS_SESSION
+        EVENT_WS_SESSION_SHM
+        EVENT_WS_DONE
+        EVENT_WS_DONE_SHM
+        SW_FRAME_MORE
+        SW_FRAME_STATE
+        SW_FRAME_BAD
+        SW_WS_PUSH
+        SW_WS_BROADCAST
+        SW_WS_JOIN
+        SW_WS_LEAVE
+        SW_WS_END
+        SW_WS_OVERFLOW
+        SW_WS_VERB
+        SW_WS_POLICY_SHIFT
+        SW_WS_DROP
+        SW_WS_CUT
+        SW_WS_BLOCK
+        SW_WS_TEXT
+        SW_WS_BINARY
+        SW_WS_CLOSE
+        SW_WS_MORE
+        SW_WS_AGAIN
         SW_DESCRIPTOR_FD
         SW_FRAME_HEAD
         SW_FRAME_LAST
@@ -75,6 +103,7 @@ cdef extern from "swhttp/ipc/frame.h" nogil:
         uint32_t body_len
     ctypedef struct sw_chunk:
         uint32_t length
+        uint32_t zero
     ctypedef struct sw_shm_ref:
         uint32_t block
         uint32_t zero
@@ -88,3 +117,20 @@ cdef extern from "swhttp/ipc/frame.h" nogil:
     uint32_t sw_block_client(const sw_block *block, const char **text, uint16_t *port)
     uint64_t sw_frame_bytes(uint64_t head_len, uint64_t inline_len)
     bint sw_frame_read(sw_frame *frame, const unsigned char *at, uint64_t ready)
+    ctypedef struct sw_ws_record:
+        uint32_t length
+        uint8_t opcode
+        uint8_t flags
+        uint16_t code
+    ctypedef struct sw_ws_event:
+        uint64_t session
+        uint64_t sequence
+        uint32_t state_len
+        uint32_t records_len
+        uint16_t kind
+        uint16_t code
+    uint64_t sw_ws_session_id(uint32_t reactor, uint32_t row, uint64_t generation)
+    uint32_t sw_ws_session_reactor(uint64_t id)
+    uint32_t sw_ws_session_row(uint64_t id)
+    uint64_t sw_ws_session_generation(uint64_t id)
+    uint64_t sw_ws_record_bytes(uint64_t length)

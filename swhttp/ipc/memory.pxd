@@ -15,6 +15,7 @@ cdef class SharedMemory:
     cdef readonly list reactor_eventfds, slot_eventfds
     cdef readonly list wake_eventfds
     cdef readonly list reactor_channels, worker_channels
+    cdef readonly list pusher_sockets, user_sockets
     cdef void *_at(self, int slot, size_t offset) noexcept
     cdef size_t _rings_data(self) noexcept
     cdef size_t _rings_start(self) noexcept

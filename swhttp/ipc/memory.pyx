@@ -1,7 +1,8 @@
 """All shared memory: memfd mappings made before the first fork, touched lazily, offsets only inside.
 
 It owns the mappings, the eventfds, the channels for fds and the geometry of all; who may see what is decided here too
-(`keep_for_worker`, `keep_for_zygote`, `keep_for_manager`). It never looks at what the rings or blocks hold.
+(`keep_for_worker`, `keep_for_zygote`, `keep_for_user`, `keep_for_manager`). It never looks at what the rings or blocks
+hold.
 
     per reactor   blocks, session table (workers: read-only)
     per slot      | sleeping words | request rings, one per reactor | response rings | request tables | arena |
@@ -25,6 +26,7 @@ from swhttp.ipc.arena cimport sw_arena, sw_arena_add, sw_arena_attach, sw_arena_
 from swhttp.ipc.fdpass cimport sw_fd_drain
 from swhttp.ipc.ring cimport sw_ring_reset, sw_sleep_end, sw_sleeping
 
+from swhttp import limits
 from swhttp.ipc import scoreboard as scoreboard_module
 
 cdef extern from "<sys/mman.h>" nogil:
@@ -159,6 +161,12 @@ cdef class SharedMemory:
         pairs = [[_socket_pair() for _ in range(g.reactors)] for _ in range(g.slots)]
         self.reactor_channels = [[ours for ours, _ in row] for row in pairs]
         self.worker_channels = [[theirs for _, theirs in row] for row in pairs]
+        # [reactor]: the reactor's end, and the one that all user processes share, by which they push to WebSockets.
+        pairs = [_socket_pair() for _ in range(g.reactors)]
+        self.pusher_sockets = [ours for ours, _ in pairs]
+        self.user_sockets = [theirs for _, theirs in pairs]
+        for fd in self.user_sockets:
+            _widen(fd, limits.PUSH_PACKET_BYTES)
 
     def _slot_bytes(self):
         g = self.geometry
@@ -257,7 +265,7 @@ cdef class SharedMemory:
         (<Segment>self.slots[slot]).keep_from_children()
         self.scoreboard.keep_slot(slot)
         self._close_memfds()
-        _close_rows(self.reactor_channels)
+        _close_rows([*self.reactor_channels, self.pusher_sockets, self.user_sockets])
         _close_rows(row for s, row in enumerate(self.worker_channels) if s != slot)
         _close_rows(row for s, row in enumerate(self.wake_eventfds) if s != slot)
 
@@ -266,6 +274,13 @@ cdef class SharedMemory:
         for segment in self.blocks + self.sessions + self.slots:
             (<Segment>segment).protect()
         self.scoreboard.keep_slot(-1)
+        _close_rows([self.user_sockets])
+
+    def keep_for_user(self):
+        """In a user process: nothing but its ends of the sockets for pushes."""
+        kept, self.user_sockets = self.user_sockets, []
+        self.close()
+        self.user_sockets = kept
 
     def keep_for_manager(self):
         """In the manager: it looks at the scoreboard only, but hands everything down to the workers it forks."""
@@ -275,11 +290,11 @@ cdef class SharedMemory:
             os.close(fd)
         self.reactor_eventfds = []
         self._close_memfds()
-        _close_rows(self.reactor_channels)
+        _close_rows([*self.reactor_channels, self.pusher_sockets])
 
     def keep_for_master(self):
-        """In the master, once the manager is forked: the workers' ends of the channels are the manager's to hand on."""
-        _close_rows(self.worker_channels)
+        """In the master, once the manager is forked: the others' ends of the channels are the manager's to hand on."""
+        _close_rows([*self.worker_channels, self.user_sockets])
 
     def _close_memfds(self):
         for segment in [*self.blocks, *self.sessions, *self.slots,
@@ -292,7 +307,8 @@ cdef class SharedMemory:
 
     def manager_fds(self):
         """The fds that the manager needs for itself and all workers."""
-        return [*self.slot_eventfds, *(fd for row in self.wake_eventfds + self.worker_channels for fd in row)]
+        return [*self.slot_eventfds, *(fd for row in self.wake_eventfds + self.worker_channels for fd in row),
+                *self.user_sockets]
 
     def close(self):
         """Unmap all and close all fds, in this process."""
@@ -303,14 +319,20 @@ cdef class SharedMemory:
             os.close(fd)
         self.reactor_eventfds, self.slot_eventfds = [], []
         _close_rows(self.wake_eventfds)
-        _close_rows(self.reactor_channels)
-        _close_rows(self.worker_channels)
+        _close_rows([*self.reactor_channels, *self.worker_channels, self.pusher_sockets, self.user_sockets])
 
 
 def _socket_pair():
     """Two connected SEQPACKET sockets, as fds."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     return ours.detach(), theirs.detach()
+
+
+def _widen(fd, size):
+    """Have a socket take packets of `size` bytes, several of them: no less than it takes anyway."""
+    with socket.socket(fileno=os.dup(fd)) as end:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF,
+                       max(4 * size, end.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2))
 
 
 def _close_rows(rows):

@@ -34,6 +34,7 @@ typedef struct {
     _Atomic uint32_t closed;            /* reactor: the client is gone, nothing more can be delivered */
     _Atomic uint32_t want_ack;          /* worker: wake me when the client has taken more, is slow, or is gone */
     _Atomic uint32_t full;              /* reactor: the client is slow, what it is sent piles up */
+    _Atomic uint32_t read;              /* worker: how many blocks of a WebSocket's messages it has read */
 } sw_request_entry;
 
 static inline uint64_t sw_request_id(uint64_t serial, uint32_t index)
@@ -55,6 +56,7 @@ static inline void sw_request_queue(sw_request_entry *entry, uint64_t request_id
     atomic_store_explicit(&entry->closed, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->want_ack, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->full, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->read, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->word, request_id << 2 | SW_REQUEST_QUEUED, memory_order_release);
 }
 
@@ -111,7 +113,19 @@ static inline int sw_request_set_full(sw_request_entry *entry, uint32_t full)
     return atomic_exchange_explicit(&entry->want_ack, 0, memory_order_acq_rel) != 0;
 }
 
+/* How many blocks of a WebSocket's messages its worker has read, so far as is known here. */
+static inline uint32_t sw_request_read(sw_request_entry *entry)
+{
+    return atomic_load_explicit(&entry->read, memory_order_acquire);
+}
+
 /* ---- worker ---- */
+
+/* One block more of a WebSocket's messages has been read: its reactor may use it again. */
+static inline void sw_request_set_read(sw_request_entry *entry, uint32_t read)
+{
+    atomic_store_explicit(&entry->read, read, memory_order_release);
+}
 
 /* 1: the request is this worker's, which owes its final frame; 0: the reactor has taken it back. */
 static inline int sw_request_take(sw_request_entry *entry, uint64_t request_id)

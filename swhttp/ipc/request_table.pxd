@@ -24,3 +24,5 @@ cdef extern from "swhttp/ipc/request_table.h" nogil:
     void sw_request_want_ack(sw_request_entry *entry)
     bint sw_request_set_full(sw_request_entry *entry, uint32_t full)
     bint sw_request_is_full(sw_request_entry *entry)
+    uint32_t sw_request_read(sw_request_entry *entry)
+    void sw_request_set_read(sw_request_entry *entry, uint32_t read)

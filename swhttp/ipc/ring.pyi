@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from swhttp.ipc.memory import SharedMemory
@@ -14,11 +15,24 @@ SMALL: Final[int]
 SHM: Final[int]
 TMPFILE: Final[int]
 CREDIT: Final[int]
+WS_SESSION: Final[int]
+WS_SESSION_SHM: Final[int]
+WS_DONE: Final[int]
+WS_DONE_SHM: Final[int]
 MORE_BODY: Final[int]
 BODY_FILE: Final[int]
 EXPECTS: Final[int]
 TRAILERS: Final[int]
 INTERIM: Final[int]
+WS_OPEN: Final[int]
+WS_MESSAGE: Final[int]
+WS_MESSAGE_SHM: Final[int]
+WS_CLOSE: Final[int]
+TEXT: Final[int]
+BINARY: Final[int]
+CLOSING: Final[int]
+MORE_RECORDS: Final[int]
+MORE: Final[int]
 HEAD: Final[int]
 LAST: Final[int]
 ABORT: Final[int]
@@ -78,7 +92,9 @@ class Consumer(RingEnd):
     def release(self) -> bool: ...
 
 class DescriptorWriter(Producer):
-    def post(self, request_id: int, block: int = 0, type: int = ..., *, fd: int | None = None) -> bool: ...
+    def post(
+        self, request_id: int, block: int = 0, type: int = ..., *, fd: int | None = None, code: int = 0
+    ) -> bool: ...
 
 class DescriptorReader(Consumer):
     def pop(self) -> Descriptor | None: ...
@@ -142,6 +158,7 @@ class RequestTable:
     def take(self, request_id: int) -> bool: ...
     def want_ack(self, request_id: int) -> None: ...
     def acked(self, request_id: int) -> int: ...
+    def read(self, request_id: int) -> int: ...
     def closed(self, request_id: int) -> bool: ...
 
 def request_id(serial: int, index: int) -> int: ...
@@ -169,5 +186,6 @@ def write_block(
     origin: tuple[bytes, int, bytes, int] | None = None,
 ) -> int: ...
 def write_chunk(memory: SharedMemory, reactor: int, block: int, body: bytes) -> None: ...
+def records(messages: Iterable[tuple[int, bytes, int, int]]) -> bytes: ...
 def read_block(memory: SharedMemory, reactor: int, block: int) -> dict[str, object]: ...
 def block_client(memory: SharedMemory, reactor: int, block: int) -> tuple[bytes, int] | None: ...

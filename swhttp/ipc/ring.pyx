@@ -20,19 +20,22 @@ from swhttp.ipc.arena cimport (SW_NO_ARENA_BLOCK, sw_arena, sw_arena_at, sw_aren
                                sw_arena_take_back, sw_arena_trim)
 from swhttp.ipc.fdpass cimport SW_FD_BROKEN, SW_FD_NONE, sw_fd_drain, sw_fd_receive, sw_fd_send
 from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_BUFFER_FULL, EVENT_CLOSE, EVENT_CREDIT, EVENT_PACKAGE,
-                               EVENT_PACKAGE_CHUNK, EVENT_PACKAGE_END, EVENT_PACKAGE_START, EVENT_STOP, RESPONSE_SHM,
-                               RESPONSE_SMALL, RESPONSE_TMPFILE, SW_BLOCK_BODY_FILE, SW_BLOCK_EXPECTS,
-                               SW_BLOCK_MORE_BODY, SW_BLOCK_ORIGIN, SW_BLOCK_UNIT, SW_DESCRIPTOR_FD, SW_FRAME_ABORT,
-                               SW_FRAME_CLOSE, SW_FRAME_HAS_DATE, SW_FRAME_HAS_SERVER, SW_FRAME_HEAD, SW_FRAME_INTERIM,
-                               SW_FRAME_LAST, SW_FRAME_TRAILERS, SW_NO_LENGTH, sw_block, sw_block_client, sw_chunk,
+                               EVENT_PACKAGE_CHUNK, EVENT_PACKAGE_END, EVENT_PACKAGE_START, EVENT_STOP,
+                               EVENT_WS_CLOSE, EVENT_WS_DONE, EVENT_WS_DONE_SHM, EVENT_WS_MESSAGE, EVENT_WS_MESSAGE_SHM,
+                               EVENT_WS_OPEN, EVENT_WS_SESSION, EVENT_WS_SESSION_SHM, RESPONSE_SHM, RESPONSE_SMALL,
+                               RESPONSE_TMPFILE, SW_BLOCK_BODY_FILE, SW_BLOCK_EXPECTS, SW_BLOCK_MORE_BODY,
+                               SW_BLOCK_ORIGIN, SW_BLOCK_UNIT, SW_DESCRIPTOR_FD, SW_FRAME_ABORT, SW_FRAME_CLOSE,
+                               SW_FRAME_HAS_DATE, SW_FRAME_HAS_SERVER, SW_FRAME_HEAD, SW_FRAME_INTERIM, SW_FRAME_LAST,
+                               SW_FRAME_MORE, SW_FRAME_TRAILERS, SW_NO_LENGTH, SW_WS_BINARY, SW_WS_CLOSE, SW_WS_MORE,
+                               SW_WS_TEXT, sw_block, sw_block_client, sw_chunk,
                                sw_descriptor, sw_file_ref, sw_frame, sw_frame_bytes, sw_frame_read, sw_header,
-                               sw_origin, sw_shm_ref)
+                               sw_origin, sw_shm_ref, sw_ws_record, sw_ws_record_bytes)
 from swhttp.ipc.memory cimport Segment, SharedMemory
 from swhttp.ipc.request_table cimport (SW_REQUEST_FREE, SW_REQUEST_QUEUED, SW_REQUEST_REVOKED, SW_REQUEST_TAKEN,
                                        sw_request_ack, sw_request_acked, sw_request_closed, sw_request_entry,
                                        sw_request_free, sw_request_id, sw_request_index, sw_request_queue,
-                                       sw_request_revoke, sw_request_set_full, sw_request_state, sw_request_take,
-                                       sw_request_want_ack)
+                                       sw_request_read, sw_request_revoke, sw_request_set_full, sw_request_state,
+                                       sw_request_take, sw_request_want_ack)
 from swhttp.ipc.tempfile cimport sw_is_regular, sw_temp_file, sw_write_all
 # (What ring.pxd declares is in scope: it is this module's own.)
 
@@ -42,8 +45,12 @@ from typing import NamedTuple
 PACKAGE, CLOSE, BUFFER_EMPTY, STOP = EVENT_PACKAGE, EVENT_CLOSE, EVENT_BUFFER_EMPTY, EVENT_STOP
 START, CHUNK, END, BUFFER_FULL = EVENT_PACKAGE_START, EVENT_PACKAGE_CHUNK, EVENT_PACKAGE_END, EVENT_BUFFER_FULL
 SMALL, SHM, TMPFILE, CREDIT = RESPONSE_SMALL, RESPONSE_SHM, RESPONSE_TMPFILE, EVENT_CREDIT
+WS_SESSION, WS_SESSION_SHM, WS_DONE, WS_DONE_SHM = (
+    EVENT_WS_SESSION, EVENT_WS_SESSION_SHM, EVENT_WS_DONE, EVENT_WS_DONE_SHM)
 MORE_BODY, BODY_FILE, EXPECTS = SW_BLOCK_MORE_BODY, SW_BLOCK_BODY_FILE, SW_BLOCK_EXPECTS
 TRAILERS, INTERIM = SW_FRAME_TRAILERS, SW_FRAME_INTERIM
+WS_OPEN, WS_MESSAGE, WS_MESSAGE_SHM, WS_CLOSE = EVENT_WS_OPEN, EVENT_WS_MESSAGE, EVENT_WS_MESSAGE_SHM, EVENT_WS_CLOSE
+TEXT, BINARY, CLOSING, MORE_RECORDS, MORE = SW_WS_TEXT, SW_WS_BINARY, SW_WS_CLOSE, SW_WS_MORE, SW_FRAME_MORE
 HEAD, LAST, ABORT, CLOSE_CONNECTION = SW_FRAME_HEAD, SW_FRAME_LAST, SW_FRAME_ABORT, SW_FRAME_CLOSE
 HAS_DATE, HAS_SERVER = SW_FRAME_HAS_DATE, SW_FRAME_HAS_SERVER
 NO_LENGTH = SW_NO_LENGTH
@@ -204,14 +211,17 @@ cdef class Consumer(RingEnd):
 cdef class DescriptorWriter(Producer):
     """The reactor's end of a request ring."""
 
-    def post(self, uint64_t request_id, uint32_t block=0, uint16_t type=EVENT_PACKAGE, *, fd=None):
-        """Publish a descriptor; False: the ring is full. `fd`: pass it on before; it stays the caller's as well."""
+    def post(self, uint64_t request_id, uint32_t block=0, uint16_t type=EVENT_PACKAGE, *, fd=None,
+             uint16_t code=0):
+        """Publish a descriptor; False: the ring is full. `fd`: pass it on before; it stays the caller's as well.
+
+        `code`: of an EVENT_WS_CLOSE without a block."""
         cdef sw_descriptor *d = <sw_descriptor *>sw_ring_reserve(&self.end, sizeof(sw_descriptor))
         if d == NULL or fd is not None and not sw_fd_send(self.memory.reactor_channels[self.slot][self.reactor], fd,
                                                           request_id):
             return False
         d.request_id, d.block, d.type = request_id, block, type
-        d.flags = 0 if fd is None else SW_DESCRIPTOR_FD
+        d.flags = code if fd is None else SW_DESCRIPTOR_FD
         sw_ring_publish(&self.end, sizeof(sw_descriptor))
         return True
 
@@ -335,7 +345,7 @@ cdef class FrameReader(Consumer):
             raise BrokenRing("not a frame")
         head = (at + sizeof(f))[:f.head_len]
         payload = at + sizeof(f) + f.head_len
-        if f.type == RESPONSE_SHM:
+        if f.type in (RESPONSE_SHM, EVENT_WS_MESSAGE_SHM, EVENT_WS_SESSION_SHM, EVENT_WS_DONE_SHM):
             memcpy(&block, payload, sizeof(block))
             body = self._block(block.block, f.body_len)
         elif f.type == RESPONSE_TMPFILE:
@@ -344,7 +354,7 @@ cdef class FrameReader(Consumer):
         else:
             body = payload[:f.body_len]
         sw_ring_advance(&self.end, f.size)
-        if f.flags & SW_FRAME_LAST and f.request_id in self.files:
+        if f.type < EVENT_WS_OPEN and f.flags & SW_FRAME_LAST and f.request_id in self.files:
             os.close(self.files.pop(f.request_id))
         return Frame(f.request_id, f.status, f.flags, f.content_length, head, body, f.type)
 
@@ -499,6 +509,10 @@ cdef class RequestTable:
         """Worker: body bytes that have left."""
         return sw_request_acked(self._entry(request_id))
 
+    def read(self, uint64_t request_id):
+        """Reactor: blocks of a WebSocket's messages that have been read."""
+        return sw_request_read(self._entry(request_id))
+
     def closed(self, uint64_t request_id):
         """Worker: is the client gone?"""
         return bool(sw_request_closed(self._entry(request_id)))
@@ -609,6 +623,16 @@ def write_chunk(SharedMemory memory, int reactor, uint32_t block, bytes body):
     chunk.length = len(body)
     memcpy(at, &chunk, sizeof(chunk))
     memcpy(at + sizeof(chunk), <const char *>body, len(body))
+
+
+def records(messages):
+    """Messages of a WebSocket as a block has them: of (opcode, data, flags, close code)."""
+    cdef sw_ws_record record
+    packed = b""
+    for opcode, data, flags, code in messages:
+        record.length, record.opcode, record.flags, record.code = len(data), opcode, flags, code
+        packed += (<char *>&record)[:sizeof(record)] + data + bytes(sw_ws_record_bytes(len(data)) - 8 - len(data))
+    return packed
 
 
 cdef bytes _part(const char *arena, uint64_t room, uint64_t offset, uint64_t length):

@@ -29,6 +29,7 @@ cdef enum:  # words of a slot
     SLOT_ARENA_FULL        # bodies, or parts of one, that found no room in the arena
     SLOT_SPILLED_BYTES     # response bytes that a WSGI thread wrote to a temp file
     SLOT_CREDITS           # EVENT_CREDIT frames published
+    SLOT_WEBSOCKETS        # WebSockets of an ASGI app that it has now
     SLOT_FIELDS
 
 cdef enum:  # words of a reactor
@@ -82,6 +83,12 @@ cdef enum:  # words of a reactor
     REACTOR_TLS_TIMEOUT    # that did not by --ssl-handshake-timeout
     REACTOR_FILES_LOST     # 503: a file below a --static prefix for which there was no fd or memory, or a bad disk
     REACTOR_IO_QUEUE_FULL  # 503: too many files waited to be opened
+    REACTOR_WEBSOCKETS     # open WebSockets now
+    REACTOR_WS_RECEIVED    # messages that have come in
+    REACTOR_WS_SENT        # messages that have gone out, a broadcast once for each receiver
+    REACTOR_WS_EVENTS      # events of sessions that went to a handler
+    REACTOR_WS_DROPPED     # pushes for sessions whose clients were too slow
+    REACTOR_WS_PING_TIMEOUT  # WebSockets ended because their clients did not answer a ping
     REACTOR_FIELDS
 
 

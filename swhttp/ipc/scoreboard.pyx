@@ -16,6 +16,7 @@ SLOT_FIELD_NAMES = (
     "pid", "generation", "state", "taken", "done", "lost", "frames", "frame_bytes", "wakes", "quiet", "sleeps",
     "service_ns", "current_request", "current_since_ns", "dropped", "app_errors",
     "shm_frames", "file_frames", "arena_full", "spilled_bytes", "credits",
+    "websockets",
 )
 REACTOR_FIELD_NAMES = (
     "turns", "gil_turns", "gil_ns", "gil_wait_ns", "ticks", "accepted", "open", "received_bytes", "sent_bytes",
@@ -27,6 +28,7 @@ REACTOR_FIELD_NAMES = (
     "static", "io_opens", "io_reads",
     "tls_handshakes", "tls_failed", "tls_timeout",
     "files_lost", "io_queue_full",
+    "websockets", "ws_received", "ws_sent", "ws_events", "ws_dropped", "ws_ping_timeout",
 )
 assert len(SLOT_FIELD_NAMES) == SLOT_FIELDS
 assert len(REACTOR_FIELD_NAMES) == REACTOR_FIELDS

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define SW_ADDRESS_TEXT 46 /* INET6_ADDRSTRLEN */
+#define SW_SESSION_SLOW 1u   /* what it is sent piles up */
+#define SW_SESSION_BLOCKS 2u /* who pushes to it is to wait then */
 
 typedef struct {
     uint16_t listener;     /* which --bind accepted it */
@@ -25,6 +27,7 @@ typedef struct {
 typedef struct {
     _Alignas(64) _Atomic uint64_t word; /* generation << 1 | open */
     sw_address address;
+    _Atomic uint32_t slow; /* of a WebSocket: SW_SESSION_SLOW, SW_SESSION_BLOCKS */
 } sw_session;
 
 _Static_assert(sizeof(sw_session) == 128, "two cache lines a session");
@@ -36,6 +39,7 @@ static inline void sw_session_open(sw_session *row, uint64_t generation, const s
     atomic_store_explicit(&row->word, generation << 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
     memcpy(&row->address, address, sizeof *address);
+    atomic_store_explicit(&row->slow, 0, memory_order_relaxed);
     atomic_store_explicit(&row->word, generation << 1 | 1, memory_order_release);
 }
 
@@ -44,11 +48,22 @@ static inline void sw_session_close(sw_session *row, uint64_t generation)
     atomic_store_explicit(&row->word, generation << 1, memory_order_release);
 }
 
+static inline void sw_session_set_slow(sw_session *row, uint32_t slow)
+{
+    atomic_store_explicit(&row->slow, slow, memory_order_release);
+}
+
 /* ---- workers ---- */
 
 static inline int sw_session_is_open(sw_session *row, uint64_t generation)
 {
     return atomic_load_explicit(&row->word, memory_order_acquire) == (generation << 1 | 1);
+}
+
+/* What its client's pace means for those who push to it; 0 of one that is closed. */
+static inline uint32_t sw_session_slow(sw_session *row, uint64_t generation)
+{
+    return sw_session_is_open(row, generation) ? atomic_load_explicit(&row->slow, memory_order_acquire) : 0;
 }
 
 /* 1: `address` is this session's; 0: it is closed, or its row is another's by now. */
