@@ -86,7 +86,7 @@ def one(data: bytes) -> None:
 
 def _stand(asgi: bool, inline: int, blocks: tuple[tuple[int, int], ...]) -> tuple[Any, Worker]:
     settings = ReactorSettings(max_body_bytes=MAX_BODY_BYTES, inline_body_bytes=inline, keep_alive_s=3600,
-                               head_timeout_s=3600, body_timeout_s=3600)
+                               head_timeout_s=3600, body_timeout_s=3600, ws=False)  # h11 knows no handshakes
     geometry = Geometry(slots=1, request_ring_bytes=4096, response_ring_bytes=16384, table_entries=16, sessions=16,
                         block_classes=blocks, arena_classes=((4096, 2),))
     log = AccessWriter("/dev/null", os.open("/dev/null", os.O_WRONLY), accessformat.parse("json"), 1)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.fuzz.seeds import seeds
 
-TARGETS = ("http", "frames", "proxy", "blocks", "control")
+TARGETS = ("http", "frames", "proxy", "blocks", "control", "websocket")
 
 
 def bent(originals: list[bytes], count: int) -> Iterator[bytes]:

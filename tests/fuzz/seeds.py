@@ -14,6 +14,7 @@ from pathlib import Path
 from swhttp import controlproto
 from tests.differential.differences import EARLIER, LATER, LAXER, OPTIONS, STRICTER
 from tests.fuzz.frames import Rig, program
+from tests.fuzz.websocket import frame
 from tests.fuzz.worker import FRAME
 
 CASES = Path(__file__).parent.parent / "conformance" / "h1_cases.json"
@@ -23,7 +24,7 @@ MOST_BYTES = 4096  # longer ones are for other tests: a fuzzer is slow with them
 def seeds(target: str) -> list[bytes]:
     """The inputs that the target begins with. Raises KeyError."""
     made = {"http": _http, "frames": _frames, "proxy": _proxy, "blocks": _blocks, "control": _control,
-            "octets": _octets}
+            "octets": _octets, "websocket": _websocket}
     return made[target]()
 
 
@@ -144,6 +145,33 @@ def _octets() -> list[bytes]:
     return [b"\0\0" + (small + shm).ljust(256, b"\0") + b"\x30\x30", b"\0\0" + wrap + b"\x30\xc0\x10\x30",
             b"\1\0" + bytes((1, 0, 0, 1, 0, 16, 0, 0)) * 3, *(b"\2\0" + text for text in texts),
             *(bytes((3 + 4 * (nth & 1), 16)) + text for nth, text in enumerate(texts))]
+
+
+def _websocket() -> list[bytes]:
+    """Streams of frames, and programs of them, right ones and each way to be wrong."""
+    text, binary, close, ping, rest, more = 0x81, 0x82, 0x88, 0x89, 0x80, 0x01
+    packed = 3  # and flushed
+    hello = "h\u00e4llo \u20ac \U0001f600".encode()
+    programs = [
+        [(text, 0, hello), (ping, 0, b"ping"), (binary, 0, bytes(100)), (close, 0, b"\x03\xe8bye")],
+        [(more, 0, hello[:2]), (ping, 0, b""), (0, 0, hello[2:9]), (0, 0, b""), (rest, 0, hello[9:])],
+        [(0xc1, packed, b"hello hello hello"), (0xc1, packed, b"hello again"), (0xc2, packed, b""),
+         (text, 0, b"plain")],
+        [(0x41, 1, b"hello"), (0x8a, 0, b"pong"), (0, 1, b"hello"), (rest, packed, b"hello"), (text, 0, b"plain")],
+        [(0xc2, packed | 32, bytes(200)), (0xc2, 0, b"\xff\xff\xff")],
+        [(text, 0, b"\xed\xa0\x80")], [(text, 0, hello[:-1])], [(rest, 0, b"x")], [(more, 0, b"x"), (text, 0, b"y")],
+        [(0x09, 0, b"")], [(ping, 8, b"")], [(ping, 32, b"x")], [(text, 4, b"x")], [(0x83, 0, b"")], [(0x91, 0, b"")],
+        [(text, 8, b"x")], [(text, 16, b"x")], [(close, 0, b"x")], [(close, 0, b"\x03\xed")],
+        [(close, 0, b"\x03\xe8\xff")], [(close, 0, b"")], [(close, 0, b"\x03\xf6")], [(0xc9, 0, b"")], [(0xc0, 0, b"")],
+    ]
+    written = [b"".join(bytes((first, what, len(payload))) + payload for first, what, payload in program)
+               for program in programs]
+    streams = [b"".join(frame(first, payload) for first, what, payload in program) for program in programs]
+    huge = b"\x82\xff" + b"\xff" * 8 + b"keyk"
+    return [*(bytes((nth * 5 % 4 + 4 + 8 * (nth & 1), nth, nth * 101 % 256, nth * 59 % 256)) + program
+              for nth, program in enumerate(written * 2)),
+            *(bytes((nth * 3 % 4 + 8 * (nth & 1), nth, nth * 101 % 256, nth * 59 % 256)) + stream
+              for nth, stream in enumerate(streams)), b"\0\0\x80\x90" + huge]
 
 
 def main(target: str, directory: str) -> None:

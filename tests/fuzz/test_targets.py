@@ -17,7 +17,7 @@ from tests.fuzz import replay, seeds
 from tests.support.compiling import compiled
 
 TREE = Path(__file__).parent.parent.parent
-BENT = {"http": 400, "frames": 400, "proxy": 400, "blocks": 400, "control": 300}
+BENT = {"http": 400, "frames": 400, "proxy": 400, "blocks": 400, "control": 300, "websocket": 1000}
 needs_stand = pytest.mark.skipif(
     importlib.util.find_spec("tests.fuzz.stand") is None, reason="tests/fuzz/stand.pyx is compiled by `make test`"
 )
