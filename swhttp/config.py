@@ -42,6 +42,9 @@ FORWARDED_HEADERS: Final = ("auto", "x-forwarded", "forwarded")
 PROXY_PROTOCOLS: Final = ("off", "v1", "v2", "auto")
 RELOAD_MODES: Final = reloading.MODES
 INTERFACES: Final = ("auto", "asgi", "wsgi")
+WS: Final = ("auto", "none")
+UVICORNS_WS: Final = ("websockets", "websockets-sansio", "wsproto")
+"""Values of its --ws that name a library."""
 LIFESPANS: Final = ("auto", "on", "off")
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8000
@@ -56,6 +59,7 @@ MOST: Final = {
     "max_worker_memory_mib": limits.MOST_WORKER_MEMORY_MIB, "boot_retries": limits.MOST_BOOT_RETRIES,
     "compress_min_bytes": limits.MOST_COMPRESS_MIN_BYTES,
     "max_connections": limits.MOST_CONNECTIONS,
+    "ws_max_size": limits.MOST_WS_BYTES, "ws_max_queue": limits.MOST_WS_QUEUE,
 }
 """The highest value of each of these options."""
 FILLED_IN: Final = ("workers", "reactors", "max_workers")
@@ -65,7 +69,8 @@ WAYS_TO_LISTEN: Final = (("bind",), ("host", "port"), ("uds",), ("fd",))
 MAY_BE_ZERO: Final = frozenset({
     "limit_request_body", "inline_body_bytes", "response_spool_max_bytes", "queue_size", "max_requests",
     "max_connections", "max_worker_memory_mib",
-    "max_worker_lifetime_s", "boot_retries", "slow_log_s", "request_timeout_s"})
+    "max_worker_lifetime_s", "boot_retries", "slow_log_s", "request_timeout_s",
+    "ws_ping_interval_s", "ws_ping_timeout_s"})
 MOST_S: Final = {"max_worker_lifetime_s": limits.MOST_LIFETIME_S}
 """The highest value of options in seconds that is not limits.MAX_WAIT_S."""
 UMASK: Final = re.compile(r"(0o)?[0-7]{1,4}")
@@ -344,6 +349,35 @@ class Config:
         ",".join(compressing.TYPES), "--compress-types", group="Responses", metavar="TYPES", needs=("compress",),
         help="Media types that are compressed, with commas between them: type/subtype, type/* or +suffix. "
              "text/event-stream is only if it is named.")
+    ws: str = _option(
+        "auto", "--ws", group="WebSocket", choices=WS,
+        help="Whether WebSockets are served: by an app that is ASGI, or by --ws-handler. none: a request for one is "
+             "plain HTTP.")
+    ws_handler: str = _option(
+        "", "--ws-handler", group="WebSocket", metavar="MODULE:OBJECT", default_text="none", code=True,
+        method="on_message",
+        help="An object with on_open, on_message and on_close, which gets all WebSockets instead of APP. They stay "
+             "open while workers are reloaded, or die.")
+    ws_max_size: int = _option(
+        limits.WS_MAX_BYTES, "--ws-max-size", group="WebSocket", metavar="BYTES",
+        aliases=("--websocket-max-message-size",),
+        help="Largest message of a client, decompressed; past it the WebSocket is closed with 1009.")
+    ws_max_queue: int = _option(
+        limits.WS_MAX_QUEUE, "--ws-max-queue", group="WebSocket", metavar="N",
+        help="How many messages of a client may wait for the app; with so many its socket is not read.")
+    ws_ping_interval_s: float = _option(
+        limits.WS_PING_INTERVAL_S, "--ws-ping-interval", group="WebSocket", metavar="SECONDS",
+        help="After how long a silence a client is sent a ping. 0: never.")
+    ws_ping_timeout_s: float = _option(
+        limits.WS_PING_TIMEOUT_S, "--ws-ping-timeout", group="WebSocket", metavar="SECONDS",
+        help="How long it may take to show any sign of life after one; then the connection is closed. 0: any time.")
+    ws_per_message_deflate: bool = _option(
+        True, "--ws-per-message-deflate", group="WebSocket",
+        help="Compress messages where the client offers it.")
+    websocket_drain_s: float = _option(
+        limits.WEBSOCKET_DRAIN_S, "--websocket-drain", group="WebSocket", metavar="SECONDS",
+        help="How long the WebSockets of an ASGI app may stay open on a reload; then they are closed with 1012, and "
+             "clients connect to the new workers.")
     static: tuple[str, ...] = _option(
         (), "--static", group="Static files", metavar="/PREFIX=DIR", repeatable=True, separator="\n",
         default_text="none",
@@ -419,6 +453,7 @@ class Config:
             raise _bad("--hooks", f"{self.hooks!r} is no module's name, as in myapp.hooks")
         self._fill("process", tuple(_process(one) for one in self.process))
         _check_processes(self.processes)
+        self._check_ws()
         self._check_ways_to_listen()
         self._fill("bind", self.bind or self._composed_bind())
         for text in self.bind:
@@ -536,6 +571,19 @@ class Config:
         names = [pair.name for pair in self.tls_names]
         if len(set(names)) < len(names):
             raise _bad("--ssl-sni", f"there are two for {max(names, key=names.count)!r}")
+
+    def _check_ws(self) -> None:
+        if self.ws in UVICORNS_WS:
+            raise _bad("--ws", f"{self.ws!r} is a library that uvicorn may use, and none is needed here: say auto")
+        given: object = self.ws_handler  # in a call it may be the object
+        if not given:
+            return
+        if isinstance(given, str):
+            module, _, attribute = given.partition(":")
+            if not (_is_dotted(module) and _is_dotted(attribute)):
+                raise _bad("--ws-handler", f"{given!r} is not of the form module:object, as in chat:handler")
+        if self.ws == "none":
+            raise _bad("--ws-handler", "it gets no WebSocket with --ws none")
 
     def _check_where_and_as_whom(self) -> None:
         if self.umask and not UMASK.fullmatch(self.umask):

@@ -11,7 +11,6 @@ from typing import Final
 _INTERFACE = "there are no worker classes: workers serve ASGI or WSGI, as the app needs; --interface says which"
 _LOOP = "ASGI workers run on uvloop: leave it out"
 _HTTP = "HTTP is parsed by the master: leave it out"
-_WEBSOCKET = "there are no WebSockets in this version"
 _TLS_ALWAYS = "it is always so with TLS: leave it out"
 _GROUPS = "all groups of --user are always taken: leave it out"
 _NAMES = "processes keep their names in this version"
@@ -33,9 +32,6 @@ ADVICE: Final[Mapping[str, str]] = {
     "--reload-engine": "watchfiles watches: leave it out",
     "--reload-extra-file": "say --reload-include, and --reload-dir for where it is",
     "--loop": _LOOP, "--http": _HTTP, "--asgi-loop": _LOOP, "--http-parser": _HTTP,
-    "--ws": _WEBSOCKET, "--ws-max-size": _WEBSOCKET, "--ws-max-queue": _WEBSOCKET,
-    "--ws-ping-interval": _WEBSOCKET, "--ws-ping-timeout": _WEBSOCKET, "--ws-per-message-deflate": _WEBSOCKET,
-    "--websocket-max-message-size": _WEBSOCKET,
     "-t": _TIMEOUT, "--timeout": _TIMEOUT,
     "--worker-tmp-dir": "workers show no sign of life in a file: leave it out; --tmp-dir is for large bodies",
     "--limit-concurrency": "say --worker-concurrency, for each worker, and --queue-size",

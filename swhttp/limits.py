@@ -32,6 +32,7 @@ MAX_FIELDS: Final = 100  # past it 431
 MOST_FIELDS: Final = 10_000  # of --limit-request-fields
 MOST_BODY_BYTES: Final = 1 << 50  # of --limit-request-body and --response-spool-max
 MAX_DEFAULT_FIELDS_BYTES: Final = 4096  # Date, Server and the lines of --header, in all
+MAX_WS_LIST_BYTES: Final = 4096  # of a WebSocket client's subprotocols, and of its extensions, in all; past it 400
 MAX_EMPTY_LINES: Final = 4  # CRLFs before a request line (RFC 9112 §2.2), past it 400
 MAX_BODY_BYTES: Final = 100 * 1024 * 1024  # past it 413
 INLINE_BODY_BYTES: Final = 64 * 1024  # a body up to this reaches an app whole
@@ -43,6 +44,11 @@ DISCARD_BYTES: Final = 64 * 1024  # of a body that the app did not want, to keep
 MAX_CHUNK_LINE_BYTES: Final = 4 * 1024  # size and extensions of one chunk, past it 400
 MAX_CHUNK_EXCESS_BYTES: Final = 16 * 1024  # chunk lines beyond 16 bytes and their content's length, past it 400
 MAX_TRAILER_BYTES: Final = 16 * 1024  # past it 431
+
+# WebSockets.
+MAX_WS_FRAGMENTS: Final = 128 * 1024  # frames of a message, past it 1009. Autobahn's 9.3.1 and 9.4.1 have 65,536
+MAX_WS_EMPTY_FRAGMENTS: Final = 128  # frames without a byte, one after another in a message, past it 1009
+MAX_WS_STREAM_ENDS: Final = 16  # deflate streams that a message may end, past it 1007: the next one costs a new context
 
 # Proxies.
 MAX_TRUSTED_NETWORKS: Final = 1024  # of --forwarded-allow-ips
@@ -113,6 +119,16 @@ REACTOR_LOG_EVERY_S: Final = 1.0  # what goes on and on (connections wait, the d
 ROOM_LOOK_S: Final = 0.25  # while some wait, how often connections are looked for that can be closed for them
 QUIET_RESPONSES: Final = 8  # a busy worker wakes the reactor for every Nth response
 
+# Pushes.
+PUSH_BACKLOG_BYTES: Final = 4 * 1024 * 1024  # that wait in an ASGI worker for room; past it BufferError
+PUSH_COST_BYTES: Final = 256  # that each of them counts for besides
+PUSH_AGAIN_S: Final = 0.01  # a large one that finds all of the worker's blocks in use is tried again after it
+PUSH_PACKET_BYTES: Final = 32 * 1024  # of one from a user process; a larger one is in a file of its own
+PUSHES_PER_TURN: Final = 64  # packets of user processes, before the others get their turn
+WS_STATE_BYTES: Final = 64 * 1024  # of a session's state
+WS_PUSH_BYTES: Final = 512 * 1024  # of a message that is pushed, and of one to a handler of the callback API
+WS_GROUP_NAME_BYTES: Final = 255  # of UTF-8
+
 # The turns of a reactor. Those that are constants of the compiled core, too, are compared there.
 RECV_BYTES: Final = 16 * 1024  # of one client's requests, in a turn: none is further ahead of its answers
 CHUNK_BYTES: Final = 64 * 1024  # of one client's body, in a turn
@@ -148,6 +164,24 @@ ACCESS_FORMAT_NAMES: Final = 16  # different request fields, the same of respons
 ACCESS_TIME_BYTES: Final = 128  # what a time format may come to
 ACCESS_LINGER_S: Final = 0.01  # after a line is written those that follow wait so long for others, and go together
 ACCESS_END_S: Final = 2.0  # how long the end waits for a reader of the log that does not read
+
+# WebSockets.
+WS_MAX_BYTES: Final = 16 * 1024 * 1024  # of a message, inflated; past it 1009
+MOST_WS_BYTES: Final = 1 << 32  # of --ws-max-size
+WS_MAX_QUEUE: Final = 1024  # messages of one client that its app has not read; past it the socket is not read
+MOST_WS_QUEUE: Final = 1 << 20  # of --ws-max-queue
+WS_PING_INTERVAL_S: Final = 20.0  # of silence, until a client is pinged
+WS_PING_TIMEOUT_S: Final = 20.0  # from a ping to a sign of life; past it the connection is closed
+WEBSOCKET_DRAIN_S: Final = 30.0  # how long a worker that is replaced keeps its sockets; then 1012
+WS_SPARED_SHARE: Final = 8  # one in so many entries of the request table is for others than WebSockets; past it 503
+WS_BLOCKS_AHEAD: Final = 4  # blocks of messages that the app has not read
+WS_BLOCK_BYTES: Final = 66560  # of one block of messages
+WS_CALLS_BLOCK_BYTES: Final = 720 * 1024  # of messages that wait for a handler of the callback API
+WS_GROUPS: Final = 64  # of one session
+WS_HELD_BYTES: Final = 1024 * 1024  # pushed while another message is under way in pieces; past it the connection is cut
+WS_PONG_BACKLOG_BYTES: Final = 64 * 1024  # that wait for a client; past it only its last ping is answered, later
+WS_COMPRESS_LEAST_BYTES: Final = 64  # shorter messages go as they are
+WS_CLOSE_TIMEOUT_S: Final = 10.0  # from our Close to the client's
 
 # Static files.
 MAX_STATIC_MOUNTS: Final = 64  # of --static

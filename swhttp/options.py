@@ -44,7 +44,7 @@ class Option:
     `not_in_file`: it says where files are, or what to do with the rest. `table`: in a file it may be a table as well.
     `secret`: its value is not shown. `needs`: fields of Config; it does nothing unless one of
     them is given too. `code`: it names code; in a call it may be that code itself. Where it is
-    repeatable, a table has a name for each.
+    repeatable, a table has a name for each. `method`: and it may be any object that has this.
     """
 
     flags: tuple[str, ...]
@@ -60,6 +60,7 @@ class Option:
     not_in_file: bool = False
     table: bool = False
     code: bool = False
+    method: str = ""
     secret: bool = False
     needs: tuple[str, ...] = ()
 
@@ -124,6 +125,8 @@ def from_object(kind: str, option: Option, value: object) -> Any:
         case "str", dict() if option.table:
             return value
         case "str", ModuleType() if option.code:
+            return value
+        case "str", _ if option.method and callable(getattr(value, option.method, None)):
             return value
         case "tuple[str, ...]", dict() if option.code:
             return tuple(Named(name, one) for name, one in value.items())

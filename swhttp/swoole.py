@@ -71,6 +71,8 @@ SETTINGS: Final[Mapping[str, Setting]] = {
     "http_gzip_level": Setting("compress_level"),
     "compression_min_length": Setting("compress_min_bytes"),
     "http_compression_min_length": Setting("compress_min_bytes"),
+    "open_websocket_protocol": Setting("ws", {0: "none", 1: "auto"}),
+    "websocket_compression": Setting("ws_per_message_deflate", {0: False, 1: True}),
     "ssl_cert_file": Setting("ssl_certfile"),
     "ssl_key_file": Setting("ssl_keyfile"),
     "ssl_passphrase": Setting("ssl_keyfile_password"),
@@ -84,6 +86,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
 _APPS = "this is the app's business"
 _ALWAYS = "it is always so; leave it out"
 _NOT_NOW = "not in this version"
+_FRAMES = "pings, pongs and the closing handshake are the master's: leave it out"
 _FILES = "say static, as in static = ['/assets=public/assets']: what is not there is 404, and never the app's"
 ADVICE: Final[Mapping[str, str]] = {
     "task_worker_num": "there are no task workers in this version",
@@ -94,13 +97,13 @@ ADVICE: Final[Mapping[str, str]] = {
     "heartbeat_check_interval": "deadlines need no interval; say keep-alive for connections between requests",
     "http_compression_types": "say compress-types, as one text with commas",
     "compression_types": "say compress-types, as one text with commas",
-    "websocket_compression": _NOT_NOW,
+    "open_websocket_ping_frame": _FRAMES, "open_websocket_pong_frame": _FRAMES, "open_websocket_close_frame": _FRAMES,
     "http_parse_post": _APPS, "http_parse_cookie": _APPS, "http_parse_files": _APPS,
     "document_root": _FILES, "enable_static_handler": _FILES, "static_handler_locations": _FILES,
     "http_index_files": "say static-index, with one name",
     "http_autoindex": "directories are never listed: leave it out",
     "open_http_protocol": _ALWAYS, "open_tcp_nodelay": _ALWAYS, "enable_coroutine": _ALWAYS, "reload_async": _ALWAYS,
-    "open_http2_protocol": _NOT_NOW, "open_websocket_protocol": _NOT_NOW, "tcp_fastopen": _NOT_NOW,
+    "open_http2_protocol": _NOT_NOW, "tcp_fastopen": _NOT_NOW,
     "ssl_protocols": "say ssl-min-version",
     "ssl_verify_peer": "say ssl-cert-reqs: none, optional or required",
     "ssl_verify_depth": "chains are as long as OpenSSL lets them be",

@@ -124,6 +124,14 @@ def test_the_longest_of_each_time_is_taken_and_none_above(name: str) -> None:
         ({"log_level": "loud"}, "--log-level"),
         ({"forwarded_headers": "via"}, "--forwarded-headers"),
         ({"proxy_protocol": "v3"}, "--proxy-protocol"),
+        ({"ws": "websockets"}, "--ws"),
+        ({"ws_handler": "chat"}, "--ws-handler"),
+        ({"ws_handler": "chat:my-handler"}, "--ws-handler"),
+        ({"ws_handler": "chat:handler", "ws": "none"}, "--ws-handler"),
+        ({"ws_max_size": 0}, "--ws-max-size"),
+        ({"ws_max_queue": 0}, "--ws-max-queue"),
+        ({"ws_ping_interval_s": -1.0}, "--ws-ping-interval"),
+        ({"websocket_drain_s": 0.0}, "--websocket-drain"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_its_name(values: dict[str, Any], named: str) -> None:
@@ -131,6 +139,17 @@ def test_a_value_that_cannot_work_is_refused_by_its_name(values: dict[str, Any],
         Config(**{"app": "myapp:app", **values})
     assert failure.value.exit_code is ExitCode.VALUE
     assert str(failure.value).startswith(f"{named}: ")
+
+
+@pytest.mark.parametrize("library", config.UVICORNS_WS)
+def test_a_library_for_websockets_is_none_of_ours(library: str) -> None:
+    with pytest.raises(ServerError, match=rf"^--ws: '{library}' is a library that uvicorn may use.*: say auto$"):
+        Config("a:b", ws=library)
+
+
+def test_pings_can_be_left_out() -> None:
+    quiet = Config("a:b", ws_ping_interval_s=0.0, ws_ping_timeout_s=0.0)
+    assert (quiet.ws_ping_interval_s, quiet.ws_ping_timeout_s) == (0.0, 0.0)
 
 
 def test_reload_without_watchfiles_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

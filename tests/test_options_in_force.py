@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from tests.support import processes
-from tests.support.client import Response
+from tests.support.client import Closed, Connection, Response
 from tests.support.fleet import Start
 from tests.support.server import EXIT_BOOT_FAILED, Server, free_listening_socket
 
@@ -223,6 +223,46 @@ def test_a_module_alone_means_its_application_or_app(
         f"def {name}(environ, start_response):\n    start_response('200 OK', [])\n    return [b'{name}']\n"
         for name in names))
     assert answer(server("usual", *OPTIONS, "--app-dir", str(directory))).body == names[-1].encode()
+
+
+# WebSockets
+
+
+def websocket(client: Connection) -> None:
+    """Make the connection a WebSocket."""
+    client.send(b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+    assert client.response().status == 101
+
+
+def test_a_longer_message_than_may_be_is_the_end(server: Start) -> None:
+    site = server("reference:asgi", *OPTIONS, "--ws-max-size", "5")
+    with site.connect() as client:
+        websocket(client)
+        client.send(b"\x81\x85\0\0\0\0hello")
+        assert client.raw(7) == b"\x81\x05hello"
+        client.send(b"\x81\x86\0\0\0\0longer")
+        close = client.raw(4)
+        assert (close[0], int.from_bytes(close[2:], "big")) == (0x88, 1009)
+
+
+def test_pings_come_as_often_as_is_said(server: Start) -> None:
+    site = server("reference:asgi", *OPTIONS, "--ws-ping-interval", "0.05", "--ws-ping-timeout", "0")
+    with site.connect() as client:
+        websocket(client)
+        for _ in range(2):  # an unanswered one is no reason to end it
+            opcode, length = client.raw(2)
+            assert opcode == 0x89
+            client.raw(length)
+
+
+def test_who_answers_no_ping_is_cut_off(server: Start) -> None:
+    site = server("reference:asgi", *OPTIONS, "--ws-ping-interval", "0.05", "--ws-ping-timeout", "0.05")
+    with site.connect() as client:
+        websocket(client)
+        assert client.raw(1) == b"\x89"
+        with pytest.raises(Closed):
+            client.raw(1 << 20)
 
 
 # Fields of responses

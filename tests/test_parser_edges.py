@@ -203,7 +203,7 @@ def test_the_body_of_a_refused_upgrade_is_never_a_request(site: Server, upgrade:
     assert "/smuggled" not in site.seen()
 
 
-@pytest.mark.parametrize("upgrade", ["h2c", "websocket", "TLS/1.0"])
+@pytest.mark.parametrize("upgrade", ["h2c", "websockets", "TLS/1.0"])
 def test_a_get_with_an_upgrade_that_is_not_honoured_is_an_ordinary_request(
     site: Server, upgrade: str
 ) -> None:

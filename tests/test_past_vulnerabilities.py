@@ -67,7 +67,7 @@ PAST = [
     # A value that is no text
     Past("CVE-2026-42544", b"GET / HTTP/1.1\r\n" + HOST + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
          b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-         b"Sec-WebSocket-Protocol: \x80\xff\r\n\r\n", 200),
+         b"Sec-WebSocket-Protocol: \x80\xff\r\n\r\n", 400),
     # Tricks without a number
     Past("underscored-encoding", post(b"Transfer_Encoding: chunked\r\n" + LENGTH, SMUGGLED), 200, SMUGGLED),
     Past("hop-by-hop-length", post(b"Connection: close, Content-Length\r\n" + LENGTH, SMUGGLED), 200, SMUGGLED),

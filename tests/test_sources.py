@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -391,9 +392,12 @@ def test_keywords_are_keys_with_underscores() -> None:
 
 
 def test_code_can_be_given_itself_and_a_table_names_processes(here: Path) -> None:
-    layer = keywords({"app": "a:b", "hooks": sources, "process": {"a": keywords, "b": "jobs:run"}})
+    handler = types.SimpleNamespace(on_message=print)
+    layer = keywords({
+        "app": "a:b", "hooks": sources, "ws_handler": handler, "process": {"a": keywords, "b": "jobs:run"}})
     config = sources.load(layer, {}).config
     assert config.hooks is sources
+    assert config.ws_handler is handler
     assert [(one.name, one.value) for one in config.processes] == [("a", keywords), ("b", "jobs:run")]
     (here / "s.toml").write_text('[process]\na = "jobs:walk"\n')
     assert str(load({"config": "s.toml"}).config.process[0]) == "a=jobs:walk"
@@ -406,6 +410,7 @@ def test_code_can_be_given_itself_and_a_table_names_processes(here: Path) -> Non
         ({"worker_num": 2}, ExitCode.USAGE, "run(worker_num=): there is no such option"),
         ({"reload_delay": 1}, ExitCode.USAGE, "run(reload_delay=): what changes at about the same time is one reload"),
         ({"process": {"jobs": 7}}, ExitCode.VALUE, "run(process=): 'jobs=7': that cannot be called"),
+        ({"ws_handler": object}, ExitCode.VALUE, "run(ws_handler=): a text is needed, not <class 'object'>"),
         ({"hooks": 7}, ExitCode.VALUE, "run(hooks=): a text is needed, not 7"),
         ({"workers": "2"}, ExitCode.VALUE, "run(workers=): a whole number is needed, not the text '2'"),
         ({"workers": 1000}, ExitCode.VALUE, "run(workers=): a number from 1 to 256"),

@@ -1,5 +1,5 @@
 /* Why the master itself answers a request: status, phrase and the one slug that the log, the metric, the body and
- * the test use. One row a reason; nothing else in the code spells a slug.
+ * the test use. One row a reason; nothing else in the code spells a slug, but handshake.py those of its verdicts.
  */
 #ifndef SWHTTP_REASONS_H
 #define SWHTTP_REASONS_H
@@ -25,6 +25,12 @@
     X(BAD_TRAILER, 400, "Bad Request", "bad-trailer")                                             \
     X(UPGRADE_WITH_BODY, 400, "Bad Request", "upgrade-with-body")                                 \
     X(EMPTY_LINES, 400, "Bad Request", "empty-lines")                                             \
+    X(WS_BAD_KEY, 400, "Bad Request", "ws-bad-key")                                               \
+    X(WS_MANY_KEYS, 400, "Bad Request", "ws-many-keys")                                           \
+    X(WS_BAD_SUBPROTOCOL, 400, "Bad Request", "ws-bad-subprotocol")                               \
+    X(WS_BAD_EXTENSION, 400, "Bad Request", "ws-bad-extension")                                   \
+    X(WS_BAD_HANDSHAKE, 400, "Bad Request", "ws-bad-handshake")                                   \
+    X(WS_NOT_GET, 400, "Bad Request", "ws-not-get")                                               \
     X(CONNECT_METHOD, 405, "Method Not Allowed", "connect-method")                                \
     X(FILE_NOT_FOUND, 404, "Not Found", "file-not-found")                                         \
     X(FILE_METHOD, 405, "Method Not Allowed", "file-method")                                      \
@@ -36,6 +42,7 @@
     X(LINE_TOO_LONG, 414, "URI Too Long", "request-line-too-long")                                \
     X(FILE_RANGE, 416, "Range Not Satisfiable", "range-not-satisfiable")                          \
     X(UNKNOWN_EXPECTATION, 417, "Expectation Failed", "unknown-expectation")                      \
+    X(WS_BAD_VERSION, 426, "Upgrade Required", "ws-bad-version")                                  \
     X(FIELD_TOO_LONG, 431, "Request Header Fields Too Large", "field-too-long")                   \
     X(MANY_FIELDS, 431, "Request Header Fields Too Large", "too-many-fields")                     \
     X(HEAD_TOO_LARGE, 431, "Request Header Fields Too Large", "head-too-large")                   \
@@ -47,6 +54,7 @@
     X(QUARANTINED, 502, "Bad Gateway", "quarantined")                                             \
     X(QUEUE_FULL, 503, "Service Unavailable", "queue-full")                                       \
     X(QUEUE_TIMEOUT, 503, "Service Unavailable", "queue-timeout")                                 \
+    X(MANY_SOCKETS, 503, "Service Unavailable", "too-many-websockets")                            \
     X(BLOCKS_FULL, 503, "Service Unavailable", "request-blocks-full")                             \
     X(FILE_LOST, 503, "Service Unavailable", "response-file-lost")                                \
     X(FILE_NOT_OPENED, 503, "Service Unavailable", "file-not-opened")                             \

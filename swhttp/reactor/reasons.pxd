@@ -26,6 +26,13 @@ cdef extern from "swhttp/reactor/reasons.h" nogil:
         REASON_BAD_TRAILER
         REASON_UPGRADE_WITH_BODY
         REASON_EMPTY_LINES
+        REASON_WS_BAD_KEY
+        REASON_WS_MANY_KEYS
+        REASON_WS_BAD_SUBPROTOCOL
+        REASON_WS_BAD_EXTENSION
+        REASON_WS_BAD_HANDSHAKE
+        REASON_WS_NOT_GET
+        REASON_WS_BAD_VERSION
         REASON_CONNECT_METHOD
         REASON_HEAD_TIMEOUT
         REASON_BODY_TIMEOUT
@@ -43,6 +50,7 @@ cdef extern from "swhttp/reactor/reasons.h" nogil:
         REASON_QUARANTINED
         REASON_QUEUE_FULL
         REASON_QUEUE_TIMEOUT
+        REASON_MANY_SOCKETS
         REASON_BLOCKS_FULL
         REASON_FILE_LOST
         REASON_SPOOL_FAILED

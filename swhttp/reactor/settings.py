@@ -23,7 +23,8 @@ class ReactorSettings:
     `server_header`: empty for no Server field; `extra_fields`: whole field lines, for every response; `trusted`: the
     networks of the proxies that are believed; `slow_after_s`: past it a request is reported, 0: none is;
     `request_timeout_s`: past it one is answered by us, 0: none is; `secure`: which listeners speak TLS, by their place
-    among them."""
+    among them; `ws`: whether WebSockets are served; `ws_handler`: they are events for workers, not an ASGI app's;
+    `ws_ping_interval_s` and `ws_ping_timeout_s`: 0 for none."""
 
     dispatch: str = "least"
     threads: int = 1
@@ -51,3 +52,11 @@ class ReactorSettings:
     request_timeout_s: float = 0.0
     secure: tuple[int, ...] = ()
     handshake_timeout_s: float = limits.HANDSHAKE_TIMEOUT_S
+    ws: bool = True
+    ws_handler: bool = False
+    ws_max_bytes: int = limits.WS_MAX_BYTES
+    ws_max_queue: int = limits.WS_MAX_QUEUE
+    ws_ping_interval_s: float = limits.WS_PING_INTERVAL_S
+    ws_ping_timeout_s: float = limits.WS_PING_TIMEOUT_S
+    ws_deflate: bool = True
+    websocket_drain_s: float = limits.WEBSOCKET_DRAIN_S
