@@ -198,7 +198,11 @@ class Master:
             forwarded_headers=config.forwarded_headers, proxy_protocol=config.proxy_protocol,
             slow_after_s=config.slow_log_s, request_timeout_s=config.request_timeout_s,
             secure=tuple(at for at, listener in enumerate(self._has.listeners) if listener.secure),
-            handshake_timeout_s=config.ssl_handshake_timeout_s)
+            handshake_timeout_s=config.ssl_handshake_timeout_s,
+            ws=config.ws != "none", ws_handler=bool(config.ws_handler), ws_max_bytes=config.ws_max_size,
+            ws_max_queue=config.ws_max_queue, ws_ping_interval_s=config.ws_ping_interval_s,
+            ws_ping_timeout_s=config.ws_ping_timeout_s, ws_deflate=config.ws_per_message_deflate,
+            websocket_drain_s=config.websocket_drain_s)
         if self._has.access_fd >= 0:
             self._access = AccessWriter(
                 config.access_log, self._has.access_fd, accessformat.parse(config.access_log_format), config.reactors)

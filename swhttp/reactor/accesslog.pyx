@@ -491,6 +491,11 @@ cdef void access_refused(State *s, Conn *c) noexcept nogil:
     _alone(s, c, &answer)
 
 
+cdef void access_accepted(State *s, Conn *c) noexcept nogil:
+    """A WebSocket is open: it has its line now, while its request is still there."""
+    access_refused(s, c)
+
+
 cdef void access_lost(State *s, Conn *c) noexcept nogil:
     """The connection ends. If its response is not whole, or there is none, it has its line now: what has left
     counts."""

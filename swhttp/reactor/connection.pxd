@@ -1,5 +1,6 @@
 from libc.stdint cimport uint32_t, uint64_t
 
+from swhttp.ipc.frame cimport sw_block
 from swhttp.ipc.sessions cimport sw_address
 from swhttp.reactor.state cimport Conn, State, Upload
 
@@ -31,4 +32,5 @@ cdef void conn_consume_input(Conn *c, uint32_t length) noexcept nogil
 cdef void conn_log(State *s, Conn *c, int level, int status, const char *slug) noexcept nogil
 cdef void conn_log_request(State *s, Conn *c, int level, int status, const char *slug) noexcept nogil
 cdef void conn_log_why(State *s, Conn *c, int level, int status, const char *slug, const char *why) noexcept nogil
+cdef const sw_block *conn_request(State *s, Conn *c) noexcept nogil
 cdef void conn_request_text(State *s, Conn *c, char *text, size_t room) noexcept nogil

@@ -37,6 +37,7 @@ from swhttp.reactor.system cimport (EPOLL_CTL_ADD, EPOLLET, EPOLLIN, EPOLLOUT, E
                                     epoll_event, shutdown)
 from swhttp.reactor.timers cimport timer_remove, timer_set
 from swhttp.reactor.tls cimport tls_busy_until_ns, tls_close, tls_end, tls_shut
+from swhttp.reactor.websocket cimport ws_free, ws_go_on, ws_head, ws_is_open, ws_lost
 
 from swhttp import limits
 
@@ -144,6 +145,8 @@ cdef void conn_drop_block(State *s, Conn *c) noexcept nogil:
     """Give back what holds the request: not while a worker may be reading it."""
     if c.request_id != 0:
         return
+    if c.ws != NULL:
+        ws_free(s, c)
     if c.upload != NULL:
         _drop_upload(s, c)
     if c.block != SW_NO_BLOCK:
@@ -192,15 +195,21 @@ cdef void conn_close(State *s, Conn *c) noexcept nogil:
     """Close the socket at once, and take the request back, or tell the worker that has it."""
     if c.fd < 0:
         return
+    cdef bint kept = False
     if s.access != NULL:
         access_lost(s, c)
     if c.stage == STAGE_IN_FLIGHT or c.out_first != NULL:
         conn_show_cut(c)
-    if c.stage == STAGE_WAITING:
+    if ws_is_open(c):
+        kept = ws_lost(s, c)
+    elif c.stage == STAGE_WAITING:
         dispatch_leave_queue(s, c)
     elif c.stage == STAGE_IN_FLIGHT and not dispatch_revoke(s, c):
-        conn_tell_gone(s, c)
-        c.stage = STAGE_GONE
+        if c.ws != NULL and c.ws.calls:
+            kept = ws_lost(s, c)  # its handler may be opening a session, and hears of the end then
+        else:
+            conn_tell_gone(s, c)
+            c.stage = STAGE_GONE
     elif c.request_id != 0:  # refused, and still with a worker
         c.stage = STAGE_GONE
     if c.tls != NULL:
@@ -220,7 +229,7 @@ cdef void conn_close(State *s, Conn *c) noexcept nogil:
     s.line[REACTOR_OPEN] = s.open
     sw_gauge_add(&s.open_gauges[s.index], -1)
     conn_leave(s)
-    if c.stage != STAGE_GONE:
+    if c.stage != STAGE_GONE and not kept:
         c.stage = STAGE_FREE
         conn_drop_block(s, c)
     if c.parser != NULL:
@@ -348,18 +357,22 @@ cdef void conn_starve(State *s, Conn *c) noexcept nogil:
 
 cdef void conn_feed_starved(State *s) noexcept nogil:
     """Let those go on that starved."""
-    cdef Conn *c
+    cdef Conn *c = s.starved
+    cdef Conn *following
     if s.starved_until_ns == 0 or s.now_ns < s.starved_until_ns:
         return
     s.starved_until_ns = 0
-    while s.starved != NULL:
-        c = s.starved
-        s.starved = c.starved_next
+    s.starved = NULL  # who starves on is on a new list, for the next look
+    while c != NULL:
+        following = c.starved_next
         c.flags &= ~CONN_STARVED
-        if c.fd < 0:
+        if c.fd < 0 and c.ws != NULL:
+            ws_go_on(s, c)
+        elif c.fd < 0:
             conn_release(s, c)
         else:
             conn_todo(s, c)
+        c = following
 
 
 cdef bint conn_keep_input(Conn *c, const unsigned char *data, uint32_t length) noexcept nogil:
@@ -393,13 +406,18 @@ cdef void conn_consume_input(Conn *c, uint32_t length) noexcept nogil:
         c.input_from = c.input_to = c.input_room = 0
 
 
+cdef const sw_block *conn_request(State *s, Conn *c) noexcept nogil:
+    """What `c` has asked for: its request block, or what an open WebSocket keeps of it."""
+    return ws_head(c) if c.block == SW_NO_BLOCK else sw_blocks_at(&s.blocks, c.block)
+
+
 cdef int _client(State *s, Conn *c, const char **client, uint16_t *port) noexcept nogil:
     """Who asks, which a proxy that is believed may have said: the length of an address, 0 on a unix socket."""
     cdef sw_address *address = &s.sessions[c.row].address
     cdef int length = 0
     port[0] = address.peer_port
-    if c.block != SW_NO_BLOCK:
-        length = <int>sw_block_client(<sw_block *>sw_blocks_at(&s.blocks, c.block), client, port)
+    if c.block != SW_NO_BLOCK or ws_is_open(c):
+        length = <int>sw_block_client(conn_request(s, c), client, port)
     if length == 0:
         length = address.peer_len
         client[0] = &address.peer[0]
@@ -444,7 +462,7 @@ cdef void conn_log_why(State *s, Conn *c, int level, int status, const char *slu
     cdef unsigned char *p = <unsigned char *>&mail.text[length]
     cdef unsigned char *end = <unsigned char *>&mail.text[SW_MAIL_TEXT]
     cdef size_t kept = strlen(why) + 1 if why != NULL else 0
-    if c.block != SW_NO_BLOCK and end - p > <ssize_t>kept + LEAST_LINE_BYTES:
+    if (c.block != SW_NO_BLOCK or ws_is_open(c)) and end - p > <ssize_t>kept + LEAST_LINE_BYTES:
         p += snprintf(<char *>p, end - p, " request=\"")
         p = _request_line(s, c, p, end - kept - 2)
         p[0] = b'"'
@@ -457,7 +475,7 @@ cdef void conn_log_why(State *s, Conn *c, int level, int status, const char *slu
 
 cdef unsigned char *_request_line(State *s, Conn *c, unsigned char *p, unsigned char *limit) noexcept nogil:
     """Method and target, escaped, as far as they fit; returns the end. There is room for LEAST_LINE_BYTES."""
-    cdef const sw_block *block = sw_blocks_at(&s.blocks, c.block)
+    cdef const sw_block *block = conn_request(s, c)
     cdef const unsigned char *method = <const unsigned char *>block + sizeof(sw_block)
     cdef bint full = False
     p = sw_log_escape(p, p + METHOD_BYTES, method, block.method_len, False, &full)

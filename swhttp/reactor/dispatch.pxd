@@ -1,4 +1,4 @@
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from swhttp.reactor.state cimport Conn, SlotLink, State
 
@@ -17,3 +17,4 @@ cdef void dispatch_rebalance(State *s) noexcept nogil
 cdef bint dispatch_untaken(State *s) noexcept nogil
 cdef void dispatch_flush(State *s) noexcept nogil
 cdef void dispatch_requeue(State *s, Conn *c) noexcept nogil
+cdef bint dispatch_event(State *s, Conn *c, int event, uint32_t block, uint16_t flags) noexcept nogil

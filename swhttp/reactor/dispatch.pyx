@@ -11,7 +11,7 @@ from libc.errno cimport EAGAIN, ECONNRESET, ENOTCONN, EPIPE, errno
 from libc.stdint cimport int64_t, uint16_t, uint64_t
 
 from swhttp.ipc.fdpass cimport sw_fd_send
-from swhttp.ipc.frame cimport EVENT_PACKAGE, EVENT_PACKAGE_START, SW_DESCRIPTOR_FD, sw_descriptor
+from swhttp.ipc.frame cimport EVENT_PACKAGE, EVENT_PACKAGE_START, EVENT_WS_OPEN, SW_DESCRIPTOR_FD, sw_descriptor
 from swhttp.ipc.request_table cimport (SW_REQUEST_QUEUED, sw_request_free, sw_request_id, sw_request_index,
                                        sw_request_queue, sw_request_revoke, sw_request_state)
 from swhttp.ipc.ring cimport (sw_eventfd_write, sw_ring_has_room, sw_ring_publish, sw_ring_reserve, sw_ring_unread,
@@ -19,10 +19,10 @@ from swhttp.ipc.ring cimport (sw_eventfd_write, sw_ring_has_room, sw_ring_publis
 from swhttp.ipc.scoreboard cimport (REACTOR_BAD_FRAMES, REACTOR_DISPATCHED, REACTOR_IN_FLIGHT, REACTOR_REVOKED,
                                     REACTOR_WAITING, REACTOR_WAKES, SLOT_SERVICE_NS)
 from swhttp.reactor.reasons cimport REASON_NONE, REASON_QUEUE_FULL
-from swhttp.reactor.state cimport (CONN_BODY_OPEN, DISPATCH_FIXED, DISPATCH_IDLE, DISPATCH_IP, DISPATCH_ROUND_ROBIN,
-                                   MAIL_CORRUPT, SLOT_CORRUPT, SLOT_UP, STAGE_IN_FLIGHT, STAGE_WAITING, Upload,
-                                   sw_gauge_get_fenced, sw_gauge_set_fenced, sw_load_in_flight, sw_load_release,
-                                   sw_load_reserve, sw_mail, sw_mailbox_send)
+from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_HEAD_SENT, DISPATCH_FIXED, DISPATCH_IDLE, DISPATCH_IP,
+                                   DISPATCH_ROUND_ROBIN, MAIL_CORRUPT, SLOT_CORRUPT, SLOT_UP, STAGE_IN_FLIGHT,
+                                   STAGE_WAITING, WS_OFFERED, Upload, sw_gauge_get_fenced, sw_gauge_set_fenced,
+                                   sw_load_in_flight, sw_load_release, sw_load_reserve, sw_mail, sw_mailbox_send)
 
 from swhttp import limits
 
@@ -217,6 +217,8 @@ cdef bint _post(State *s, int slot, Conn *c) noexcept nogil:
     d.request_id = request_id
     d.block = c.block
     d.type = EVENT_PACKAGE_START if c.flags & CONN_BODY_OPEN else EVENT_PACKAGE
+    if c.ws != NULL:
+        d.type = EVENT_WS_OPEN if c.ws.state == WS_OFFERED else c.ws.event_kind
     d.flags = flags
     if s.free_entry_count > 0:
         s.free_entry_count -= 1
@@ -276,7 +278,8 @@ cdef int dispatch_submit(State *s, Conn *c, bint again) noexcept nogil:
                 return REASON_NONE
         elif (s.waiting_first == NULL or again) and not _held(s, c) and _try(s, c, _reserve_any(s)):
             return REASON_NONE
-    if s.waiting_count >= s.queue_size and not again and not s.switching:
+    if (s.waiting_count >= s.queue_size and not again and not s.switching
+            and not (c.ws != NULL and c.ws.state != WS_OFFERED)):
         return REASON_QUEUE_FULL
     c.stage = STAGE_WAITING
     c.slot = slot
@@ -356,7 +359,7 @@ cdef void _set_aside(State *s) noexcept nogil:
         if link.state != SLOT_UP or sw_load_in_flight(&s.loads[slot]) < _capacity(s, link):
             continue
         c = link.first
-        while c != NULL and link.aside < most:
+        while c != NULL and link.aside - link.sockets < most:
             if not c.aside and _waits_for_client(s, c):
                 c.aside = True
                 link.aside += 1
@@ -438,6 +441,8 @@ cdef void _unlink(State *s, Conn *c) noexcept nogil:
     s.line[REACTOR_IN_FLIGHT] -= 1
     if c.aside:
         link.aside -= 1
+        if c.ws != NULL and c.ws.state != WS_OFFERED:
+            link.sockets -= 1
     else:
         sw_load_release(&s.loads[c.slot], link.generation)
     c.request_id = 0
@@ -454,7 +459,10 @@ cdef void dispatch_finish(State *s, Conn *c) noexcept nogil:
 
 
 cdef bint dispatch_revoke(State *s, Conn *c) noexcept nogil:
-    """Take a request back that no worker has begun. False: one has, and the request is its own."""
+    """Take a request back that no worker has begun. False: one has, and the request is its own: also where the worker
+    says that it has not, but has answered. Nobody else could go on from there."""
+    if c.flags & CONN_HEAD_SENT or (c.ws != NULL and c.ws.event_done > 0):
+        return False
     if not sw_request_revoke(&s.links[c.slot].table[sw_request_index(c.request_id)], c.request_id):
         return False
     s.line[REACTOR_REVOKED] += 1
@@ -478,6 +486,11 @@ cdef void dispatch_tell(State *s, Conn *c, int event) noexcept nogil:
 
 cdef bint dispatch_chunk(State *s, Conn *c, uint32_t block, int event) noexcept nogil:
     """Tell the worker that has `c` of more of its body. False: there is no room in its ring."""
+    return dispatch_event(s, c, event, block, 0)
+
+
+cdef bint dispatch_event(State *s, Conn *c, int event, uint32_t block, uint16_t flags) noexcept nogil:
+    """Post a descriptor about `c` to the worker that has it. False: there is no room in its ring."""
     cdef SlotLink *link = &s.links[c.slot]
     cdef sw_descriptor *d = <sw_descriptor *>sw_ring_reserve(&link.requests, sizeof(sw_descriptor))
     if d == NULL:
@@ -485,7 +498,7 @@ cdef bint dispatch_chunk(State *s, Conn *c, uint32_t block, int event) noexcept 
     d.request_id = c.request_id
     d.block = block
     d.type = event
-    d.flags = 0
+    d.flags = flags
     sw_ring_publish(&link.requests, sizeof(sw_descriptor))
     link.posted = 1
     return True

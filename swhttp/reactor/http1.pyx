@@ -56,6 +56,7 @@ from swhttp.reactor.state cimport (CHUNK_BYTES, CHUNK_SIZE, CHUNK_TRAILER, CONN_
 from swhttp.reactor.statictarget cimport TARGET_OTHER, Target, static_target
 from swhttp.reactor.timers cimport timer_arm, timer_set
 from swhttp.reactor.tls cimport Tls, tls_feed
+from swhttp.reactor.upgrade cimport upgrade
 
 from swhttp import limits
 
@@ -311,6 +312,10 @@ cdef class Http1:
         used[0] = end
         if upgraded and (parser.chunked or parser.content_length > 0):
             return REASON_UPGRADE_WITH_BODY
+        if parser.websocket and upgraded and s.websockets and not parser.http10:
+            reason = upgrade(self, c, parser)
+            if reason != REASON_NONE:
+                return reason
         lazily = parser.expects and not parser.http10 and here == 0
         if parser.chunked:
             c.stage = STAGE_CHUNKED

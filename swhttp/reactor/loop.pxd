@@ -13,6 +13,7 @@ cdef class Reactor:
     cdef bytes tmp_dir
     cdef Trusted trusted
     cdef object certificates
+    cdef bint pushes_wait        # packets of user processes have not all been read
     cdef void *_zeroed(self, size_t count, size_t size) except NULL
     cdef setup(self, int index, SharedMemory memory, settings, list listeners)
     cdef watch(self, int fd, uint32_t events, size_t data)

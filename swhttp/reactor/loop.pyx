@@ -18,6 +18,7 @@ from posix.unistd cimport close
 
 import faulthandler
 import os
+import time
 
 from swhttp import logs
 from swhttp.ipc.blocks cimport sw_blocks_add, sw_blocks_at, sw_blocks_destroy, sw_blocks_init
@@ -27,7 +28,8 @@ from swhttp.ipc.request_table cimport sw_request_entry
 from swhttp.ipc.ring cimport (SW_ASLEEP, SW_ASLEEP_WITH_TICK, sw_ring_attach, sw_sleep_end, sw_sleep_fence,
                               sw_sleep_say, sw_sleeping)
 from swhttp.ipc.scoreboard cimport (REACTOR_GIL_NS, REACTOR_GIL_TURNS, REACTOR_GIL_WAIT_NS, REACTOR_IN_FLIGHT,
-                                    REACTOR_TICKS, REACTOR_TIMEOUTS, REACTOR_TLS_TIMEOUT, REACTOR_TURNS, Scoreboard)
+                                    REACTOR_TICKS, REACTOR_TIMEOUTS, REACTOR_TLS_TIMEOUT, REACTOR_TURNS,
+                                    REACTOR_WEBSOCKETS, Scoreboard)
 from swhttp.ipc.sessions cimport sw_address, sw_session
 from swhttp.ipc.spin cimport SW_SPIN_LOOKS, sw_spin_pause, sw_spin_yield
 from swhttp.reactor.accept cimport (SW_DATA_CONNECTIONS, SW_DATA_LISTENERS, accept_adopt, accept_again,
@@ -42,13 +44,14 @@ from swhttp.reactor.http1 cimport Http1
 from swhttp.reactor.iojobs cimport sw_io_job, sw_io_take
 from swhttp.reactor.outbox cimport OUT_AGAIN, OUT_LOST, out_flush
 from swhttp.reactor.overdue cimport overdue_look, overdue_next_ns, overdue_setup
+from swhttp.reactor.pushes cimport pushes_receive
 from swhttp.reactor.receive cimport receive_body, receive_is_over, receive_piece, receive_some, receive_tell
 from swhttp.reactor.reasons cimport (REASON_BODY_TIMEOUT, REASON_HEAD_TIMEOUT, REASON_NONE, REASON_QUEUE_TIMEOUT,
                                      REASON_WORKER_LOST)
 from swhttp.reactor.response cimport (response_clock, response_continue, response_cut, response_own, response_progress,
                                       response_refuse)
 from swhttp.reactor.settle cimport settle_anything_published, settle_dead, settle_responses
-from swhttp.reactor.slots cimport slot_stage, slot_stop, slot_up, slots_look, slots_switch
+from swhttp.reactor.slots cimport slot_stage, slot_stop, slot_up, slots_look, slots_next_ns, slots_switch
 from swhttp.reactor.slow cimport slow_look, slow_next_ns
 from swhttp.reactor.snapshot cimport Snapshot, snapshot_take
 from swhttp.reactor.spares cimport spares_close
@@ -68,6 +71,9 @@ from swhttp.reactor.timers cimport timer_arm, timer_expired, timer_next_ns, time
 from swhttp.reactor.trim cimport trim_look, trim_next_ns
 from swhttp.reactor.tls cimport tls_flush, tls_free, tls_setup, tls_shaking
 from swhttp.reactor.trusted cimport Trusted
+from swhttp.reactor.websocket cimport ws_end_all, ws_flushed, ws_go_on, ws_is_open, ws_timer
+from swhttp.reactor.wsoutput cimport wsout_uncork
+from swhttp.reactor.wspush cimport wspush_verb
 
 from swhttp import cpus, limits
 from swhttp.reactor.settings import DISPATCH_MODES, FORWARDED_HEADERS, PROXY_PROTOCOLS
@@ -79,7 +85,10 @@ cdef int64_t QUEUE_LOOK_NS = <int64_t>(limits.QUEUE_LOOK_S * 1e9)
 assert (MAX_RECV_BYTES, CHUNK_BYTES, MAX_EVENTS, MAX_PIECES, SW_MAILBOX_SIZE) == (
     limits.RECV_BYTES, limits.CHUNK_BYTES, limits.EVENTS_PER_TURN, limits.PIECES_PER_TURN, limits.MAILBOX_MESSAGES)
 
+cdef int64_t EPOCH_S = 1577836800  # 2020; with a connection a millisecond on one row 41 bits are enough to 2089
+
 cdef enum:
+    DATA_PUSHES = 2  # of the socket of user processes
     DATA_WAKE = 1  # epoll's user data of our eventfds, below the first listener's
     DATE_LINE_BYTES = 37  # "date: Sun, 06 Nov 1994 08:49:37 GMT" and its CRLF (RFC 9110 §5.6.7)
 
@@ -148,6 +157,21 @@ cdef class Reactor:
         s.forwarded_headers = FORWARDED_HEADERS.index(settings.forwarded_headers)
         s.proxy_protocol = PROXY_PROTOCOLS.index(settings.proxy_protocol)
         overdue_setup(s, <uint64_t>(settings.slow_after_s * 1e9), <uint64_t>(settings.request_timeout_s * 1e9))
+        s.websockets = settings.ws
+        s.ws_calls = settings.ws_handler
+        s.ws_deflate = settings.ws_deflate
+        s.ws_limits.max_message_bytes = settings.ws_max_bytes
+        if settings.ws_handler and settings.ws_max_bytes > limits.WS_PUSH_BYTES:
+            s.ws_limits.max_message_bytes = limits.WS_PUSH_BYTES
+        s.ws_limits.max_fragments = limits.MAX_WS_FRAGMENTS
+        s.ws_max_queue = settings.ws_max_queue
+        s.ws_ping_interval_ns = <uint64_t>(settings.ws_ping_interval_s * 1e9)
+        s.ws_ping_timeout_ns = <uint64_t>(settings.ws_ping_timeout_s * 1e9)
+        s.ws_drain_ns = <uint64_t>(settings.websocket_drain_s * 1e9)
+        # Ids of sessions are not used again, not even by the next server: generations go on with the time.
+        s.last_generation = <uint64_t>(int(time.time()) - EPOCH_S) << 10
+        s.push_fd = memory.pusher_sockets[index] if settings.ws else -1
+        s.groups.seed = <uint32_t>int.from_bytes(os.urandom(4), "little")
         sw_blocks_init(&s.blocks, (<Segment>memory.blocks[index]).address)
         for size, count in geometry.block_classes:
             if not sw_blocks_add(&s.blocks, size, count):
@@ -209,6 +233,8 @@ cdef class Reactor:
         self.watch(s.eventfd, EPOLLIN | EPOLLET, DATA_WAKE)
         for i in range(s.slots):
             self.watch(memory.wake_eventfds[i][index], EPOLLIN | EPOLLET, DATA_WAKE)
+        if s.push_fd >= 0:
+            self.watch(s.push_fd, EPOLLIN | EPOLLET, DATA_PUSHES)
         s.io_inbox.eventfd = s.eventfd
         self.http1 = Http1()
         self.http1.state = s
@@ -279,7 +305,8 @@ cdef class Reactor:
         cdef size_t data
         cdef bint slept = False
         cdef bint accepting = False
-        if s.todo_first == NULL and s.ready_first == NULL and not s.more_published and not self._spin():
+        if (s.todo_first == NULL and s.ready_first == NULL and not s.more_published and not self.pushes_wait
+                and not self._spin()):
             tick = dispatch_untaken(s)
             self._announce_sleep(SW_ASLEEP_WITH_TICK if tick else SW_ASLEEP)
             slept = True
@@ -297,6 +324,8 @@ cdef class Reactor:
             data = <size_t>s.events[i].data.ptr
             if data >= SW_DATA_CONNECTIONS:
                 self._event(<Conn *>s.events[i].data.ptr, s.events[i].events)
+            elif data == DATA_PUSHES:
+                self.pushes_wait = True
             elif data != DATA_WAKE:
                 accepting = True
         if not accepting:
@@ -314,7 +343,8 @@ cdef class Reactor:
         cdef int slot
         for slot in range(s.slots_used):
             link = &s.links[slot]
-            link.told = link.in_flight > 0 or link.stop_owed or (s.waiting_count > 0 and link.state != SLOT_DOWN)
+            link.told = link.in_flight > 0 or link.stop_owed or (
+                (s.waiting_count > 0 or s.websockets) and link.state != SLOT_DOWN)
             if link.told:
                 sw_sleep_say(link.wakes_us, how)
         sw_sleep_fence()
@@ -336,7 +366,9 @@ cdef class Reactor:
         cdef State *s = &self.state
         cdef uint64_t until_ns, now_ns
         cdef int _look
-        if (s.spin_ns == 0 or s.line[REACTOR_IN_FLIGHT] == 0 or s.line[REACTOR_IN_FLIGHT] > SPIN_IN_FLIGHT
+        # Sockets of an ASGI app are in flight for as long as they last.
+        cdef int64_t lone = s.line[REACTOR_IN_FLIGHT] - (0 if s.ws_calls else s.line[REACTOR_WEBSOCKETS])
+        if (s.spin_ns == 0 or lone <= 0 or lone > SPIN_IN_FLIGHT
                 or s.round_trip_ns > s.spin_ns):
             return False
         now_ns = sw_monotonic_ns()
@@ -361,6 +393,8 @@ cdef class Reactor:
         if s.overdue_every_ns != 0:
             wait_ns = _sooner(wait_ns, overdue_next_ns(s))
         wait_ns = _sooner(wait_ns, audit_next_ns(s))
+        if s.websockets:
+            wait_ns = _sooner(wait_ns, slots_next_ns(s))
         if s.waiting_count > 0:
             wait_ns = _sooner(wait_ns, QUEUE_LOOK_NS)
         if s.crowded or s.accept_told:
@@ -382,7 +416,9 @@ cdef class Reactor:
             if s.todo_first == NULL:
                 s.todo_last = NULL
             c.flags &= ~CONN_LEFTOVER
-            if c.fd < 0:
+            if c.fd < 0 and c.ws != NULL:
+                ws_go_on(s, c)
+            elif c.fd < 0:
                 conn_release(s, c)
             elif c.flags & CONN_HUNG_UP:
                 conn_close(s, c)
@@ -390,6 +426,11 @@ cdef class Reactor:
                 pass
             elif s.piece_count >= MAX_PIECES:
                 conn_todo(s, c)
+            elif c.ws != NULL and ws_is_open(c):
+                if c.flags & CONN_READABLE:
+                    receive_some(s, c)
+                else:
+                    ws_go_on(s, c)
             elif c.flags & CONN_BODY_OPEN:
                 receive_body(s, c)
             elif c.input_to > c.input_from and c.stage == STAGE_IDLE:  # in STAGE_HEAD it has been looked at
@@ -420,7 +461,7 @@ cdef class Reactor:
             return
         if events & EPOLLRDHUP:
             c.flags |= CONN_EOF
-            if receive_is_over(s, c):
+            if not ws_is_open(c) and receive_is_over(s, c):
                 return
         if events & (EPOLLIN | EPOLLRDHUP):
             c.flags |= CONN_READABLE
@@ -433,10 +474,15 @@ cdef class Reactor:
         """The socket takes bytes again. False: the connection has ended."""
         cdef State *s = &self.state
         cdef int flushed = out_flush(s, c)
-        if flushed == OUT_LOST and c.flags & CONN_HEAD_SENT and c.stage != STAGE_LINGER:
+        if flushed == OUT_LOST and c.flags & CONN_HEAD_SENT and c.stage != STAGE_LINGER and not ws_is_open(c):
             response_cut(s, c)  # it may be our file that has an end
         elif flushed == OUT_LOST:
             conn_close(s, c)
+        elif ws_is_open(c) and c.stage != STAGE_LINGER:
+            if flushed == OUT_AGAIN:
+                conn_todo(s, c)
+            response_progress(s, c)
+            ws_flushed(s, c)
         elif c.stage == STAGE_FINISHING and c.out_first == NULL:
             conn_next(s, c)
         else:
@@ -459,6 +505,9 @@ cdef class Reactor:
         self._submit_ready()
         dispatch_flush(s)
         s.more_published = settle_responses(s)
+        if self.pushes_wait:
+            self.pushes_wait = pushes_receive(s, s.push_fd, wspush_verb) > 0
+            wsout_uncork(s)
         slots_look(s)
         dispatch_waiting(s)
         dispatch_rebalance(s)
@@ -469,10 +518,12 @@ cdef class Reactor:
         if s.overdue_every_ns != 0:
             overdue_look(s)
         self._deadlines()  # before the flush: ending a connection may be news for its worker
+        if s.corked != NULL:
+            wsout_uncork(s)
         dispatch_flush(s)
         if s.access != NULL:
             access_publish(s)
-        if s.draining and not s.drained and s.open == 0:
+        if s.draining and not s.drained and s.open == 0 and s.ws_rows == 0:
             s.drained = True
             self._report(MAIL_DRAINED, s.index)
 
@@ -547,6 +598,8 @@ cdef class Reactor:
             elif c.upload != NULL and c.upload.deadline_ns != 0 and s.now_ns >= c.upload.deadline_ns:
                 c.upload.deadline_ns = 0
                 response_refuse(s, c, REASON_BODY_TIMEOUT)
+            elif ws_is_open(c) and c.ws.due_ns != 0 and s.now_ns >= c.ws.due_ns:
+                ws_timer(s, c)
             elif c.gone_by_ns != 0 and s.now_ns >= c.gone_by_ns:
                 c.gone_by_ns = 0
                 if not receive_is_over(s, c):
@@ -642,6 +695,7 @@ cdef class Reactor:
             c = &s.conns[row]
             if c.fd >= 0 and c.stage == STAGE_IDLE and c.generation > 0:
                 self._last_look(c)
+        ws_end_all(s)
         self._report(MAIL_DEAF, s.index)
 
     cdef void _last_look(self, Conn *c) noexcept nogil:

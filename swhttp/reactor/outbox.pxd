@@ -19,6 +19,7 @@ cdef bint out_put_block(State *s, Conn *c, iovec *pieces, int count, int which, 
 cdef bint out_put_file(State *s, Conn *c, OutFile *file, uint64_t at, uint64_t length, bint chunk) noexcept nogil
 cdef int out_flush(State *s, Conn *c) noexcept nogil
 cdef bint out_begin(State *s, Conn *c) noexcept nogil
+cdef bint out_keep(State *s, Conn *c, const unsigned char *data, size_t length) noexcept nogil
 cdef void out_drop(State *s, Conn *c) noexcept nogil
 cdef int out_leave_arena(State *s, Conn *c, int slot) noexcept nogil
 cdef OutFile *out_file_new(State *s, int fd) noexcept nogil

@@ -179,6 +179,11 @@ cdef bint _keep(State *s, Conn *c, const unsigned char *data, size_t length) noe
     return True
 
 
+cdef bint out_keep(State *s, Conn *c, const unsigned char *data, size_t length) noexcept nogil:
+    """Add a copy of these bytes, for `out_begin` to send. False: there is no memory, or too much waits."""
+    return _keep(s, c, data, length)
+
+
 cdef void out_drop(State *s, Conn *c) noexcept nogil:
     """Everything that waits, and every file, of a connection that is closed: what of it went into TLS cannot be taken
     back."""

@@ -19,6 +19,7 @@ cdef class Http1Parser:
     cdef bint http10
     cdef bint chunked
     cdef bint expects
+    cdef bint websocket         # Upgrade names it
     cdef bint trusted           # the peer is believed
     cdef bint forwarded         # there are forwarding fields, of a peer that is believed
     cdef int hosts

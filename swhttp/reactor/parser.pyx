@@ -20,11 +20,11 @@ from swhttp.reactor.reasons cimport (REASON_BAD_CONTENT_LENGTH, REASON_BAD_FIELD
 import httptools
 
 
-cdef bint _has_close(const unsigned char *text, uint32_t length) noexcept nogil:
-    """Is `close` an element of this comma-separated list?"""
+cdef bint _has(const unsigned char *text, uint32_t length, const char *word) noexcept nogil:
+    """Is `word` an element of this comma-separated list?"""
     cdef uint32_t at = 0, start = 0, end = 0
     while sw_list_next(text, length, &at, &start, &end):
-        if sw_is_word(text + start, end - start, b"close"):
+        if sw_is_word(text + start, end - start, word):
             return True
     return False
 
@@ -53,6 +53,7 @@ cdef class Http1Parser:
         self.forwarded = False
         self.reason = REASON_NONE
         self.complete = self.keep_alive = self.in_trailers = self.chunked = self.expects = self.close = False
+        self.websocket = False
         self.hosts = self.encodings = 0
         self.content_length = -1
         self.authority_len = 0
@@ -138,7 +139,7 @@ cdef class Http1Parser:
             self.reason = REASON_BAD_FIELD_VALUE
         self.block.headers_count += 1
         self.at += <uint32_t>sizeof(sw_header) + name_len + value_len
-        if name_len == 4 or name_len == 6 or name_len == 10 or name_len == 14 or name_len == 16 \
+        if name_len == 4 or name_len == 6 or name_len == 7 or name_len == 10 or name_len == 14 or name_len == 16 \
                 or name_len == 17:
             self.special(to, name_len, to + name_len, value_len)
         if self.trusted and (to[0] == 120 or to[0] == 102) and forwarded_is_name(to, name_len):  # x, f
@@ -156,9 +157,11 @@ cdef class Http1Parser:
                 self.expects = True
             else:
                 self.reason = REASON_UNKNOWN_EXPECTATION
+        elif name_len == 7 and memcmp(name, b"upgrade", 7) == 0:
+            self.websocket = self.websocket or _has(value, value_len, b"websocket")
         elif (self.http10 and (name_len == 10 and memcmp(name, b"connection", 10) == 0
                                or name_len == 16 and memcmp(name, b"proxy-connection", 16) == 0)):
-            self.close = self.close or _has_close(value, value_len)
+            self.close = self.close or _has(value, value_len, b"close")
         elif name_len == 14 and memcmp(name, b"content-length", 14) == 0:
             if self.content_length >= 0:
                 self.reason = REASON_BAD_CONTENT_LENGTH

@@ -21,9 +21,10 @@ from swhttp.reactor.reasons cimport REASON_HTTP_TO_TLS, REASON_NONE
 from swhttp.reactor.state cimport (CHUNK_BYTES, CONN_BODY_OPEN, CONN_EOF, CONN_KEEP_ALIVE, CONN_PIECE, CONN_READABLE,
                                    CONN_TLS, CONN_UNREAD, MAX_PIECES, MAX_RECV_BYTES, SLAB_BYTES, STAGE_BODY,
                                    STAGE_CHUNKED, STAGE_DISCARD, STAGE_FINISHING, STAGE_HEAD, STAGE_IDLE,
-                                   STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_READY, STAGE_WAITING)
+                                   STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_READY, STAGE_WAITING, WS_OFFERED)
 from swhttp.reactor.system cimport ssize_t, sw_recv
 from swhttp.reactor.timers cimport timer_arm, timer_set
+from swhttp.reactor.websocket cimport ws_go_on, ws_input
 from swhttp.reactor.tls cimport (TLS_AGAIN, TLS_HTTP, TLS_REFUSED, tls_busy_until_ns, tls_close, tls_more, tls_recv,
                                  tls_unread, tls_waiting_bytes)
 
@@ -79,8 +80,14 @@ cdef void receive_some(State *s, Conn *c) noexcept nogil:
     cdef unsigned char *to
     cdef size_t room = 0
     cdef bint secure = c.tls != NULL and c.stage != STAGE_LINGER  # what lingers is not looked at
+    cdef bint socket = c.ws != NULL and c.ws.state != WS_OFFERED and c.stage != STAGE_LINGER
     cdef bint direct = c.stage == STAGE_BODY or (c.flags & CONN_BODY_OPEN and c.parser == NULL)
-    if direct:  # a body of known length: to where it is wanted
+    if socket:  # messages are taken apart here and now
+        if not ws_go_on(s, c):
+            return
+        room = CHUNK_BYTES
+        to = s.through
+    elif direct:  # a body of known length: to where it is wanted
         if c.stage == STAGE_READY:
             return
         to = body_target(s, c, &room)
@@ -131,7 +138,11 @@ cdef void receive_some(State *s, Conn *c) noexcept nogil:
             c.flags &= ~CONN_READABLE
     elif <size_t>n < room and not c.flags & CONN_EOF:
         c.flags &= ~CONN_READABLE
-    if direct:
+    if socket:
+        ws_input(s, c, to, <size_t>n)
+        if c.fd >= 0 and c.flags & CONN_READABLE:
+            conn_todo(s, c)
+    elif direct:
         _direct(s, c, <size_t>n)
     elif c.stage == STAGE_LINGER:
         if c.flags & CONN_READABLE:

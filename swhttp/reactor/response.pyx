@@ -13,7 +13,8 @@ from posix.unistd cimport close
 from swhttp.ipc.arena cimport sw_arena_at, sw_arena_give
 from swhttp.ipc.blocks cimport SW_NO_BLOCK
 from swhttp.ipc.fdpass cimport SW_FD_BROKEN, sw_fd_receive
-from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, RESPONSE_SHM, RESPONSE_SMALL, RESPONSE_TMPFILE, SW_FRAME_ABORT,
+from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_WS_DONE_SHM, EVENT_WS_MESSAGE_SHM, EVENT_WS_SESSION_SHM,
+                               RESPONSE_SHM, RESPONSE_SMALL, RESPONSE_TMPFILE, SW_FRAME_ABORT,
                                SW_FRAME_CLOSE, SW_FRAME_HAS_DATE, SW_FRAME_HAS_SERVER, SW_FRAME_HEAD, SW_FRAME_INTERIM,
                                SW_FRAME_LAST, SW_FRAME_TRAILERS, sw_file_ref, sw_shm_ref)
 from swhttp.ipc.request_table cimport sw_request_ack, sw_request_index, sw_request_set_full
@@ -30,15 +31,16 @@ from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_leave_queue, disp
 from swhttp.reactor.httpdate cimport SW_DATE_BYTES, sw_date_write
 from swhttp.reactor.outbox cimport (JOINED_FILE_BYTES, out_begin, out_file_drop, out_file_new, out_put, out_put_block,
                                     out_put_file, pace_set)
-from swhttp.reactor.reasons cimport (REASON_BLOCKS_FULL, REASON_FILE_LOST, REASON_QUARANTINED, REASON_QUEUE_FULL,
-                                     REASON_QUEUE_TIMEOUT, REASON_REQUEST_TIMEOUT, REASON_SPOOL_FAILED,
-                                     REASON_WORKER_LOST, SW_REASON_TABLE)
+from swhttp.reactor.reasons cimport (REASON_BLOCKS_FULL, REASON_FILE_LOST, REASON_MANY_SOCKETS, REASON_QUARANTINED,
+                                     REASON_QUEUE_FULL, REASON_QUEUE_TIMEOUT, REASON_REQUEST_TIMEOUT,
+                                     REASON_SPOOL_FAILED, REASON_WORKER_LOST, SW_REASON_TABLE)
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CONN_HEAD_METHOD, CONN_HEAD_SENT,
                                    CONN_HTTP10, CONN_KEEP_ALIVE, CONN_NO_BODY, CONN_REFUSED, CONN_SLOW, CONN_UNREAD,
                                    CONN_WRITABLE_WAIT, PACE_FRESH, PACE_NONE, SCRATCH_BYTES, STAGE_DISCARD,
                                    STAGE_FINISHING, STAGE_IN_FLIGHT, STAGE_WAITING)
 from swhttp.reactor.timers cimport timer_arm
 from swhttp.reactor.system cimport iovec, sw_realtime_s
+from swhttp.reactor.websocket cimport ws_is_open, ws_refused
 
 from swhttp import limits
 
@@ -113,6 +115,9 @@ cdef void _frame_body_how(State *s, Conn *c, const sw_frame *frame) noexcept nog
 
 cdef void response_cut(State *s, Conn *c) noexcept nogil:
     """A response that was begun cannot be finished: close, so that the client sees it is not whole."""
+    if ws_is_open(c):
+        conn_close(s, c)
+        return
     s.line[REACTOR_CUT] += 1
     conn_show_cut(c)
     if c.request_id == 0:  # else its worker still has it, and conn_close tells it
@@ -355,7 +360,8 @@ cdef void response_drop(State *s, Conn *c, SlotLink *link, const sw_frame *frame
     cdef sw_file_ref part
     cdef uint64_t request_id
     cdef int fd
-    if frame.type == RESPONSE_SHM:
+    if (frame.type == RESPONSE_SHM or frame.type == EVENT_WS_MESSAGE_SHM or frame.type == EVENT_WS_DONE_SHM
+            or frame.type == EVENT_WS_SESSION_SHM):
         memcpy(&block, payload + frame.head_len, sizeof(block))
         if sw_arena_at(&link.arena, block.block, frame.body_len) != NULL:
             sw_arena_give(&link.arena, block.block)
@@ -369,7 +375,10 @@ cdef void response_drop(State *s, Conn *c, SlotLink *link, const sw_frame *frame
 
 cdef void response_refuse(State *s, Conn *c, int reason) noexcept nogil:
     """Answer, or cut, a request that is on its way to a worker or with one: its body turned out to be wrong, or the
-    worker does not answer in time."""
+    worker does not answer in time. An event of a session is answered by nobody: it goes to another worker when this one
+    is replaced."""
+    if ws_is_open(c):
+        return
     if c.stage == STAGE_WAITING:
         dispatch_leave_queue(s, c)
     elif c.stage == STAGE_IN_FLIGHT and not dispatch_revoke(s, c):
@@ -419,7 +428,7 @@ cdef void _count(State *s, int reason) noexcept nogil:
         s.line[REACTOR_WORKER_LOST] += 1
     elif reason == REASON_QUARANTINED:
         s.line[REACTOR_QUARANTINED] += 1
-    elif reason == REASON_QUEUE_FULL:
+    elif reason == REASON_QUEUE_FULL or reason == REASON_MANY_SOCKETS:
         s.line[REACTOR_QUEUE_FULL] += 1
     elif reason == REASON_QUEUE_TIMEOUT:
         s.line[REACTOR_QUEUE_TIMEOUT] += 1
@@ -439,6 +448,9 @@ cdef void response_own(State *s, Conn *c, int reason) noexcept nogil:
     cdef const char *slug = SW_REASON_TABLE[reason].slug
     cdef char why[MOST_WHY_BYTES]
     cdef iovec piece
+    if ws_is_open(c):
+        ws_refused(s, c, reason)
+        return
     _count(s, reason)
     if reason == REASON_SPOOL_FAILED:
         sw_temp_why(why, sizeof(why), s.tmp_dir, s.spool_error)
@@ -452,10 +464,12 @@ cdef void response_own(State *s, Conn *c, int reason) noexcept nogil:
             or reason == REASON_SPOOL_FAILED or reason == REASON_FILE_LOST):
         c.flags = (c.flags | CONN_UNREAD) & ~CONN_KEEP_ALIVE
     c.flags &= ~CONN_CHUNK_OUT
-    p += snprintf(p, 256, "HTTP/1.1 %d %s\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n%s%s", status,
+    p += snprintf(p, 256, "HTTP/1.1 %d %s\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n%s%s%s", status,
                   SW_REASON_TABLE[reason].phrase, <int>strlen(slug),
                   b"retry-after: 1\r\n" if status == 503 else b"",
-                  b"allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" if status == 405 else b"")
+                  b"allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" if status == 405 else b"",
+                  b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+                  if status == 426 else b"")
     p = <char *>_fields(s, c, <unsigned char *>p, 0)
     if s.access != NULL:
         access_head(s, c, s.scratch, <unsigned char *>p)

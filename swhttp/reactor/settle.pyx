@@ -10,22 +10,27 @@ from libc.string cimport memcmp
 
 from swhttp.ipc.blocks cimport sw_blocks_at
 from swhttp.ipc.fdpass cimport sw_fd_drain
-from swhttp.ipc.frame cimport EVENT_CREDIT, SW_FRAME_LAST, sw_block, sw_frame, sw_frame_read
+from swhttp.ipc.frame cimport (EVENT_CREDIT, EVENT_WS_OPEN, EVENT_WS_SESSION, EVENT_WS_SESSION_SHM,
+                               SW_FRAME_LAST, sw_block, sw_frame, sw_frame_read)
 from swhttp.ipc.request_table cimport sw_request_index
 from swhttp.ipc.ring cimport sw_ring_advance, sw_ring_has_more, sw_ring_peek, sw_ring_release
 from swhttp.ipc.scoreboard cimport REACTOR_REPLAYED
 from swhttp.reactor.body cimport body_credit
 from swhttp.reactor.connection cimport conn_drop_block, conn_release, conn_request_text
-from swhttp.reactor.dispatch cimport (dispatch_finish, dispatch_give_up, dispatch_replay, dispatch_revoke,
-                                      dispatch_submit)
+from swhttp.reactor.dispatch cimport (dispatch_finish, dispatch_give_up, dispatch_replay,
+                                      dispatch_revoke, dispatch_submit)
 from swhttp.reactor.outbox cimport out_file_drop
 from swhttp.reactor.reasons cimport REASON_NONE, REASON_QUARANTINED, REASON_WORKER_LOST
 from swhttp.reactor.response cimport response_continue, response_cut, response_drop, response_frame, response_own
 from swhttp.reactor.slots cimport slot_down, slot_rehome
 from swhttp.reactor.slow cimport slow_leave
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_EXPECT, CONN_HEAD_SENT, CONN_REFUSED, MAIL_LOST, SLOT_CORRUPT,
-                                   SLOT_DOWN, SLOT_UP, STAGE_FREE, STAGE_GONE, STAGE_IN_FLIGHT, Conn, SlotLink,
-                                   sw_mail, sw_mailbox_send)
+                                   SLOT_DOWN, SLOT_UP, STAGE_FREE, STAGE_GONE, STAGE_IN_FLIGHT, WS_OFFERED, Conn,
+                                   SlotLink, sw_mail, sw_mailbox_send)
+from swhttp.reactor.websocket cimport ws_credit, ws_frame, ws_is_open, ws_tell_gone, ws_worker_lost
+from swhttp.reactor.wsevents cimport wsevents_denied
+from swhttp.reactor.wsoutput cimport wsout_uncork
+from swhttp.reactor.wspush cimport wspush_frame
 
 from swhttp import limits
 
@@ -49,10 +54,27 @@ cdef void _settle_gone(State *s, Conn *c) noexcept nogil:
         conn_drop_block(s, c)
 
 
+cdef bint _settle_socket(State *s, SlotLink *link, int slot, Conn *c, const sw_frame *frame,
+                         unsigned char *payload) noexcept nogil:
+    """A frame about a WebSocket, or a response where HTTP is over."""
+    if frame.type < EVENT_WS_OPEN:
+        return wsevents_denied(s, c, link, frame, payload)
+    if c.stage == STAGE_GONE or c.flags & CONN_REFUSED:
+        response_drop(s, c, link, frame, payload)
+        if frame.flags & SW_FRAME_LAST:
+            _settle_gone(s, c)
+        elif frame.type == EVENT_WS_OPEN and not c.ws.calls:
+            ws_tell_gone(s, c)
+        return True
+    return ws_frame(s, c, link, slot, frame, payload)
+
+
 cdef bint _settle_frame(State *s, SlotLink *link, int slot, const sw_frame *frame,
                         unsigned char *payload) noexcept nogil:
     cdef uint32_t index = sw_request_index(frame.request_id)
     cdef Conn *c
+    if frame.type == EVENT_WS_SESSION or frame.type == EVENT_WS_SESSION_SHM:
+        return s.websockets and wspush_frame(s, slot, frame, payload)
     if index >= s.entries_used:
         return False
     c = s.in_flight[index]
@@ -61,6 +83,8 @@ cdef bint _settle_frame(State *s, SlotLink *link, int slot, const sw_frame *fram
     if frame.type == EVENT_CREDIT:
         if c.stage == STAGE_GONE or c.flags & CONN_REFUSED:
             return True
+        if ws_is_open(c):
+            return ws_credit(s, c)
         if c.flags & CONN_EXPECT:  # the app asks for the body
             c.flags &= ~CONN_EXPECT
             if not c.flags & CONN_HEAD_SENT:
@@ -68,6 +92,10 @@ cdef bint _settle_frame(State *s, SlotLink *link, int slot, const sw_frame *fram
                 if c.fd < 0:
                     return True
         return body_credit(s, c, <uint64_t>frame.content_length)
+    if c.ws != NULL and (frame.type >= EVENT_WS_OPEN or c.ws.state != WS_OFFERED):
+        return _settle_socket(s, link, slot, c, frame, payload)
+    if frame.type >= EVENT_WS_OPEN:  # as a response it would be measured by other rules than it was checked by
+        return False
     if frame.flags & SW_FRAME_LAST:
         s.round_trip_ns += ((s.now_ns - c.since_ns) >> 3) - (s.round_trip_ns >> 3)
     if c.stage != STAGE_GONE and not c.flags & CONN_REFUSED:
@@ -108,13 +136,20 @@ cdef bint _settle_link(State *s, int slot) noexcept nogil:
     return more
 
 
+cdef inline bint _may_publish(State *s, SlotLink *link) noexcept nogil:
+    """Who has a request of ours; and any worker, where there are WebSockets that it may push to."""
+    return (link.in_flight > 0 or (s.websockets and link.state != SLOT_DOWN)) and link.state != SLOT_CORRUPT
+
+
 cdef bint settle_responses(State *s) noexcept nogil:
     """Take what all workers have published. True: there is more, so do not sleep."""
     cdef int slot
     cdef bint more = False
     for slot in range(s.slots_used):
-        if s.links[slot].in_flight > 0 and s.links[slot].state != SLOT_CORRUPT:
+        if _may_publish(s, &s.links[slot]):
             more |= _settle_link(s, slot)
+    if s.corked != NULL:
+        wsout_uncork(s)
     return more
 
 
@@ -122,8 +157,7 @@ cdef bint settle_anything_published(State *s) noexcept nogil:
     """One more look before the reactor sleeps."""
     cdef int slot
     for slot in range(s.slots_used):
-        if (s.links[slot].in_flight > 0 and s.links[slot].state != SLOT_CORRUPT
-                and sw_ring_has_more(&s.links[slot].responses)):
+        if _may_publish(s, &s.links[slot]) and sw_ring_has_more(&s.links[slot].responses):
             return True
     return False
 
@@ -165,6 +199,9 @@ cdef void _settle_begun(State *s, Conn *c) noexcept nogil:
     the way of another try: a client takes any number of them before the final one (RFC 9110 §15.2).
     """
     dispatch_finish(s, c)
+    if ws_is_open(c):
+        ws_worker_lost(s, c)
+        return
     c.deaths += 1
     if c.flags & CONN_HEAD_SENT:
         response_cut(s, c)

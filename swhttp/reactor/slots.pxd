@@ -1,4 +1,4 @@
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t
 
 from swhttp.reactor.state cimport State
 
@@ -10,3 +10,4 @@ cdef void slot_rehome(State *s, int slot) noexcept nogil
 cdef void slot_down(State *s, int slot) noexcept nogil
 cdef void slots_switch(State *s, int nth) noexcept nogil
 cdef void slots_look(State *s) noexcept nogil
+cdef int64_t slots_next_ns(State *s) noexcept nogil

@@ -15,12 +15,15 @@ as the slowest reactor's turn. Switches are numbered, and whoever is staged wait
 not heard of: a reactor that is late may hear of two at once, and of workers for a third.
 """
 
+from libc.stdint cimport int64_t
+
 from swhttp.ipc.frame cimport EVENT_STOP, sw_descriptor
 from swhttp.ipc.ring cimport sw_eventfd_write, sw_ring_publish, sw_ring_reserve, sw_ring_want_space
 from swhttp.ipc.scoreboard cimport SLOT_PID
 from swhttp.reactor.dispatch cimport dispatch_requeue, dispatch_revoke, dispatch_submit, dispatch_waiting
 from swhttp.reactor.state cimport (SLOT_DOWN, SLOT_STAGED, SLOT_STOPPING, SLOT_UP, STAGE_IN_FLIGHT, Conn, SlotLink,
                                    sw_gauge_get, sw_gauge_set_fenced)
+from swhttp.reactor.websocket cimport ws_end_slot
 
 
 cdef void _begin(State *s, int slot, uint32_t generation, bint asgi, int state) noexcept nogil:
@@ -32,6 +35,7 @@ cdef void _begin(State *s, int slot, uint32_t generation, bint asgi, int state) 
     link.asgi = asgi
     link.posted = link.channel_full = 0
     link.stuck = False
+    link.sockets_until_ns = 0
     link.slow_told_ns = link.slow_untold = 0
     link.state = state
     if slot >= s.slots_used:
@@ -77,6 +81,7 @@ cdef void slot_stop(State *s, int slot) noexcept nogil:
         if c.stage == STAGE_IN_FLIGHT and dispatch_revoke(s, c):
             dispatch_submit(s, c, True)
         c = previous
+    link.sockets_until_ns = s.now_ns + s.ws_drain_ns if s.websockets and not s.ws_calls else 0
     link.stop_owed = 1
     _say_stop(s, slot)
 
@@ -147,6 +152,9 @@ cdef void slots_look(State *s) noexcept nogil:
     for slot in range(s.slots_used):
         if s.links[slot].stop_owed:
             _say_stop(s, slot)
+        if s.links[slot].sockets_until_ns != 0 and s.now_ns >= s.links[slot].sockets_until_ns:
+            s.links[slot].sockets_until_ns = 0
+            ws_end_slot(s, slot)
     if s.switching and _all_have_stopped(s):
         s.switching = False
         for slot in range(s.slots_used):
@@ -154,3 +162,15 @@ cdef void slots_look(State *s) noexcept nogil:
                 s.links[slot].state = SLOT_UP
                 s.up += 1
         dispatch_waiting(s)  # now: what comes next must not find a queue that is about to be empty
+
+
+cdef int64_t slots_next_ns(State *s) noexcept nogil:
+    """Nanoseconds until the WebSockets of a worker that is to leave have had their time, or -1."""
+    cdef int64_t wait_ns = -1, other_ns
+    cdef int slot
+    for slot in range(s.slots_used):
+        if s.links[slot].sockets_until_ns != 0 and s.links[slot].in_flight > 0:
+            other_ns = <int64_t>(s.links[slot].sockets_until_ns - s.now_ns)
+            other_ns = other_ns if other_ns > 0 else 0
+            wait_ns = other_ns if wait_ns < 0 or other_ns < wait_ns else wait_ns
+    return wait_ns

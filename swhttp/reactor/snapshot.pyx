@@ -10,10 +10,10 @@ they are merged by their heads.
 
 from libc.string cimport memcpy
 
-from swhttp.ipc.blocks cimport sw_blocks_at
 from swhttp.ipc.frame cimport sw_block, sw_block_client
 from swhttp.ipc.request_table cimport SW_REQUEST_QUEUED, sw_request_index, sw_request_state
 from swhttp.ipc.scoreboard cimport REACTOR_IN_FLIGHT
+from swhttp.reactor.connection cimport conn_request
 from swhttp.reactor.state cimport CONN_HEAD_SENT, CONN_REFUSED, STAGE_GONE, STAGE_WAITING, Conn
 
 from swhttp import limits
@@ -43,7 +43,7 @@ cdef int _state(State *s, Conn *c) noexcept nogil:
 
 
 cdef void _fill(State *s, Conn *c, SnapshotRow *row) noexcept nogil:
-    cdef sw_block *block = sw_blocks_at(&s.blocks, c.block)
+    cdef const sw_block *block = conn_request(s, c)
     cdef const char *text = <const char *>block + sizeof(sw_block)
     cdef const char *client = NULL
     cdef uint32_t length
@@ -81,7 +81,7 @@ cdef void snapshot_take(State *s, Snapshot *snapshot) noexcept nogil:
     while count > 0 and snapshot.count < snapshot.room:
         oldest = 0
         for i in range(1, count):
-            if sw_blocks_at(&s.blocks, heads[i].block).ready_ns < sw_blocks_at(&s.blocks, heads[oldest].block).ready_ns:
+            if conn_request(s, heads[i]).ready_ns < conn_request(s, heads[oldest]).ready_ns:
                 oldest = i
         _fill(s, heads[oldest], &snapshot.rows[snapshot.count])
         snapshot.count += 1

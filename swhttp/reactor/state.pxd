@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from swhttp.ipc.arena cimport sw_arena
 from swhttp.ipc.blocks cimport sw_blocks
+from swhttp.ipc.frame cimport sw_block
 from swhttp.ipc.request_table cimport sw_request_entry
 from swhttp.ipc.ring cimport sw_ring_end, sw_sleeping
 from swhttp.ipc.sessions cimport sw_address, sw_session
@@ -13,6 +14,8 @@ from swhttp.reactor.logline cimport sw_access_log
 from swhttp.reactor.networks cimport sw_network
 from swhttp.reactor.staticsite cimport StaticSite
 from swhttp.reactor.system cimport epoll_event
+from swhttp.reactor.wscodec cimport WsDecoder, WsLimits
+from swhttp.reactor.wsgroups cimport sw_ws_groups, sw_ws_membership
 
 
 cdef extern from "swhttp/reactor/load.h" nogil:
@@ -88,6 +91,14 @@ cdef enum:
     STAGE_LINGER      # our side is shut down; reading on so that the answer is not reset away
     STAGE_GONE        # closed, but a worker still owes the final frame
     STAGE_FILE        # whole, and a file for it is being opened
+    STAGE_SOCKET      # a WebSocket that is with no worker at the moment
+
+# Where a WebSocket stands.
+cdef enum:
+    WS_OFFERED        # its handshake waits for a worker's word, or for a worker
+    WS_OPEN
+    WS_CLOSING        # our Close is out, the client's is awaited
+    WS_OVER           # nothing more is read of it; what is out leaves, then the connection ends
 
 cdef enum:
     CONN_READABLE = 1        # epoll said so and nobody has received yet
@@ -211,6 +222,83 @@ cdef struct Upload:          # a body that does not fit in the request block
     int fd                   # collected: the file, else -1
 
 
+cdef struct WsBlock:         # of messages, that their worker may still read
+    uint32_t block
+    uint32_t messages        # that end in it
+    uint8_t block_class
+
+
+cdef struct WsHeld:          # a message that waits for the end of another one
+    WsHeld *next
+    size_t length
+    uint8_t opcode
+
+
+cdef struct Ws:              # a WebSocket (swhttp.reactor.websocket)
+    WsDecoder decoder
+    uint8_t state
+    uint8_t calls            # its events go to the handler of the callback API, one by one
+    uint8_t ended            # for the app it is over: nothing follows but the end itself
+    uint8_t end_told         # the app has heard of the end, or hears of it now
+    uint8_t parted           # our side of the connection is shut down
+    uint8_t pinged           # since the client was heard last
+    uint8_t deaf             # its handler has closed it, or failed: nothing of what has come is delivered any more
+    uint8_t overflow         # SW_WS_DROP ...: what becomes of pushes while the client is slow
+    uint8_t full             # the session table says that its client is slow
+    uint8_t counted          # among the open ones
+    uint8_t gone             # counted in ws_rows
+    uint8_t corked           # on the list of those whose output leaves at the end of the turn
+    # In: the message under way, and those that its worker has not read.
+    uint8_t opcode
+    uint8_t compressed
+    uint8_t inflating        # more of what has come is to be inflated when there is room
+    uint8_t last_piece       # ... and then the message is whole
+    uint32_t utf8
+    uint64_t message_bytes
+    uint32_t queued          # messages here that its worker has not read
+    WsBlock blocks[4]        # posted, oldest first
+    uint8_t first
+    uint8_t count
+    uint32_t freed           # blocks that have been given back
+    uint32_t filling         # the block that is filled
+    uint8_t filling_class
+    uint32_t fill_at
+    uint32_t fill_messages   # that end in it
+    uint32_t record_at       # of the record that is filled, 0: none
+    uint16_t end_code
+    uint32_t end_block       # holds the client's reason
+    uint8_t end_class
+    # Out.
+    uint8_t mid_message      # its worker has begun a message, and not ended it
+    uint8_t mid_compressed
+    uint8_t mid_opcode       # that message's
+    WsHeld *held_first       # pushes that wait for its end
+    WsHeld *held_last
+    uint32_t held_bytes
+    unsigned char *pong      # that is owed: length, bytes
+    Conn *cork_next
+    void *deflation          # a Deflation, referenced; NULL: none was agreed upon
+    unsigned char *answer    # WS_OFFERED: the lines of our 101
+    uint32_t answer_len
+    uint32_t head_len
+    sw_block *head           # of the handshake's request: method, target, who asked
+    # Time.
+    uint64_t due_ns          # the next thing to do, 0: nothing
+    uint64_t heard_ns
+    uint64_t pinged_ns
+    # The callback API.
+    uint64_t sequence        # of the last message that is in an event, or has been
+    uint64_t event_sequence  # of the first message of the event that is out
+    uint32_t event_messages  # in it
+    uint32_t event_done      # of these
+    uint8_t event_kind       # EVENT_WS_OPEN ..., 0: no event is out
+    unsigned char *memory    # the session's state
+    uint32_t memory_len
+    sw_ws_membership *memberships
+    uint16_t membership_count
+    uint16_t membership_room
+
+
 cdef struct Conn:
     int fd
     uint32_t row
@@ -287,6 +375,7 @@ cdef struct Conn:
     int reason               # for which we answer it ourselves in the next phase 3, or REASON_NONE
     sw_io_job *job           # what an I/O thread does for it at the moment; NULL: nothing
     void *tls                # a Tls, NULL: the bytes are what they are
+    Ws *ws                   # it asks to be a WebSocket, or is one; NULL: it speaks HTTP
 
 
 cdef struct Piece:           # bytes for phase 2
@@ -318,9 +407,11 @@ cdef struct SlotLink:
     Conn *last
     uint32_t in_flight
     uint32_t aside           # of these, requests that wait for their clients and are no load
+    uint32_t sockets         # of these, WebSockets
     Conn *waiting_first      # requests that must go here (fixed, ip)
     Conn *waiting_last
     bint stuck               # this generation has been reported as that
+    uint64_t sockets_until_ns  # SLOT_STOPPING: when its WebSockets are closed, 0: they have been, or not stopping
     uint64_t slow_told_ns    # when a slow request here was told of last
     uint32_t slow_untold     # those since that nobody has spoken for
 
@@ -451,6 +542,20 @@ cdef struct State:
     uint64_t overdue_every_ns  # between two looks, 0: there are none
     uint64_t overdue_at_ns   # the next one
     uint64_t audit_at_ns     # the next look at what workers may have spoilt
+    # WebSockets.
+    bint websockets          # there may be some
+    bint ws_deflate          # messages may be compressed
+    bint ws_calls            # they are the callback API's
+    WsLimits ws_limits
+    uint32_t ws_max_queue
+    uint64_t ws_ping_interval_ns  # 0: none is sent
+    uint64_t ws_ping_timeout_ns   # 0: none is waited for
+    uint64_t ws_drain_ns
+    uint32_t ws_rows         # rows whose client is gone while its session still has events
+    Conn *corked             # WebSockets whose output leaves at the end of this turn
+    sw_ws_groups groups
+    int push_fd              # what user processes push comes here, -1: nothing does
+    uint64_t ws_logged_ns
     # Static files.
     const StaticSite *site   # NULL: there are none
     uint64_t file_logged_ns

@@ -52,6 +52,8 @@ cdef void timer_arm(State *s, Conn *c) noexcept nogil:
         first_ns = c.upload.deadline_ns
     if c.gone_by_ns != 0 and (first_ns == 0 or c.gone_by_ns < first_ns):
         first_ns = c.gone_by_ns
+    if c.ws != NULL and c.ws.due_ns != 0 and (first_ns == 0 or c.ws.due_ns < first_ns):
+        first_ns = c.ws.due_ns
     if first_ns != 0:
         timer_set(s, c, first_ns)
     else:

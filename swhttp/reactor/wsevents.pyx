@@ -1,0 +1,322 @@
+"""Sessions of the callback API: their events on the way to workers, and what these make of them.
+
+It owns the one event of a session that may be out: OPEN with the handshake's request, MESSAGE with all messages that
+wait, CLOSE at the very end. Between two events a session is with no worker, so the next event goes to whichever has
+least to do, and reloads and crashes do not touch it. The session's state (bytes) is kept here and goes with each event.
+
+    a worker publishes DONE for each message whose handler has returned: that message will not be delivered again
+    a worker dies:   what was not DONE is delivered again, the first of it marked (SW_WS_AGAIN), for its handler had
+                     begun; a message on which MOST_DEATHS workers have died ends its session
+    a handler fails: the session is closed with 1011
+
+An event is dispatched, taken back and dispatched again by the same rules as a request: it is one, with a request block
+of its own. A session is never refused for want of room in the queue: there are no more of them than connections. Runs
+without the GIL.
+"""
+
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from swhttp.ipc.arena cimport sw_arena_at, sw_arena_give
+from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_at, sw_blocks_give, sw_blocks_take
+from swhttp.ipc.frame cimport (EVENT_WS_CLOSE, EVENT_WS_DONE_SHM, EVENT_WS_MESSAGE, EVENT_WS_OPEN, SW_FRAME_BAD,
+                               SW_FRAME_LAST, SW_FRAME_STATE, SW_WS_AGAIN, sw_block, sw_chunk, sw_shm_ref,
+                               sw_ws_event, sw_ws_record, sw_ws_record_bytes, sw_ws_session_id)
+from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_REPLAYED, REACTOR_WS_EVENTS
+from swhttp.reactor.connection cimport conn_log_request, conn_starve, conn_todo
+from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_submit
+from swhttp.reactor.reasons cimport REASON_QUARANTINED, SW_REASON_TABLE
+from swhttp.reactor.response cimport response_drop
+from swhttp.reactor.state cimport CONN_READABLE, STAGE_SOCKET, WS_OFFERED, Ws
+from swhttp.reactor.websocket cimport ws_after, ws_close, ws_head, ws_release
+from swhttp.reactor.wsinput cimport wsin_forget, wsin_free, wsin_take, wsin_whole
+
+from swhttp import limits
+
+cdef uint32_t MOST_STATE_BYTES = limits.WS_STATE_BYTES
+cdef int MOST_DEATHS = limits.MOST_DEATHS
+cdef int WARNING = 30
+
+cdef enum:
+    POLICY_VIOLATION = 1008
+    INTERNAL_ERROR = 1011
+
+
+cdef inline uint32_t _padded(uint32_t length) noexcept nogil:
+    return (length + 7) & ~<uint32_t>7
+
+
+cdef void _drop_block(State *s, Conn *c) noexcept nogil:
+    if c.block != SW_NO_BLOCK:
+        sw_blocks_give(&s.blocks, c.block, c.block_class)
+        c.block = SW_NO_BLOCK
+        s.line[REACTOR_BLOCKS] = s.blocks.in_use
+
+
+cdef sw_ws_event *_begin(State *s, Conn *c, uint32_t records_len) noexcept nogil:
+    """Give `c` a block for an event with so many bytes of records, whose places are to be filled. NULL: there is
+    none."""
+    cdef Ws *w = c.ws
+    cdef const sw_block *head = ws_head(c)
+    cdef uint32_t body = _padded(w.head_len)
+    cdef uint32_t body_len = <uint32_t>sizeof(sw_ws_event) + _padded(w.memory_len) + records_len
+    cdef uint8_t block_class = 0
+    cdef uint32_t number = sw_blocks_take(&s.blocks, body + body_len, &block_class)
+    cdef unsigned char *base
+    cdef sw_block *block
+    cdef sw_ws_event *event
+    if number == SW_NO_BLOCK:
+        return NULL
+    _drop_block(s, c)
+    c.block = number
+    c.block_class = block_class
+    s.line[REACTOR_BLOCKS] = s.blocks.in_use
+    base = <unsigned char *>sw_blocks_at(&s.blocks, number)
+    memcpy(base, head, w.head_len)
+    block = <sw_block *>base
+    block.body_off = body
+    block.body_len = body_len
+    block.ready_ns = s.now_ns
+    event = <sw_ws_event *>(base + body)
+    memset(event, 0, sizeof(sw_ws_event))
+    event.session = sw_ws_session_id(<uint32_t>s.index, c.row, c.generation)
+    event.state_len = w.memory_len
+    event.records_len = records_len
+    if w.memory_len > 0:
+        memcpy(base + body + sizeof(sw_ws_event), w.memory, w.memory_len)
+    return event
+
+
+cdef unsigned char *_records(sw_ws_event *event) noexcept nogil:
+    return <unsigned char *>event + sizeof(sw_ws_event) + _padded(event.state_len)
+
+
+cdef void wsevents_next(State *s, Conn *c) noexcept nogil:
+    """Dispatch the next event, if none is out and there is one."""
+    cdef Ws *w = c.ws
+    cdef uint32_t whole, reason_len = 0
+    cdef sw_ws_event *event
+    cdef uint32_t count
+    if w.event_kind != 0 or c.stage != STAGE_SOCKET or w.end_told:
+        return
+    if w.deaf:
+        wsin_forget(s, c)
+    whole = wsin_whole(c)
+    if whole > 0:
+        count = w.fill_messages
+        event = _begin(s, c, whole)
+        if event == NULL:
+            conn_starve(s, c)
+            return
+        wsin_take(s, c, _records(event))
+        event.kind = w.event_kind = EVENT_WS_MESSAGE
+        event.sequence = w.event_sequence = w.sequence + 1
+        w.sequence += count
+        w.event_messages = count
+        if c.input_to > c.input_from or c.flags & CONN_READABLE or w.inflating:
+            conn_todo(s, c)  # there is room again
+    elif w.ended:
+        if w.end_block != SW_NO_BLOCK:
+            reason_len = (<sw_chunk *>sw_blocks_at(&s.blocks, w.end_block)).length
+        event = _begin(s, c, reason_len)
+        if event == NULL:
+            conn_starve(s, c)
+            return
+        if reason_len > 0:
+            memcpy(_records(event), <unsigned char *>sw_blocks_at(&s.blocks, w.end_block) + sizeof(sw_chunk),
+                   reason_len)
+        event.kind = w.event_kind = EVENT_WS_CLOSE
+        event.code = w.end_code
+        event.sequence = w.sequence
+        w.event_messages = 0
+    else:
+        return
+    w.event_done = 0
+    c.deaths = 0
+    s.line[REACTOR_WS_EVENTS] += 1
+    dispatch_submit(s, c, False)
+
+
+cdef bint _keep_state(State *s, Conn *c, SlotLink *link, const sw_frame *frame, unsigned char *payload) noexcept nogil:
+    """The session's state is a new one. False: it cannot be."""
+    cdef Ws *w = c.ws
+    cdef sw_shm_ref block
+    cdef unsigned char *memory = NULL
+    cdef bint shm = frame.type == EVENT_WS_DONE_SHM
+    if shm:
+        memcpy(&block, payload, sizeof(block))
+        payload = sw_arena_at(&link.arena, block.block, frame.body_len)
+        if payload == NULL:
+            return False
+    if frame.flags & SW_FRAME_STATE and frame.body_len <= MOST_STATE_BYTES:
+        if frame.body_len > 0:
+            memory = <unsigned char *>malloc(frame.body_len)
+            if memory != NULL:
+                memcpy(memory, payload, frame.body_len)
+        if memory != NULL or frame.body_len == 0:
+            free(w.memory)
+            w.memory = memory
+            w.memory_len = frame.body_len
+    if shm:
+        sw_arena_give(&link.arena, block.block)
+    return frame.body_len <= MOST_STATE_BYTES and (frame.flags & SW_FRAME_STATE != 0 or frame.body_len == 0)
+
+
+cdef bint wsevents_done(State *s, Conn *c, SlotLink *link, const sw_frame *frame,
+                        unsigned char *payload) noexcept nogil:
+    """A handler has returned. False: it cannot have."""
+    cdef Ws *w = c.ws
+    cdef bint last = frame.flags & SW_FRAME_LAST != 0
+    if w.event_kind == 0 or w.state == WS_OFFERED or not _keep_state(s, c, link, frame, payload):
+        return False
+    if w.event_kind == EVENT_WS_MESSAGE:
+        if (w.event_done == w.event_messages
+                or <uint64_t>frame.content_length != w.event_sequence + w.event_done):
+            return False
+        w.event_done += 1
+        w.queued -= 1
+        c.deaths = 0
+    elif not last:
+        return False
+    if frame.flags & SW_FRAME_BAD:
+        w.deaf = True
+        if c.fd >= 0:
+            ws_close(s, c, INTERNAL_ERROR, NULL, 0)
+    if not last:
+        return True
+    w.queued -= w.event_messages - w.event_done  # after a failure nobody wants the rest
+    if w.event_kind == EVENT_WS_CLOSE:
+        w.end_told = True
+    w.event_kind = 0
+    w.event_messages = 0
+    dispatch_finish(s, c)
+    _drop_block(s, c)
+    c.stage = STAGE_SOCKET
+    c.deaths = 0
+    _go_on(s, c)
+    return True
+
+
+cdef bint wsevents_denied(State *s, Conn *c, SlotLink *link, const sw_frame *frame,
+                          unsigned char *payload) noexcept nogil:
+    """The handler of OPEN does not want the session, when its client is gone, or another worker has accepted it and
+    died: whoever has no session hears of no end. False: nothing can be denied."""
+    cdef Ws *w = c.ws
+    if not w.calls or w.event_kind != EVENT_WS_OPEN:
+        return False
+    response_drop(s, c, link, frame, payload)
+    if not frame.flags & SW_FRAME_LAST:
+        return True
+    if c.fd >= 0:
+        ws_close(s, c, POLICY_VIOLATION, NULL, 0)
+    w.ended = w.end_told = True
+    w.event_kind = 0
+    dispatch_finish(s, c)
+    _drop_block(s, c)
+    wsin_free(s, c)
+    c.stage = STAGE_SOCKET
+    c.deaths = 0
+    _go_on(s, c)
+    return True
+
+
+cdef void _go_on(State *s, Conn *c) noexcept nogil:
+    """No event is out."""
+    if c.fd >= 0 and (c.input_to > c.input_from or c.flags & CONN_READABLE or c.ws.inflating):
+        conn_todo(s, c)  # fewer messages wait now: there may be room for more
+    if c.fd < 0 and c.ws.end_told:
+        if c.ws.gone:
+            s.ws_rows -= 1
+        ws_release(s, c)
+        return
+    ws_after(s, c)
+
+
+cdef bint wsevents_lost(State *s, Conn *c) noexcept nogil:
+    """Its connection is about to be closed. True: its session has events to come, the last of them CLOSE."""
+    if c.ws.end_told and c.ws.event_kind == 0:
+        return False
+    if not c.ws.gone:
+        c.ws.gone = True
+        s.ws_rows += 1
+    if c.stage == STAGE_SOCKET:
+        conn_todo(s, c)  # dispatch nothing from within whoever closes it
+    return True
+
+
+cdef bint _again(State *s, Conn *c) noexcept nogil:
+    """Make the event anew, of what is left of it and the state as it is now. False: there is no block."""
+    cdef Ws *w = c.ws
+    cdef uint32_t old = c.block, skipped = 0, _nth, left
+    cdef uint8_t old_class = c.block_class
+    cdef const sw_block *block = sw_blocks_at(&s.blocks, old)
+    cdef sw_ws_event *before = <sw_ws_event *>(<unsigned char *>block + block.body_off)
+    cdef sw_ws_event *event
+    cdef unsigned char *records = _records(before)
+    if w.event_done == 0:  # neither the state nor the messages have changed
+        if w.event_kind == EVENT_WS_MESSAGE:
+            (<sw_ws_record *>records).flags |= SW_WS_AGAIN
+        return True
+    for _nth in range(w.event_done):
+        skipped += <uint32_t>sw_ws_record_bytes((<sw_ws_record *>(records + skipped)).length)
+    left = before.records_len - skipped
+    c.block = SW_NO_BLOCK  # it is read below
+    event = _begin(s, c, left)
+    if event == NULL:
+        c.block = old
+        c.block_class = old_class
+        return False
+    memcpy(_records(event), records + skipped, left)
+    event.kind = w.event_kind
+    event.code = before.code
+    w.event_sequence += w.event_done
+    w.event_messages -= w.event_done
+    w.event_done = 0
+    event.sequence = w.event_sequence if w.event_kind == EVENT_WS_MESSAGE else before.sequence
+    if w.event_kind == EVENT_WS_MESSAGE:
+        (<sw_ws_record *>_records(event)).flags |= SW_WS_AGAIN
+    sw_blocks_give(&s.blocks, old, old_class)
+    s.line[REACTOR_BLOCKS] = s.blocks.in_use
+    return True
+
+
+cdef void wsevents_worker_lost(State *s, Conn *c) noexcept nogil:
+    """The worker is dead that had the event, and the request is taken from it."""
+    cdef Ws *w = c.ws
+    if w.event_kind == EVENT_WS_MESSAGE and w.event_done == w.event_messages:  # it died between the last DONE and LAST
+        w.event_kind = 0
+        _drop_block(s, c)
+        c.stage = STAGE_SOCKET
+        _go_on(s, c)
+        return
+    c.deaths += 1
+    if c.deaths < MOST_DEATHS and (w.event_kind == EVENT_WS_OPEN or _again(s, c)):
+        s.line[REACTOR_REPLAYED] += 1
+        dispatch_submit(s, c, True)
+        return
+    conn_log_request(s, c, WARNING, 0, SW_REASON_TABLE[REASON_QUARANTINED].slug)
+    w.queued -= w.event_messages - w.event_done
+    if w.event_kind == EVENT_WS_CLOSE:
+        w.end_told = True
+    w.event_kind = 0
+    w.event_messages = w.event_done = 0
+    _drop_block(s, c)
+    c.stage = STAGE_SOCKET
+    c.deaths = 0
+    if c.fd >= 0:
+        ws_close(s, c, INTERNAL_ERROR, NULL, 0)
+    _go_on(s, c)
+
+
+cdef void wsevents_forsake(State *s, Conn *c) noexcept nogil:
+    """No worker will ever come: the session has no events any more."""
+    cdef Ws *w = c.ws
+    w.event_kind = 0
+    w.ended = w.end_told = True
+    if w.gone:
+        w.gone = False
+        s.ws_rows -= 1
+    _drop_block(s, c)
+    wsin_free(s, c)
+    c.stage = STAGE_SOCKET
