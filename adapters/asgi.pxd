@@ -10,6 +10,17 @@ from swhttp.adapters.stream cimport Stream
 from swhttp.ipc.frame cimport sw_descriptor
 
 
+cdef enum:
+    TURN_BYTES = 65536   # send() gives others a turn after so many body bytes
+    TURN_CALLS = 16      # or so many calls
+    MAX_LINKS = 16       # of exceptions that came of one another
+    # What is between a client's leaving and the exception of send(), for apps that listen for it as well.
+    LEAVING_CALLS = 4    # of send() that drop their message
+    LEAVING_TURNS = 16   # of the loop, that the next one waits
+
+cdef bint is_of_ours(object error, int depth)
+
+
 cdef class AsgiAdapter:
     cdef Outlet outlet
     cdef object app
@@ -44,6 +55,7 @@ cdef class AsgiExchange(Exchange):
     cdef int turn_calls
     cdef int leaving_calls      # of send() since the client left
     cdef bint finished          # the app has sent its last body message
+    cdef bint lasting           # it may be with us for hours: what serves it is not kept for another
     cdef bint is_waiting        # in adapter.waiting
     cdef bint listens           # a receive() has waited for the client to leave
     cdef bint owes_end          # the app is through, the final frame had no room yet

@@ -34,13 +34,7 @@ from swhttp.adapters.errors import ClientDisconnected, InvalidResponse
 from swhttp.adapters.files import open_file
 
 cdef enum:
-    TURN_BYTES = 65536   # send() gives others a turn after so many body bytes
-    TURN_CALLS = 16      # or so many calls
     MAX_SPARE = 256      # exchanges kept for the next request
-    MAX_LINKS = 16       # of exceptions that came of one another
-    # What is between a client's leaving and the exception of send(), for apps that listen for it as well.
-    LEAVING_CALLS = 4    # of send() that drop their message
-    LEAVING_TURNS = 16   # of the loop, that the next one waits
 
 cdef object logger = logging.getLogger("swhttp.worker")
 cdef str TYPE = "type"
@@ -55,6 +49,7 @@ cdef str EARLY_HINT = "http.response.early_hint"
 cdef str PATHSEND = "http.response.pathsend"
 cdef str DISCONNECT = "http.disconnect"
 cdef str REQUEST = "http.request"
+cdef str SOCKET_LEFT = "WebSocketDisconnect"  # Starlette's, FastAPI's, Litestar's
 
 
 cdef class AsgiAdapter:
@@ -112,7 +107,7 @@ cdef class AsgiAdapter:
     cdef int ended(self, AsgiExchange exchange, object error) except -1:
         """The app is through with a request, with `error` or None: see that its final frame goes out."""
         if error is not None:
-            if not (exchange.gone and (isinstance(error, OSError) or _is_of_ours(error, MAX_LINKS))):
+            if not (exchange.gone and (isinstance(error, OSError) or is_of_ours(error, MAX_LINKS))):
                 self.outlet.line[SLOT_APP_ERRORS] += 1
                 logger.error("exception in the ASGI app", exc_info=error)
         elif not exchange.complete and not exchange.is_gone():
@@ -222,20 +217,21 @@ cdef class AsgiAdapter:
         return 0
 
 
-cdef bint _is_of_ours(object error, int depth):
+cdef bint is_of_ours(object error, int depth):
     """Is an exception of the app's our ClientDisconnected, or what frameworks have made of it?
 
     A group of such (anyio's task groups), or an exception of a framework's own that came of one: Starlette's
     ClientDisconnect, Litestar's LitestarException. A built-in exception that came of one is a bug of who handled it.
+    And what they raise where a WebSocket's client has left while the app listens: they share the name alone.
     """
     cdef object cause = error.__cause__ if error.__suppress_context__ else error.__context__
-    if isinstance(error, ClientDisconnected):
+    if isinstance(error, ClientDisconnected) or any([kind.__name__ == SOCKET_LEFT for kind in type(error).__mro__]):
         return True
     if depth == 0:  # of exceptions that are linked in a circle, for one
         return False
     if isinstance(error, BaseExceptionGroup):
-        return all([_is_of_ours(one, depth - 1) for one in error.exceptions])
-    return cause is not None and type(error).__module__ != "builtins" and _is_of_ours(cause, depth - 1)
+        return all([is_of_ours(one, depth - 1) for one in error.exceptions])
+    return cause is not None and type(error).__module__ != "builtins" and is_of_ours(cause, depth - 1)
 
 
 cdef class AsgiExchange(Exchange):

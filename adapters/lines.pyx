@@ -1,4 +1,4 @@
-"""Lines of an app that are not those of its response head: of 103 Early Hints (RFC 8297), and trailers.
+"""Lines of an app that are not those of its response head: of 103 Early Hints (RFC 8297), of 101, and trailers.
 
 Checked as the head is (head.pyx): what is here goes on the wire as it stands. Errors are InvalidResponse.
 """
@@ -16,6 +16,10 @@ NOT_IN_TRAILERS = frozenset((
     b"content-location", b"content-range", b"content-type", b"cookie", b"date", b"expect", b"expires", b"host",
     b"keep-alive", b"location", b"max-forwards", b"pragma", b"range", b"retry-after", b"set-cookie", b"te", b"trailer",
     b"transfer-encoding", b"upgrade", b"vary", b"www-authenticate"))
+# The reactor's business in a 101, left out as in every head; a body it has not.
+# The reactor writes Date and Server itself, and what makes a WebSocket of the connection.
+NOT_IN_ACCEPT = frozenset((
+    b"connection", b"content-length", b"date", b"keep-alive", b"server", b"transfer-encoding", b"upgrade"))
 
 
 cdef bytes octets(object value):
@@ -39,6 +43,26 @@ cdef bytes hint_lines(object links):
     """Status line and Link fields of an interim response; nothing without links."""
     lines = [_line(b"link", octets(link)) for link in links]
     return b"HTTP/1.1 103 Early Hints\r\n" + b"".join(lines) if lines else b""
+
+
+cdef bytes accept_lines(object subprotocol, object fields):
+    """The lines of (name, value) pairs, for the head that accepts a WebSocket; before them the subprotocol, or None."""
+    lines = []
+    if subprotocol is not None:
+        chosen = subprotocol.encode("latin-1", "replace") if isinstance(subprotocol, str) else octets(subprotocol)
+        if not sw_is_token(<const unsigned char *>PyBytes_AS_STRING(chosen), PyBytes_GET_SIZE(chosen)):
+            raise InvalidResponse(f"bad subprotocol {subprotocol!r}")
+        lines.append(b"sec-websocket-protocol: " + chosen + b"\r\n")
+    for raw_name, raw_value in fields:
+        name = octets(raw_name)
+        lower = name.lower()
+        if lower == b"sec-websocket-protocol":
+            raise InvalidResponse("a subprotocol is not accepted by a header, but by `subprotocol`")
+        if lower.startswith(b"sec-websocket-"):
+            raise InvalidResponse(f"header {name!r} is not the app's")
+        if lower not in NOT_IN_ACCEPT and not lower.startswith(b"proxy-"):
+            lines.append(_line(name, octets(raw_value)))
+    return b"".join(lines)
 
 
 cdef bytes trailer_lines(object fields):

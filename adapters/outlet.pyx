@@ -13,8 +13,9 @@ from libc.errno cimport EBADF
 cdef class Outlet:
     """Where an adapter reads requests and puts response frames.
 
-    `max_payload_bytes`: head and body bytes of one frame; `high_water_bytes`: how far a response may be ahead of
-    its client; `line`: the worker's line of the scoreboard.
+    `max_payload_bytes`: head and body bytes that one frame should have; `max_frame_bytes`: of the largest that can be;
+    `max_block_bytes`: of the arena's largest block; `high_water_bytes`: how far a response may be ahead of its client;
+    `line`: the worker's line of the scoreboard.
     """
 
     cdef sw_request_entry *entry(self, int reactor, uint64_t request_id) noexcept:
@@ -37,6 +38,10 @@ cdef class Outlet:
         """Copy a session's addresses; False when the connection is gone."""
         return False
 
+    cdef uint32_t slowness(self, int reactor, uint32_t row, uint64_t generation) noexcept:
+        """SW_SESSION_ bits of a WebSocket; 0 when it is gone."""
+        return 0
+
     cdef unsigned char *reserve(self, int reactor, uint64_t length) noexcept:
         """Room for a frame, or NULL while there is none."""
         return NULL
@@ -48,9 +53,12 @@ cdef class Outlet:
     cdef unsigned char *shm_take(self, uint64_t length, uint32_t *room, uint32_t *block) noexcept:
         """A free block of the slot's arena, at best one of `length` bytes: `room` says; NULL while there is none.
 
-        It must be published: reserve the frame before.
+        It must be published, so reserve the frame before; or returned.
         """
         return NULL
+
+    cdef void shm_return(self, uint32_t block) noexcept:
+        """A block that was taken will not be published."""
 
     cdef int pass_file(self, int reactor, int fd, uint64_t request_id) noexcept:
         """Pass a file to the reactor, before the frame that refers to it: 0, or an errno; EAGAIN: no room now."""
@@ -63,7 +71,10 @@ cdef class Outlet:
         """Ask for a wake-up when there is room. The caller must try `reserve` once more before it waits."""
 
     cdef int watch(self, int reactor, uint64_t request_id) except -1:
-        """Begin to listen for news of a request, before asking for any (WSGI only)."""
+        """Begin to listen for news of a request, before asking for any (WSGI only).
+
+        `request_id`: a request's, whose thread this is; or one with PUSHES in it, of any thread that pushes.
+        """
         raise RuntimeError("this worker's loop does not block")
 
     cdef int wait(self, int reactor, uint64_t request_id, uint64_t need) except -1:

@@ -13,9 +13,11 @@ cdef class ScopeParts:
 
 cdef class Scopes:
     cdef dict template
+    cdef ScopeParts socket_parts
     cdef dict state
     cdef AsgiFields fields
     cdef Peers peers
     cdef AsgiOrigins origins
     cdef AsgiTargets targets
     cdef dict make(self, ScopeParts parts, int reactor, const sw_block *block)
+    cdef dict make_socket(self, int reactor, const sw_block *block)

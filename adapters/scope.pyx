@@ -1,4 +1,4 @@
-"""The ASGI connection scope of a request (ASGI HTTP specification, "HTTP connection scope").
+"""The ASGI connection scope of a request, or of a WebSocket (ASGI specification, "HTTP & WebSocket").
 
 It owns what scopes are made of and what is remembered from one to the next. Each request gets dictionaries of its own,
 which an app may change. The small ones in it are used again, when nobody but we holds them any more and they are as
@@ -14,7 +14,7 @@ from swhttp.adapters.cache cimport CacheRow
 from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.peers cimport PeerRow
 from swhttp.adapters.sharing cimport sw_references
-from swhttp.ipc.frame cimport SW_BLOCK_ORIGIN, SW_BLOCK_TLS, SW_BLOCK_TLS_FACTS
+from swhttp.ipc.frame cimport SW_BLOCK_ORIGIN, SW_BLOCK_TLS, SW_BLOCK_TLS_FACTS, sw_ws_session_id
 
 from swhttp.adapters import tls
 
@@ -27,6 +27,7 @@ cdef dict VERSIONS = {"version": "3.0", "spec_version": "2.5"}
 # The inner dicts are everybody's: a fresh copy of each for each request would cost more than all else in its scope.
 cdef dict EXTENSIONS_1_1 = {"http.response.trailers": {}, "http.response.early_hint": {}, "http.response.pathsend": {}}
 cdef dict EXTENSIONS_1_0 = {"http.response.pathsend": {}}
+cdef dict EXTENSIONS_SOCKET = {"websocket.http.response": {}}
 cdef str METHOD = "method"
 cdef str PATH = "path"
 cdef str RAW_PATH = "raw_path"
@@ -65,6 +66,7 @@ cdef class Scopes:
     def __init__(self, Outlet outlet, dict state, tuple binds, str root_path=""):
         self.state = state
         self.fields = AsgiFields()
+        self.socket_parts = ScopeParts()
         self.peers = Peers(outlet, binds)
         self.origins = AsgiOrigins()
         self.targets = AsgiTargets(root_path)
@@ -121,3 +123,30 @@ cdef class Scopes:
             parts.state = PyDict_Copy(self.state)
         PyDict_SetItem(scope, STATE, parts.state)
         return scope
+
+    cdef dict make_socket(self, int reactor, const sw_block *block):
+        """The scope of the WebSocket whose handshake is in `block`. It lives as long as that, so the dictionaries that
+        no app changes are everybody's: copies would be a third of what the server has of an idle WebSocket."""
+        cdef dict scope = self.make(self.socket_parts, reactor, block)
+        cdef dict extensions = EXTENSIONS_SOCKET
+        if "tls" in scope[EXTENSIONS]:
+            extensions = PyDict_Copy(EXTENSIONS_SOCKET)
+            extensions["tls"] = scope[EXTENSIONS]["tls"]
+        self.socket_parts.versions = self.socket_parts.extensions = self.socket_parts.state = None
+        scope[ASGI] = VERSIONS
+        del scope[METHOD]
+        scope["swhttp.session"] = sw_ws_session_id(reactor, block.session, block.session_generation)
+        scope["type"] = "websocket"
+        scope["scheme"] = "wss" if block.flags & SW_BLOCK_TLS else "ws"
+        scope["subprotocols"] = _subprotocols(scope[HEADERS])
+        scope[EXTENSIONS] = extensions
+        return scope
+
+
+cdef list _subprotocols(list headers):
+    """What the client offers, as it prefers them (RFC 6455 §11.3.4)."""
+    found = []
+    for name, value in headers:
+        if name == b"sec-websocket-protocol":
+            found += [one.strip() for one in value.decode("latin-1").split(",")]
+    return [one for one in found if one]

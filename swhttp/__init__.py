@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from swhttp.sockets import abroadcast, apush, broadcast, close_session, join, leave, push
+
 __version__ = "0.1.0"
+
+__all__ = ["abroadcast", "apush", "broadcast", "close_session", "join", "leave", "push", "run"]
 
 
 def run(app: Any, **options: Any) -> NoReturn:

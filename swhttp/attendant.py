@@ -35,7 +35,8 @@ class Attendant:
     `what`: how the log calls it; `run`: as for `Children.fork`; `let_go`: in the child, of what is the manager's;
     `grace_s`: how long it may take to leave; `log`: level and text; `give_up`: called with an exit code and a text
     when the server cannot start without it; `heard`: gets what else it says, and False when it is not understood;
-    `changed`: called when it has started or ended; `leave`: asks it to leave; `ignore`: signals that it never sees.
+    `changed`: called when it has started or ended; `leave`: asks it to leave; `ignore`: signals that it never sees;
+    `keep_fds`: of the manager's, that it has.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Attendant:
         heard: Callable[[Message], bool] = lambda message: False,
         leave: Callable[[Child], None] = terminate,
         ignore: Collection[signal.Signals] = hygiene.GROUP_SIGNALS,
+        keep_fds: Collection[int] = (),
     ) -> None:
         self.what = what
         self._children = children
@@ -63,6 +65,7 @@ class Attendant:
         self._heard = heard
         self._leave = leave
         self._ignore = ignore
+        self._keep_fds = keep_fds
         self._restarts = Restarts(grace_s)
         self._child: Child | None = None
         self._started = False  # this process has said so
@@ -137,7 +140,7 @@ class Attendant:
         self._babbles = False
         try:
             self._child = self._children.fork(
-                self._run, (), self._let_go, self._on_message, self._on_end, self._ignore)
+                self._run, self._keep_fds, self._let_go, self._on_message, self._on_end, self._ignore)
         except OSError as error:
             self._log(logging.ERROR, f"{self.what}: cannot be forked: {error}")
             self._do(self._restarts.exited(now_s), now_s)

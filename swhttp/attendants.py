@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from swhttp import hookevents, limits
 from swhttp.attendant import Attendant
@@ -30,7 +30,8 @@ from swhttp.messages import Message
 class Attendants:
     """All of them.
 
-    `binds`: where the server listens; `let_go`: as for Attendant; `log`: level and text; `give_up`: the server cannot
+    `binds`: where the server listens; `pushes`: fds by which user processes push; `let_go`: as for Attendant, by
+    whether a user process is the one; `log`: level and text; `give_up`: the server cannot
     start; `changed`: files have; what it is told names them.
     """
 
@@ -39,7 +40,8 @@ class Attendants:
         config: Config,
         binds: tuple[str, ...],
         children: Children,
-        let_go: Callable[[], None],
+        pushes: Sequence[int],
+        let_go: Callable[[bool], None],
         log: Callable[[int, str], None],
         give_up: Callable[[ExitCode, str], None],
         changed: Callable[[str], None],
@@ -47,7 +49,8 @@ class Attendants:
         self._changed = changed
         self._events = HookEvents(log)
         make = functools.partial(
-            Attendant, children=children, let_go=let_go, log=log, give_up=give_up, changed=self._on_change)
+            Attendant, children=children, let_go=functools.partial(let_go, False), log=log, give_up=give_up,
+            changed=self._on_change)
         # What they are made of is imported here, in the manager: it is not the master's.
         self._hooks: Attendant | None = None
         if config.hooks:
@@ -63,7 +66,8 @@ class Attendants:
             from swhttp import userprocess
 
             self._users.append(make(
-                f"Process {one.name}", run=functools.partial(userprocess.run, one.name, one.value, config.app_dir),
+                f"Process {one.name}", let_go=functools.partial(let_go, True), keep_fds=pushes,
+                run=functools.partial(userprocess.run, one.name, one.value, config.app_dir, pushes),
                 grace_s=config.graceful_timeout_s))
         self._watcher: Attendant | None = None
         if config.reload:

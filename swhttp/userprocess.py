@@ -2,7 +2,7 @@
 
 It owns the order of these steps; `swhttp.attendants` keeps it running. SIGTERM ends it unless it installs a handler;
 what is sent to whole groups does nothing to it, unless it installs handlers, nor keeps that from programs that it
-starts. It has nothing of the server's memory, and no way to the server.
+starts. It has nothing of the server's memory, and no way to the server but to push to WebSockets.
 """
 
 from __future__ import annotations
@@ -11,17 +11,22 @@ import asyncio
 import contextlib
 import inspect
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from swhttp import daemon, hygiene, logs, privileges
+from swhttp import daemon, hygiene, logs, privileges, sockets
 from swhttp.errors import ExitCode, ServerError
 from swhttp.messages import Channel, fitting
+from swhttp.userway import UserWay
 from swhttp.worker import application
 
 
-def run(name: str, target: str | Callable[[], Any], app_dir: str, end: socket.socket) -> int:
-    """Be the process `name`. `target`: `module:callable`, or the callable. Returns its exit status."""
+def run(
+    name: str, target: str | Callable[[], Any], app_dir: str, pushes: Sequence[int], end: socket.socket,
+) -> int:
+    """Be the process `name`. `target`: `module:callable`, or the callable; `pushes`: fds of the way to the reactors.
+    Returns its exit status."""
+    sockets.use(UserWay(pushes), also_in_children=True)
     hygiene.do_nothing_at(hygiene.GROUP_SIGNALS)
     privileges.make_traceable()
     manager = Channel(end)

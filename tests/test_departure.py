@@ -29,6 +29,13 @@ def test_what_stays_is_the_next_crowd() -> None:
     assert looks(departure, 0, 0) == [False, True]
 
 
+def test_a_quarter_is_no_crowd_any_more() -> None:
+    departure = Departure()
+    departure.look(CROWD, 0)
+    assert departure.is_crowd(CROWD // 4 + 1)
+    assert not departure.is_crowd(CROWD // 4)
+
+
 def test_a_busy_worker_puts_it_off() -> None:
     departure = Departure()
     assert [departure.look(0, (FEW + 1) * count) for count in range(1, 5)] == [False] * 4

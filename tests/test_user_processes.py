@@ -29,7 +29,7 @@ def test_a_process_runs_beside_the_workers_with_nothing_of_the_server(server: St
     process = processes.read_process(pid)
     assert process is not None
     assert process.parent == site.manager()
-    assert set(processes.fds_of(pid)) == {0, 1, 2}
+    assert len(set(processes.fds_of(pid)) - {0, 1, 2}) == 1, "more than its way to the one reactor"
     with open(f"/proc/{pid}/maps") as maps:
         assert "swhttp-" not in maps.read(), "it sees the server's memory"
     site.stop()

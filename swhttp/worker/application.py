@@ -122,7 +122,7 @@ def interface_of(app: Callable[..., Any]) -> str:
     """
     if isinstance(app, type):
         return "asgi" if hasattr(app, "__await__") else "wsgi"
-    if _returns_coroutine(app):
+    if returns_coroutine(app):
         return "asgi"
     try:
         signature = inspect.signature(app)
@@ -131,7 +131,8 @@ def interface_of(app: Callable[..., Any]) -> str:
     return "asgi" if _takes(signature, 3) and not _takes(signature, 2) else "wsgi"
 
 
-def _returns_coroutine(app: Any) -> bool:
+def returns_coroutine(app: Any) -> bool:
+    """Whether a call gives something to be awaited, as far as can be known without one."""
     seen = 0
     while app is not None and seen < 100:  # a decorator may wrap itself
         if inspect.iscoroutinefunction(app):
@@ -148,6 +149,15 @@ def _returns_coroutine(app: Any) -> bool:
                 return False
         seen += 1
     return False
+
+
+def takes(function: Callable[..., Any], count: int) -> bool:
+    """Whether it can be called with so many arguments, as far as can be known."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return True
+    return _takes(signature, count)
 
 
 def _takes(signature: inspect.Signature, count: int) -> bool:

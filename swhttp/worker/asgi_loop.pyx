@@ -4,6 +4,9 @@ It owns the loop, the order of life (lifespan startup, ready, serve, drain, life
 request rings. A drain takes what the rings hold, at most DRAIN_REQUESTS, so that timers and sockets get their turn;
 then it announces sleep and looks once more. Between drains the slot is asleep for the reactors although the loop
 may be busy with other things: the eventfd then waits for it.
+
+What has come for a WebSocket whose app waits for it is given to it within the drain, after what was found with it: so
+its answers are out before sleep is announced.
 """
 
 import asyncio
@@ -16,9 +19,13 @@ import signal
 
 from libc.stdint cimport uint64_t
 
-from swhttp.adapters.asgi cimport AsgiAdapter, AsgiExchange
+from swhttp.adapters.asgi cimport AsgiExchange
+from swhttp.adapters.pusher cimport LoopPusher
+from swhttp.adapters.sessions cimport SessionAdapter, Sessions
+from swhttp.adapters.websocket cimport SocketAdapter
 from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_BUFFER_FULL, EVENT_CLOSE, EVENT_PACKAGE, EVENT_PACKAGE_CHUNK,
-                               EVENT_PACKAGE_END, EVENT_PACKAGE_START, EVENT_STOP, sw_descriptor)
+                               EVENT_PACKAGE_END, EVENT_PACKAGE_START, EVENT_STOP, EVENT_WS_CLOSE, EVENT_WS_MESSAGE,
+                               EVENT_WS_OPEN, SW_WS_SESSION_NEWS, sw_descriptor)
 from swhttp.ipc.ring cimport SW_ASLEEP, sw_eventfd_drain, sw_sleep_begin, sw_sleep_end
 from swhttp.ipc.scoreboard cimport SLOT_SLEEPS, SLOT_TAKEN
 from swhttp.worker.channel cimport Channel
@@ -28,6 +35,7 @@ from swhttp.worker.trim cimport Departure, arena_is_crowded, give_back
 import uvloop
 
 from swhttp import limits
+from swhttp.sockets import use
 from swhttp.adapters.lifespan import Lifespan
 from swhttp.worker import stacks
 from swhttp.worker.handles import Handles
@@ -50,6 +58,10 @@ cdef class AsgiLoop(Runners):
     called when the first has."""
 
     cdef Channel channel
+    cdef SocketAdapter sockets   # the adapter
+    cdef bint handled            # WebSockets are a handler's: each of their events is a request
+    cdef AsgiExchange first      # the next request, which has been taken
+    cdef LoopPusher pusher
     cdef readonly object ended
     cdef object exiting
     cdef int budget
@@ -60,9 +72,13 @@ cdef class AsgiLoop(Runners):
     cdef object handles
     cdef object old_memory       # from before the crowd, while clears are to come
 
-    def __init__(self, Channel channel, AsgiAdapter adapter, loop, exiting):
+    def __init__(self, Channel channel, SocketAdapter adapter, LoopPusher pusher, loop, exiting):
         Runners.__init__(self, adapter, loop)
         self.channel = channel
+        self.sockets = adapter
+        self.handled = isinstance(adapter, SessionAdapter)
+        self.pusher = pusher
+        pusher.drain = self.drain
         self.ended = loop.create_future()
         self.exiting = exiting
         self.departure = Departure()
@@ -72,19 +88,29 @@ cdef class AsgiLoop(Runners):
         cdef AsgiExchange exchange
         cdef sw_descriptor descriptor
         cdef int reactor
+        if self.first is not None:
+            exchange = self.first
+            self.first = None
+            return exchange
         try:
             while self.budget > 0 and self.channel.pop(&descriptor, &reactor):
                 self.budget -= 1
-                if descriptor.type == EVENT_PACKAGE or descriptor.type == EVENT_PACKAGE_START:
+                if (descriptor.type == EVENT_PACKAGE or descriptor.type == EVENT_PACKAGE_START
+                        or descriptor.type == EVENT_WS_OPEN
+                        or self.handled and EVENT_WS_OPEN <= descriptor.type <= EVENT_WS_CLOSE):
                     if self.channel.take(reactor, &descriptor):
                         exchange = self.adapter.take(reactor, &descriptor)
                         if exchange is not None:
                             return exchange
-                elif descriptor.type == EVENT_PACKAGE_CHUNK or descriptor.type == EVENT_PACKAGE_END:
+                elif (descriptor.type == EVENT_WS_MESSAGE or descriptor.type == EVENT_PACKAGE_CHUNK
+                        or descriptor.type == EVENT_PACKAGE_END or descriptor.type == EVENT_WS_CLOSE):
                     self.adapter.chunk(reactor, &descriptor)
                 elif (descriptor.type == EVENT_CLOSE or descriptor.type == EVENT_BUFFER_EMPTY
                         or descriptor.type == EVENT_BUFFER_FULL):
-                    self.adapter.news(reactor, descriptor.request_id)
+                    if descriptor.request_id & SW_WS_SESSION_NEWS:
+                        self.pusher.wake()
+                    else:
+                        self.adapter.news(reactor, descriptor.request_id)
                 elif descriptor.type == EVENT_STOP:
                     self.channel.stop(reactor)
                     self.exiting()
@@ -102,16 +128,22 @@ cdef class AsgiLoop(Runners):
     def drain(self):
         """Take what there is, then announce sleep."""
         cdef Channel channel = self.channel
+        cdef SocketAdapter sockets = self.sockets
         cdef int looks = LOOKS
         self.again = False
         sw_sleep_end(channel.sleeping)
         self.adapter.room()
+        self.pusher.room()
         self.budget = DRAIN_REQUESTS
         channel.may_hold = True
         try:
             while True:
-                while self.budget > 0 and channel.has_more():
-                    self.run()
+                while self.budget > 0 and channel.has_more() or self.first is not None:
+                    # What is no request is seen to without a runner.
+                    self.first = self.next_exchange()
+                    if self.first is not None:
+                        self.run()
+                    sockets.resume()
                 channel.flush()
                 if self.budget <= 0:
                     break
@@ -126,13 +158,17 @@ cdef class AsgiLoop(Runners):
             channel.may_hold = False
         if channel.missed_news(self.budget > 0):
             self.adapter.news_for_all()
-        if self.budget <= 0 or (self.adapter.crowded and self.adapter.has_room()):
+            self.pusher.wake()
+        sockets.resume()
+        if (self.budget <= 0 or (self.adapter.crowded and self.adapter.has_room())
+                or (self.pusher.waiting and self.pusher.has_room())):
             self._drain_soon()
         else:
             channel.line[SLOT_SLEEPS] += 1
             if arena_is_crowded(&channel.arena):
                 self._trim_soon(limits.TRIM_EVERY_S)
-        if channel.stops == channel.reactors and self.adapter.active == 0 and not self.ended.done():
+        if (channel.stops == channel.reactors and self.adapter.active == 0 and self.pusher.waiting == 0
+                and not self.ended.done()):
             self.close()
             self.ended.set_result(None)
 
@@ -169,7 +205,9 @@ cdef class AsgiLoop(Runners):
             give_back(&channel.arena)
             if self.clears == 0:
                 delay_s = limits.TRIM_AGAIN_S  # what is in use lies too high
-        if self.clears > 0 or arena_is_crowded(&channel.arena):
+        # WebSockets may stay for days: while they are a crowd themselves, the next look is when one has left.
+        if (arena_is_crowded(&channel.arena)
+                or self.clears > 0 and not self.departure.is_crowd(self.sockets.sockets)):
             self._trim_soon(delay_s)
 
     cdef int _clear(self) except -1:
@@ -203,29 +241,34 @@ cdef class AsgiLoop(Runners):
         return None
 
     cdef int freed(self) except -1:
-        if arena_is_crowded(&self.channel.arena):  # since the last drain, may be
+        if self.clears > 0 or arena_is_crowded(&self.channel.arena):  # since the last drain, may be
             self._trim_soon(limits.TRIM_EVERY_S)
         return self._drain_soon() if self.channel.stops == self.channel.reactors else 0
 
 
-async def _serve(context, app, loop, ready, stopping, hooks, compression):
+async def _serve(context, loaded, loop, ready, stopping, hooks, compression):
+    cdef Channel channel = Channel(context.memory, context.slot)
+    cdef LoopPusher pusher = LoopPusher(channel, channel.reactors, loop)
+    use(pusher)
     await hooks.start_in_loop()
     try:
-        await _serve_app(context, app, loop, ready, stopping, hooks, compression)
+        await _serve_app(context, loaded, loop, channel, pusher, ready, stopping, hooks, compression)
     finally:
         await hooks.stop_in_loop()
 
 
-async def _serve_app(context, app, loop, ready, stopping, hooks, compression):
-    cdef AsgiAdapter adapter
-    cdef Channel channel
+async def _serve_app(context, loaded, loop, Channel channel, LoopPusher pusher, ready, stopping, hooks, compression):
+    cdef SocketAdapter adapter
     cdef AsgiLoop worker
-    lifespan = Lifespan(app, context.lifespan)
+    lifespan = Lifespan(loaded.app, context.lifespan)
     await lifespan.startup()
-    channel = Channel(context.memory, context.slot)
-    adapter = AsgiAdapter(channel, app, loop, lifespan.state, context.binds, channel.reactors, context.root_path,
-                          compression)
-    worker = AsgiLoop(channel, adapter, loop, hooks.exit_in_loop)
+    kind = SocketAdapter if loaded.ws_handler is None else SessionAdapter
+    adapter = kind(channel, loaded.app, loop, lifespan.state, context.binds, channel.reactors, context.root_path,
+                   compression)
+    if loaded.ws_handler is not None:
+        (<SessionAdapter>adapter).sessions = Sessions(
+            channel, pusher, loaded.ws_handler, context.binds, context.root_path)
+    worker = AsgiLoop(channel, adapter, pusher, loop, hooks.exit_in_loop)
     loop.add_signal_handler(signal.SIGTERM, stopping)
     ours = {asyncio.current_task(), lifespan.task}
     loop.add_reader(context.channel.fileno(), functools.partial(_on_manager, context, worker, ours))
@@ -269,8 +312,9 @@ def _end_tasks(loop):
             logger.warning("%d tasks of the application do not end when cancelled: left behind", len(left))
 
 
-def serve(context, app, ready, stopping, hooks, compression):
-    """Serve `app` in the slot of `context` until every reactor has sent EVENT_STOP.
+def serve(context, loaded, ready, stopping, hooks, compression):
+    """Serve what was loaded (`swhttp.worker.context.Loaded`) in the slot of `context` until every reactor
+    has sent EVENT_STOP.
 
     ready, stopping: called when requests can come, and when this process was asked to leave; hooks: a
     `swhttp.worker.hookcalls.HookCalls`; compression: a `swhttp.adapters.compression.Compression` or None. Raises
@@ -278,7 +322,7 @@ def serve(context, app, ready, stopping, hooks, compression):
     """
     loop = uvloop.new_event_loop()
     try:
-        loop.run_until_complete(_serve(context, app, loop, ready, stopping, hooks, compression))
+        loop.run_until_complete(_serve(context, loaded, loop, ready, stopping, hooks, compression))
     finally:
         _end_tasks(loop)
         loop.run_until_complete(loop.shutdown_asyncgens())

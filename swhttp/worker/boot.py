@@ -13,7 +13,8 @@ from swhttp import limits, logs
 from swhttp.errors import ExitCode, ServerError
 from swhttp.messages import Channel, end_of, fitting
 from swhttp.worker import application
-from swhttp.worker.context import Loaded, WorkerContext
+from swhttp.worker.context import NO_SLOT, Loaded, WorkerContext
+from swhttp.worker.sockethandler import SocketHandler
 
 
 class Unfit(Exception):
@@ -45,7 +46,19 @@ def load(context: WorkerContext, manager: Channel) -> Loaded:
         application.check(app, interface)
     except application.BootFailure as error:
         raise failed(error, context, manager) from None
-    return Loaded(app, interface, {})
+    return Loaded(app, interface, {}, _ws_handler(context, interface, manager))
+
+
+def _ws_handler(context: WorkerContext, interface: str, manager: Channel) -> SocketHandler | None:
+    if not context.ws_handler:
+        return None
+    try:
+        handler = SocketHandler.load(context.ws_handler, context.app_dir, interface)
+    except BaseException as error:
+        raise failed(error, context, manager) from None
+    if context.slot in (0, NO_SLOT):  # once is enough
+        handler.report()
+    return handler
 
 
 def failed(error: BaseException, context: WorkerContext, manager: Channel) -> Unfit:

@@ -29,6 +29,7 @@ cdef class Channel(Outlet):
     cdef sw_arena arena              # response blocks of this slot
     cdef dict body_files             # (reactor, request_id) -> fd that came with a descriptor
     cdef readonly int reactors
+    cdef uint32_t rows               # of each reactor's session table
     cdef readonly int stops          # reactors that sent EVENT_STOP
     cdef readonly int eventfd        # this slot's
     cdef sw_sleeping *sleeping       # this slot's

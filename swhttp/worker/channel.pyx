@@ -21,7 +21,7 @@ from libc.string cimport memcpy
 from posix.unistd cimport close
 
 from swhttp.adapters.outlet cimport NEED_CHANNEL, Outlet
-from swhttp.ipc.arena cimport SW_NO_ARENA_BLOCK, sw_arena_at, sw_arena_own, sw_arena_take
+from swhttp.ipc.arena cimport SW_NO_ARENA_BLOCK, sw_arena_at, sw_arena_own, sw_arena_take, sw_arena_take_back
 from swhttp.ipc.clock cimport sw_monotonic_ns
 from swhttp.ipc.fdpass cimport sw_fd_receive, sw_fd_send
 from swhttp.ipc.frame cimport (SW_BLOCK_UNIT, SW_DESCRIPTOR_FD, sw_block, sw_chunk, sw_descriptor, sw_frame)
@@ -32,7 +32,7 @@ from swhttp.ipc.ring cimport (sw_eventfd_write, sw_ring_advance, sw_ring_attach,
                               sw_sleeping, sw_wake_claim)
 from swhttp.ipc.scoreboard cimport (SLOT_DONE, SLOT_FRAME_BYTES, SLOT_FRAMES, SLOT_LOST, SLOT_QUIET, SLOT_TAKEN,
                                     SLOT_WAKES, Scoreboard)
-from swhttp.ipc.sessions cimport sw_address, sw_session, sw_session_address
+from swhttp.ipc.sessions cimport sw_address, sw_session, sw_session_address, sw_session_slow
 from swhttp.ipc.spin cimport SW_SPIN_LOOKS, sw_spin_pause, sw_spin_yield
 from swhttp.worker.looks cimport Looks
 
@@ -62,6 +62,7 @@ cdef class Channel(Outlet):
         geometry = memory.geometry
         self.memory = memory
         self.reactors = geometry.reactors
+        self.rows = geometry.sessions
         self.links = <Link *>calloc(self.reactors, sizeof(Link))
         if self.links == NULL:
             raise MemoryError
@@ -89,6 +90,8 @@ cdef class Channel(Outlet):
         self.line = (<Scoreboard>memory.scoreboard).slot(slot)
         self.max_payload_bytes = min(limits.MAX_SMALL_FRAME_BYTES, sw_ring_max_frame(geometry.response_ring_bytes)
                                      - sizeof(sw_frame))
+        self.max_frame_bytes = sw_ring_max_frame(geometry.response_ring_bytes)
+        self.max_block_bytes = max(size for size, _ in geometry.arena_classes)
         self.high_water_bytes = limits.HIGH_WATER_BYTES
 
     def __dealloc__(self):
@@ -215,7 +218,10 @@ cdef class Channel(Outlet):
         return self.body_files.pop((reactor, request_id), -1)
 
     cdef bint address(self, int reactor, uint32_t row, uint64_t generation, sw_address *address) noexcept:
-        return sw_session_address(self.links[reactor].sessions + row, generation, address)
+        return row < self.rows and sw_session_address(self.links[reactor].sessions + row, generation, address)
+
+    cdef uint32_t slowness(self, int reactor, uint32_t row, uint64_t generation) noexcept:
+        return sw_session_slow(self.links[reactor].sessions + row, generation) if row < self.rows else 0
 
     cdef unsigned char *reserve(self, int reactor, uint64_t length) noexcept:
         return sw_ring_reserve(&self.links[reactor].responses, length)
@@ -234,6 +240,9 @@ cdef class Channel(Outlet):
     cdef unsigned char *shm_take(self, uint64_t length, uint32_t *room, uint32_t *block) noexcept:
         block[0] = sw_arena_take(&self.arena, length, room)
         return NULL if block[0] == SW_NO_ARENA_BLOCK else sw_arena_at(&self.arena, block[0], 0)
+
+    cdef void shm_return(self, uint32_t block) noexcept:
+        sw_arena_take_back(&self.arena, block)
 
     cdef int pass_file(self, int reactor, int fd, uint64_t request_id) noexcept:
         if sw_fd_send(self.links[reactor].files, fd, request_id):

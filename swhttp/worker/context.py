@@ -12,6 +12,7 @@ from swhttp import limits
 from swhttp.compressing import Compressing
 from swhttp.ipc.memory import SharedMemory
 from swhttp.worker.firstword import FirstWord
+from swhttp.worker.sockethandler import SocketHandler
 
 NO_SLOT: Final = -1
 """Of a zygote."""
@@ -25,6 +26,8 @@ class Loaded:
     interface: str
     handlers: Mapping[int, Any]
     """Of the signals for which the import has set another: as `signal.signal` takes it."""
+    ws_handler: SocketHandler | None = None
+    """What takes WebSockets; None: the application."""
 
 
 @dataclass(frozen=True)
@@ -65,5 +68,7 @@ class WorkerContext:
     """For each slot, where to write what its worker is doing when the manager asks; empty: it never does."""
     lifespan: str = "auto"
     """auto: an app that raises before its first receive() has none; on: it must have one; off: it is not asked."""
+    ws_handler: Any = ""
+    """What takes all WebSockets, `module:object`, or that object; empty: the application."""
     loaded: Loaded | None = None
     """What the zygote has imported that has forked this worker. None: import it."""

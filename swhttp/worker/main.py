@@ -61,11 +61,11 @@ def run(context: WorkerContext) -> int:
         if loaded.interface == "asgi":
             from swhttp.worker import asgi_loop
 
-            asgi_loop.serve(context, loaded.app, ready, stopping, hooks, compression)
+            asgi_loop.serve(context, loaded, ready, stopping, hooks, compression)
         else:
             from swhttp.worker import wsgi_loop
 
-            wsgi_loop.serve(context, loaded.app, ready, stopping, hooks, compression)
+            wsgi_loop.serve(context, loaded, ready, stopping, hooks, compression)
     except LifespanFailed as error:
         return boot.failed(error.__cause__ or application.BootFailure(str(error)), context, manager).exit_code
     return ExitCode.OK

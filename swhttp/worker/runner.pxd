@@ -10,10 +10,6 @@ cdef extern from "Python.h":
         PYGEN_NEXT
 
 
-cdef enum:
-    MAX_TASK_BYTES = 512
-
-
 cdef class Runners:
     cdef AsgiAdapter adapter
     cdef readonly object loop
@@ -42,7 +38,7 @@ cdef class Runner:
     cdef object steps            # what is sent to: the coroutine, or the iterator of another awaitable
     cdef object context
     cdef bint was_suspended
-    cdef unsigned char before[MAX_TASK_BYTES]
+    cdef unsigned char *before   # NULL: it is not used again
     cdef void *words_before[2]
     cdef PySendResult go(self, PyObject **result) except PYGEN_ERROR
     cdef PySendResult _step(self, PyObject **result) except PYGEN_ERROR

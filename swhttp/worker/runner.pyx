@@ -30,6 +30,7 @@ import contextvars
 from cpython.object cimport PyTypeObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
 from swhttp.adapters.asgi cimport AsgiAdapter, AsgiExchange
@@ -68,7 +69,7 @@ cdef enum:
     MAX_IDLE = 256  # runners kept for the next burst
 
 cdef object Task = asyncio.Task
-cdef Py_ssize_t TASK_BYTES = min((<PyTypeObject *>asyncio.Task).tp_basicsize, <Py_ssize_t>MAX_TASK_BYTES)
+cdef Py_ssize_t TASK_BYTES = (<PyTypeObject *>asyncio.Task).tp_basicsize
 
 
 cdef class Runners:
@@ -147,6 +148,9 @@ cdef class Runners:
 cdef class Runner:
     """The coroutine of a long-lived Task: it runs app coroutines one after another."""
 
+    def __dealloc__(self):
+        free(self.before)
+
     cdef PySendResult go(self, PyObject **result) except PYGEN_ERROR:
         """One step of the Task: on with the request that suspended, or as many requests as there are."""
         if self.exchange is None:
@@ -200,6 +204,9 @@ cdef class Runner:
     cdef int _suspend(self) except -1:
         if not self.was_suspended:
             self.was_suspended = True
+            if self.exchange is not None and self.exchange.lasting:
+                free(self.before)
+                self.before = NULL
             self.runners.suspended.add(self)
         return 0
 
@@ -224,11 +231,17 @@ cdef class Runner:
         return PYGEN_RETURN
 
     cdef void _remember(self) noexcept:
+        if self.before == NULL:
+            self.before = <unsigned char *>malloc(TASK_BYTES)
+            if self.before == NULL:
+                return
         memcpy(self.before, <PyObject *>self.task, TASK_BYTES)
         sw_hidden_words(<PyObject *>self.task, self.words_before)
 
     cdef bint _unnoticed(self) noexcept:
         cdef void *words[2]
+        if self.before == NULL:
+            return False
         sw_hidden_words(<PyObject *>self.task, words)
         return (words[0] == self.words_before[0] and words[1] == self.words_before[1]
                 and memcmp(self.before, <PyObject *>self.task, TASK_BYTES) == 0)

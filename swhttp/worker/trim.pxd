@@ -9,6 +9,7 @@ cdef class Departure:
     cdef int quiet               # looks in a row
     cdef readonly bint busy      # at the last look
     cpdef bint look(self, int64_t in_flight, int64_t taken) noexcept
+    cpdef bint is_crowd(self, int64_t in_flight) noexcept
 
 
 cdef bint arena_is_crowded(const sw_arena *arena) noexcept nogil

@@ -39,7 +39,7 @@ cdef class Departure:
         if in_flight > self.most:
             self.most = in_flight
         self.busy = fresh > FEW
-        if in_flight * MOST_IN_FLIGHT > self.most or self.busy:
+        if self.is_crowd(in_flight) or self.busy:
             self.quiet = 0
             return False
         self.quiet += 1
@@ -48,6 +48,10 @@ cdef class Departure:
         self.quiet = 0
         self.most = in_flight
         return True
+
+    cpdef bint is_crowd(self, int64_t in_flight) noexcept:
+        """Are as many still a crowd, by the most that there were?"""
+        return in_flight * MOST_IN_FLIGHT > self.most
 
 
 cdef bint arena_is_crowded(const sw_arena *arena) noexcept nogil:

@@ -32,10 +32,13 @@ from libc.errno cimport EINTR, errno
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
+from swhttp.adapters.outlet cimport PUSHES
+from swhttp.adapters.pusher cimport BlockingPusher
+from swhttp.adapters.sessions cimport Sessions
 from swhttp.adapters.wsgi cimport WsgiAdapter
 from swhttp.ipc.clock cimport sw_monotonic_ns
 from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_BUFFER_FULL, EVENT_CLOSE, EVENT_PACKAGE, EVENT_STOP,
-                               sw_descriptor)
+                               EVENT_WS_CLOSE, EVENT_WS_OPEN, SW_WS_SESSION_NEWS, sw_descriptor)
 from swhttp.ipc.memory cimport SharedMemory
 from swhttp.ipc.ring cimport SW_ASLEEP, sw_eventfd_drain, sw_eventfd_write, sw_sleep_begin
 from swhttp.ipc.scoreboard cimport SLOT_CURRENT_REQUEST, SLOT_CURRENT_SINCE_NS, SLOT_SERVICE_NS, SLOT_SLEEPS, SLOT_TAKEN
@@ -43,7 +46,7 @@ from swhttp.worker.channel cimport Channel
 from swhttp.worker.trim cimport Departure, arena_is_crowded, give_back
 
 import swhttp
-from swhttp import limits
+from swhttp import limits, sockets
 from swhttp.errors import ExitCode
 
 cdef extern from "<sys/epoll.h>" nogil:
@@ -78,6 +81,8 @@ cdef class WsgiLoop(Channel):
     when the first reactor has sent EVENT_STOP."""
 
     cdef WsgiAdapter adapter
+    cdef BlockingPusher pusher
+    cdef Sessions sessions       # None: WebSockets are not for us
     cdef object exiting
     cdef object epoll
     cdef int epoll_fd
@@ -97,6 +102,7 @@ cdef class WsgiLoop(Channel):
         self.backlog = collections.deque()
         self.watched = {}
         self.departure = Departure()
+        self.pusher = BlockingPusher(self, self.reactors)
         # One a thread, made now: a worker that is out of fds must still be able to wait.
         self.bells = [os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) for _ in range(threads)]
         self.epoll = select.epoll()
@@ -128,7 +134,10 @@ cdef class WsgiLoop(Channel):
             if is_main:
                 self.line[SLOT_CURRENT_SINCE_NS] = begun_ns
                 self.line[SLOT_CURRENT_REQUEST] = <int64_t>descriptor.request_id
-            self.adapter.run(reactor, &descriptor)
+            if descriptor.type == EVENT_PACKAGE:
+                self.adapter.run(reactor, &descriptor)
+            else:
+                self.sessions.run(reactor, &descriptor)
             if is_main:
                 self.line[SLOT_CURRENT_REQUEST] = 0
             now_ns = <int64_t>sw_monotonic_ns()
@@ -151,13 +160,17 @@ cdef class WsgiLoop(Channel):
             return True
         while self.pop(descriptor, reactor):
             if self.missed_news(False):
-                self._kick()
-            if descriptor.type == EVENT_PACKAGE:
+                self._missed()
+            if self._is_request(descriptor):
                 return True
             self._event(descriptor, reactor[0])
         if self.missed_news(True):
-            self._kick()
+            self._missed()
         return False
+
+    cdef bint _is_request(self, const sw_descriptor *descriptor) noexcept:
+        return (descriptor.type == EVENT_PACKAGE
+                or self.sessions is not None and EVENT_WS_OPEN <= descriptor.type <= EVENT_WS_CLOSE)
 
     cdef int _event(self, const sw_descriptor *descriptor, int reactor) except -1:
         if (descriptor.type == EVENT_CLOSE or descriptor.type == EVENT_BUFFER_EMPTY
@@ -165,6 +178,8 @@ cdef class WsgiLoop(Channel):
             fd = self.watched.get((reactor, descriptor.request_id))
             if fd is not None:
                 sw_eventfd_write(fd)
+            elif descriptor.request_id & SW_WS_SESSION_NEWS:
+                self._kick()  # of those who push, nobody knows who waits for this one
         elif descriptor.type == EVENT_STOP:
             self.stop(reactor)
             self.exiting()
@@ -239,13 +254,19 @@ cdef class WsgiLoop(Channel):
     # ---- waiting in the middle of a request
 
     cdef int watch(self, int reactor, uint64_t request_id) except -1:
-        self.watched[reactor, request_id] = self.bells.pop()
+        if request_id & PUSHES:  # any thread, of any number
+            self.watched[reactor, request_id] = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        else:
+            self.watched[reactor, request_id] = self.bells.pop()
         return 0
 
     cdef int unwatch(self, int reactor, uint64_t request_id) except -1:
         fd = self.watched.pop((reactor, request_id))
-        sw_eventfd_drain(fd)
-        self.bells.append(fd)
+        if request_id & PUSHES:
+            os.close(fd)
+        else:
+            sw_eventfd_drain(fd)
+            self.bells.append(fd)
         return self._hand_over()
 
     cdef int wait(self, int reactor, uint64_t request_id, uint64_t need) except -1:
@@ -292,15 +313,20 @@ cdef class WsgiLoop(Channel):
         cdef sw_descriptor descriptor
         cdef int reactor
         while self.pop(&descriptor, &reactor):
-            if descriptor.type == EVENT_PACKAGE:
+            if self._is_request(&descriptor):
                 self.backlog.append((reactor, (<char *>&descriptor)[:sizeof(sw_descriptor)]))
             else:
                 self._event(&descriptor, reactor)
         if self.missed_news(True):
-            self._kick()
+            self._missed()
         if self.backlog and self.sleepers:
             sw_eventfd_write(self.eventfd)
         return 0
+
+    cdef int _missed(self) except -1:
+        """News may be lost."""
+        self.pusher.wake()
+        return self._kick()
 
     cdef int _kick(self) except -1:
         """Whoever waits in the middle of a request is to look again."""
@@ -324,25 +350,29 @@ def _work(WsgiLoop worker, bint is_main):
         os._exit(ExitCode.INTERNAL)
 
 
-def serve(context, app, ready, stopping, hooks, compression):
-    """Serve `app` in the slot of `context` until every reactor has sent EVENT_STOP.
+def serve(context, loaded, ready, stopping, hooks, compression):
+    """Serve what was loaded (`swhttp.worker.context.Loaded`) in the slot of `context` until every reactor
+    has sent EVENT_STOP.
 
     ready, stopping: called when requests can come, and when this process was asked to leave; hooks: a
     `swhttp.worker.hookcalls.HookCalls`; compression: a `swhttp.adapters.compression.Compression` or None.
     """
     cdef WsgiLoop worker = WsgiLoop(context.memory, context.slot, context.channel.fileno(), context.threads,
                                     hooks.exit)
+    sockets.use(worker.pusher)
     hooks.start()
     try:
-        _serve(worker, context, app, ready, stopping, compression)
+        _serve(worker, context, loaded, ready, stopping, compression)
     finally:
         hooks.stop()
 
 
-def _serve(WsgiLoop worker, context, app, ready, stopping, compression):
+def _serve(WsgiLoop worker, context, loaded, ready, stopping, compression):
     signal.signal(signal.SIGTERM, lambda number, frame: stopping())
-    worker.adapter = WsgiAdapter(worker, app, context.binds, context.threads > 1, f"swhttp/{swhttp.__version__}",
+    worker.adapter = WsgiAdapter(worker, loaded.app, context.binds, context.threads > 1, f"swhttp/{swhttp.__version__}",
                                  context.tmp_dir, context.response_spool_max_bytes, context.root_path, compression)
+    if loaded.ws_handler is not None:
+        worker.sessions = Sessions(worker, worker.pusher, loaded.ws_handler, context.binds, context.root_path)
     threads = [threading.Thread(target=_work, args=(worker, False), name=f"swhttp-{number}")
                for number in range(1, context.threads)]
     for thread in threads:

@@ -64,8 +64,22 @@ class Flight:
         return [frame.type for frame in self.frames if frame.body]
 
     @property
+    def messages(self) -> list[tuple[int, bytes]]:
+        """What a WebSocket has been sent: opcode and bytes."""
+        found, data = [], b""
+        for frame in self.frames:
+            if frame.type in (ring.WS_MESSAGE, ring.WS_MESSAGE_SHM):
+                data += frame.body
+                if not frame.flags & ring.MORE:
+                    found.append((frame.status, data))
+                    data = b""
+        return found
+
+    @property
     def ahead(self) -> int:
         return len(self.body) - self.acked
+
+SLOW_AT = 108  # sw_session.slow, in its row
 
 
 class Rig:
@@ -82,16 +96,19 @@ class Rig:
         self.sleeper = ring.Sleeper(memory, reactor=0)
         self.worker = ring.Sleeper(memory, slot=0)
         self.flying: dict[int, Flight] = {}
+        self.said: list[ring.Frame] = []  # about WebSockets
         self.acks = True
         self._serial = 0
+        self._nth = 0
         self._free = list(range(blocks))
 
     def counters(self) -> dict[str, int]:
         counters: dict[str, int] = self.memory.scoreboard.slots[0]
         return counters
 
-    def post(self, request_id: int, block: int = 0, type: int = ring.PACKAGE, fd: int | None = None) -> None:
-        assert self.requests.post(request_id, block, type, fd=fd)
+    def post(self, request_id: int, block: int = 0, type: int = ring.PACKAGE, fd: int | None = None,
+             code: int = 0) -> None:
+        assert self.requests.post(request_id, block, type, fd=fd, code=code)
         self.worker.wake()
 
     def begin(self, target: bytes = b"/", *, type: int = ring.PACKAGE, fd: int | None = None, full: bool = False,
@@ -118,9 +135,17 @@ class Rig:
 
     def chunk(self, flight: Flight, data: bytes, nth: int, *, last: bool = False) -> None:
         """Post more of a request's body, in the `nth` block for that."""
+        self.post(flight.request_id, self._write(data, nth), ring.END if last else ring.CHUNK)
+
+    def _write(self, data: bytes, nth: int) -> int:
         place = (self._blocks * BLOCK_BYTES + nth % CHUNKS * CHUNK_BYTES) // BLOCK_UNIT
         ring.write_chunk(self.memory, 0, place, data)
-        self.post(flight.request_id, place, ring.END if last else ring.CHUNK)
+        return place
+
+    def messages(self, flight: Flight, *records: tuple[int, bytes, int, int], type: int = ring.WS_MESSAGE) -> None:
+        """Post records of a WebSocket's messages (as `ring.records` takes them) in the next block for that."""
+        self._nth += 1
+        self.post(flight.request_id, self._write(ring.records(records), self._nth), type)
 
     def close(self, flight: Flight) -> None:
         """Its client goes away."""
@@ -132,6 +157,18 @@ class Rig:
         if self.table.set_full(flight.request_id, True):
             self.post(flight.request_id, type=ring.BUFFER_FULL)
 
+    def session(self, row: int, generation: int) -> None:
+        """A connection is open there."""
+        view = self.memory.sessions[0].view()
+        view[row * 128:row * 128 + 8] = (generation << 1 | 1).to_bytes(8, "little")
+
+    def full(self, session: int, full: bool) -> None:
+        """The client of a session turns out to be slow, or has caught up."""
+        at = (session >> 6 & 0xFFFF) * 128 + SLOW_AT
+        self.memory.sessions[session & 63].view()[at:at + 4] = (3 * full).to_bytes(4, "little")
+        if not full:
+            self.post(session | 1 << 63, type=ring.BUFFER_EMPTY)
+
     def acknowledge(self, flight: Flight) -> None:
         """Its client takes all that has come."""
         if flight.acked < len(flight.body):
@@ -140,7 +177,7 @@ class Rig:
                 self.post(flight.request_id, type=ring.BUFFER_EMPTY)
 
     def frame(self) -> Flight:
-        """Wait for the next frame: whose it is."""
+        """Wait for the next frame: whose it is. What is no request's is in `said`."""
         while True:
             frame = self.responses.read()
             if frame is not None:
@@ -156,9 +193,13 @@ class Rig:
             self.sleeper.end()
         if self.responses.release():
             self.worker.wake()
+        if frame.type in (ring.WS_SESSION, ring.WS_SESSION_SHM):
+            self.said.append(frame)
+            return Flight(0)
         flight = self.flying[frame.request_id]
         flight.frames.append(frame)
-        flight.body += frame.body
+        if frame.type != ring.WS_CLOSE:  # its reason
+            flight.body += frame.body
         if frame.type == ring.CREDIT:
             assert frame.content_length > flight.credit
             flight.credit = frame.content_length
@@ -200,9 +241,9 @@ class Rig:
 @contextlib.contextmanager
 def working(app: str, interface: str, *, threads: int = 1, before: Callable[[], None] = lambda: None,
             tmp_dir: str | None = None, spool_max: int = 0, blocks: int = BLOCKS,
-            compressing: Compressing | None = None, **sizes: Any) -> Iterator[Rig]:
+            compressing: Compressing | None = None, ws_handler: str = "", **sizes: Any) -> Iterator[Rig]:
     """A worker in slot 0, and us as its reactor. `before`: called in the worker; `blocks`: requests at
-    once; `compressing`: what it compresses; `sizes`: of the shared memory."""
+    once; `compressing`: what it compresses; `ws_handler`: what takes WebSockets; `sizes`: of the shared memory."""
     geometry: dict[str, Any] = {
         "reactors": 1, "slots": 1, "request_ring_bytes": 8192, "response_ring_bytes": 65536, "table_entries": blocks,
         "sessions": 8, "block_classes": ((BLOCK_BYTES, blocks), (CHUNK_BYTES, CHUNKS)),
@@ -225,7 +266,7 @@ def working(app: str, interface: str, *, threads: int = 1, before: Callable[[], 
             status = run(WorkerContext(
                 slot=0, generation=1, memory=memory, app=app, factory=False, app_dir=str(APPS), interface=interface,
                 threads=threads, channel=theirs, binds=(), response_spool_max_bytes=spool_max,
-                compressing=compressing, **place))
+                compressing=compressing, ws_handler=ws_handler, **place))
         finally:
             sys.stderr.flush()
             os._exit(status)

@@ -5,7 +5,8 @@
 
     /id                    the beginning of a response, its request's id; its end when the client has gone
 
-`ID` in a plan is the request's own id.
+A WebSocket at /hostile is accepted first. Another one echoes. `ID` in a plan is the request's own id, `SESSION` that of
+the WebSocket's session.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from swhttp.worker.context import WorkerContext
 from tests.apps import bodies
 
 Message = MutableMapping[str, Any]
-PAGE, RING_BYTES, TABLE_ROW = 4096, 128, 64
+PAGE, RING_BYTES, TABLE_ROW, READ_OFFSET = 4096, 128, 64, 28
 FRAME = struct.Struct("=IBBHQqII")
 
 
@@ -70,10 +71,10 @@ class Wild:
                     return int(request_id)
         raise LookupError("my request")
 
-    def do(self, plan: list[list[Any]]) -> None:
-        request_id = self.own_id(b"/hostile")
+    def do(self, plan: list[list[Any]], own: dict[str, int] | None = None) -> None:
+        own = own or {"ID": self.own_id(b"/hostile")}
         for what, *arguments in plan:
-            getattr(self, what)(*(request_id if value == "ID" else value for value in arguments))
+            getattr(self, what)(*(own.get(value, value) if isinstance(value, str) else value for value in arguments))
         ring.Sleeper(self.memory, slot=self.slot, reactor=0).wake()
 
     def repeat(self, times: int, step: list[Any], request_id: int) -> None:
@@ -103,6 +104,11 @@ class Wild:
         return {"head of requests": requests.words_offset, "tail of requests": requests.words_offset + 64,
                 "tail of responses": self.out.words_offset + 64, "worker sleeps": 0, "reactor sleeps": 64,
                 "owner": table.offset + TABLE_ROW * ring.index_of(self.own_id(b"/hostile"))}[name]
+
+    def has_read(self, request_id: int, blocks: int) -> None:
+        """So many blocks of its client's messages."""
+        at = ring.RequestTable(self.memory, slot=self.slot).offset + TABLE_ROW * ring.index_of(request_id) + READ_OFFSET
+        self.memory.slots[self.slot].view()[at : at + 4] = blocks.to_bytes(4, "little")
 
     def fill(self) -> None:
         """The eventfd that wakes the reactor: it takes no more."""
@@ -216,10 +222,30 @@ def open_kind(kind: str, path: str) -> list[int]:
     return [os.open(path, os.O_RDONLY | os.O_CLOEXEC)]
 
 
+async def socket_of(
+    scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+) -> None:
+    """A WebSocket."""
+    own = {"SESSION": scope["swhttp.session"]}
+    if scope["path"] == "/hostile":
+        own["ID"] = Wild().own_id(b"/hostile")
+    await receive()
+    await send({"type": "websocket.accept"})
+    if scope["path"] == "/hostile":
+        await send({"type": "websocket.send", "text": "accepted"})
+        Wild().do(json.loads(parse_qs(scope["query_string"].decode())["plan"][0]), own)
+        await asyncio.Event().wait()
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
+
+
 async def asgi(
     scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
 ) -> None:
     """ASGI 3."""
+    if scope["type"] == "websocket":
+        await socket_of(scope, receive, send)
+        return
     if scope["type"] == "http" and scope["path"] == "/id":
         await send({"type": "http.response.start", "status": 200, "headers": []})
         body = b"%d\n" % Wild().own_id(b"/id")

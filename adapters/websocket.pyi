@@ -1,0 +1,4 @@
+from swhttp.adapters.asgi import AsgiAdapter
+
+class SocketAdapter(AsgiAdapter):
+    sockets: int

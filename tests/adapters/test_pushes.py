@@ -1,0 +1,129 @@
+"""What a worker says about WebSockets, from any of its threads, as the frames that reach the reactor."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+import swhttp
+from swhttp import limits
+from swhttp.ipc import ring
+from tests.adapters.apps.pushing import SESSION
+from tests.adapters.rig import Rig, working
+
+PUSH, BROADCAST, JOIN, LEAVE, END = 1, 2, 3, 4, 5
+TEXT, BINARY = 1, 2
+INTERFACES = pytest.mark.parametrize("interface", ["asgi", "wsgi"])
+
+
+@contextlib.contextmanager
+def pushing(interface: str, **sizes: int) -> Iterator[Rig]:
+    with working(f"pushing:{interface}", interface, **sizes) as rig:
+        yield rig
+
+
+def answer(rig: Rig, query: str) -> str:
+    return rig.answer(b"/?" + query.encode()).body.decode()
+
+
+@INTERFACES
+def test_each_verb_is_a_frame_before_the_response(interface: str) -> None:
+    with pushing(interface) as rig:
+        for query in ("verb=push&text=caf%C3%A9", "verb=push&size=3&overflow=close", "verb=broadcast&text=all",
+                      "verb=join&group=people", "verb=leave", "verb=close&code=4000&reason=bye"):
+            assert answer(rig, query) == "said"
+        assert [(frame.type, frame.flags, frame.status, frame.content_length, frame.head, frame.body)
+                for frame in rig.said] == [
+            (ring.WS_SESSION, PUSH, TEXT, SESSION, b"", "café".encode()),
+            (ring.WS_SESSION, PUSH | 2 << 4, BINARY, SESSION, b"", bytes(3)),
+            (ring.WS_SESSION, BROADCAST, TEXT, SESSION, b"people", b"all"),
+            (ring.WS_SESSION, JOIN, 0, SESSION, b"people", b""),
+            (ring.WS_SESSION, LEAVE, 0, SESSION, b"people", b""),
+            (ring.WS_SESSION, END, 4000, SESSION, b"", b"bye"),
+        ]
+
+
+@INTERFACES
+def test_a_large_one_goes_through_the_arena_and_inline_when_that_is_full(interface: str) -> None:
+    with pushing(interface, response_ring_bytes=262144, arena_classes=((65536, 1),)) as rig:
+        rig.responses.keeps_blocks = True
+        assert answer(rig, "verb=push&size=40000&count=3") == "said"
+        assert [frame.type for frame in rig.said] == [ring.WS_SESSION_SHM, ring.WS_SESSION, ring.WS_SESSION]
+        assert all(frame.body == bytes(40000) for frame in rig.said)
+
+
+@pytest.mark.parametrize(("interface", "where"), [("wsgi", "thread"), ("wsgi", "request"), ("asgi", "thread")])
+def test_in_a_thread_who_finds_no_room_waits(interface: str, where: str) -> None:
+    count = limits.PUSH_BACKLOG_BYTES // 10000 + 20 if interface == "asgi" else 50
+    with pushing(interface) as rig:
+        flight = rig.begin(f"/?verb=push&size=10000&count={count}&in={where}".encode())
+        while len(rig.said) < count or not flight.done:
+            rig.frame()
+        assert answer(rig, "verb=join&group=after") == "said"
+        assert [len(frame.body) for frame in rig.said] == [10000] * count + [0]
+
+
+def test_on_the_loop_it_never_waits_but_awaits() -> None:
+    count = limits.PUSH_BACKLOG_BYTES // 10000 + 20
+    with pushing("asgi") as rig:
+        flight = rig.begin(f"/?verb=push&size=10000&count={count}".encode())
+        rig.finish(flight)
+        assert flight.body.startswith(b"BufferError: ")
+        while len(rig.said) <= limits.PUSH_BACKLOG_BYTES // 10300:
+            rig.frame()
+        assert answer(rig, "verb=join&group=after") == "said"  # behind all that waits
+        while rig.said[-1].flags != JOIN:
+            rig.frame()
+        assert len(rig.said) <= count
+        rig.said.clear()
+        flight = rig.begin(f"/?verb=push&size=10000&count={count}&in=await".encode())
+        rig.finish(flight)
+        assert flight.body == b"said"
+        while len(rig.said) < count:
+            rig.frame()
+
+
+@INTERFACES
+def test_a_push_to_a_session_that_is_full_waits_if_it_is_to_block(interface: str) -> None:
+    with pushing(interface) as rig:
+        rig.session(3, 5)
+        rig.full(SESSION, True)
+        assert answer(rig, "verb=join&group=others") == "said"
+        assert answer(rig, "verb=push&text=dropped&overflow=drop") == "said"
+        flight = rig.begin(b"/?verb=push&text=waits&in=thread")
+        if interface == "wsgi":
+            rig.finish(flight)
+        else:
+            assert answer(rig, "verb=push&text=now").startswith("BufferError: the client is slow")
+        assert answer(rig, "verb=leave") == "said"
+        assert b"waits" not in [frame.body for frame in rig.said]
+        rig.full(SESSION, False)
+        while rig.said[-1].body != b"waits":
+            rig.frame()
+        rig.finish(flight)
+
+
+@INTERFACES
+def test_one_that_is_gone_is_not_waited_for(interface: str) -> None:
+    with pushing(interface) as rig:
+        rig.full(SESSION, True)  # no such connection is open
+        assert answer(rig, "verb=push&text=to+nobody") == "said"
+
+
+@INTERFACES
+def test_what_cannot_be_is_refused(interface: str) -> None:
+    with pushing(interface) as rig:
+        for query, error in ((f"verb=push&size={limits.WS_PUSH_BYTES + 1}", "ValueError"),
+                             ("verb=join&group=", "ValueError"),
+                             (f"verb=join&group={'g' * 256}", "ValueError"),
+                             ("verb=close&code=1005", "ValueError"),
+                             ("verb=push&overflow=perhaps", "ValueError")):
+            assert answer(rig, query).startswith(error), query
+        assert not rig.said
+
+
+def test_outside_of_a_server_there_is_nobody_to_push_to() -> None:
+    with pytest.raises(RuntimeError, match="no swhttp server"):
+        swhttp.push(1, "hello")

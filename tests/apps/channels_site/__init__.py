@@ -1,0 +1,1 @@
+"""The chat of Django Channels' tutorial: rooms, synchronous and asynchronous, in one process's memory."""

@@ -1,0 +1,44 @@
+"""A handler of the callback API beside tests/apps/reference.py. Its sessions echo; their paths:
+
+    /held?GATE     opens when the gate does
+    /denied?GATE   is refused when the gate opens
+    /fickle?FILE   is accepted, and its worker dies, if the file is not there; else it is refused
+    /busy?GATE     the handler of its first message waits at the gate
+
+Each end is noted as "closed CODE".
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+from site_parts import note, wait_at
+
+
+class Handler:
+    """What swhttp calls."""
+
+    def on_open(self, session: Any) -> bool:
+        """Welcome."""
+        if session.path in ("/held", "/denied"):
+            wait_at(session.query_string)
+        if session.path == "/fickle" and not os.path.exists(session.query_string):
+            session.accept()
+            with open(session.query_string, "x"):
+                os.kill(os.getpid(), signal.SIGKILL)
+        return session.path not in ("/denied", "/fickle")
+
+    def on_message(self, session: Any, data: Any) -> None:
+        """Send it back."""
+        if session.path == "/busy" and session.sequence == 1:
+            wait_at(session.query_string)
+        session.push(data)
+
+    def on_close(self, session: Any, code: int) -> None:
+        """Farewell."""
+        note(f"closed {code}")
+
+
+handler = Handler()

@@ -1,0 +1,91 @@
+"""WebSockets for clients that press hard. Plain requests are answered with the worker's pid.
+
+    /echo          what was sent comes back
+    /lengths       the length of each message comes back, as a text
+    /stuck?GATE    says "in" when it has accepted; then its worker stands at the gate, with all of its event loop; then
+                   as /lengths
+    /deaf?GATE     the same, but that only this one waits, in a thread
+    /pour?COUNT    so many messages of 64 KiB, then "poured"
+    /push?POLICY   pushes 64 messages of 64 KiB to itself, with this policy, then "pushed"; then as /echo
+    /groups?COUNT  is in so many groups, "0" and on; broadcasts to each its name; then as /echo
+    /close?CODE    closes with this code
+
+How a WebSocket ended is noted as "PATH CODE", a send() that failed as "PATH cut", in `SEEN_PATH`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import swhttp
+from site_parts import note, wait_at
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+PIECE = bytes(65536)
+PUSHES = 64
+
+
+async def app(scope: Message, receive: Receive, send: Send) -> None:
+    """The application."""
+    if scope["type"] == "http":
+        body = json.dumps({"pid": os.getpid()}).encode()
+        length = str(len(body)).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
+        await send({"type": "http.response.body", "body": body})
+        return
+    if scope["type"] != "websocket":
+        raise RuntimeError("no lifespan")
+    path, query = scope["path"], scope["query_string"].decode()
+    assert (await receive())["type"] == "websocket.connect"
+    await send({"type": "websocket.accept"})
+    if path == "/close":
+        await send({"type": "websocket.close", "code": int(query)})
+        return
+    try:
+        await begin(path, query, scope, receive, send)
+        await answer(path, receive, send)
+    except OSError:
+        note(f"{path} cut")
+
+
+async def begin(path: str, query: str, scope: Message, receive: Receive, send: Send) -> None:
+    """What comes before its messages are read."""
+    if path in ("/stuck", "/deaf"):
+        await send({"type": "websocket.send", "text": "in"})
+        if path == "/stuck":
+            wait_at(query)
+        else:
+            await asyncio.to_thread(wait_at, query)
+    elif path == "/pour":
+        for _ in range(int(query)):
+            await send({"type": "websocket.send", "bytes": PIECE})
+        await send({"type": "websocket.send", "text": "poured"})
+    elif path == "/groups":
+        for nth in range(int(query)):
+            swhttp.join(scope["swhttp.session"], str(nth))
+        for nth in range(int(query)):
+            await swhttp.abroadcast(str(nth), str(nth))
+    elif path == "/push":
+        for _ in range(PUSHES):
+            await swhttp.apush(scope["swhttp.session"], PIECE, overflow=query)
+        note("pushed")
+        await swhttp.apush(scope["swhttp.session"], "pushed", overflow="block")
+
+
+async def answer(path: str, receive: Receive, send: Send) -> None:
+    """Until the client closes."""
+    while (message := await receive())["type"] == "websocket.receive":
+        text, data = message.get("text"), message.get("bytes")
+        if path in ("/stuck", "/deaf", "/lengths"):
+            await send({"type": "websocket.send", "text": str(len(data if text is None else text))})
+        elif text is not None:
+            await send({"type": "websocket.send", "text": text})
+        else:
+            await send({"type": "websocket.send", "bytes": data})
+    note(f"{path} {message['code']}")
