@@ -115,7 +115,13 @@ class Answers:
                 "wanted": host.workers, "most": host.config.max_workers, "ready": states.pop("ready", 0), **states},
             reactors=[
                 {"connections": one["open"], "in_flight": one["in_flight"], "waiting": one["waiting"],
-                 "requests": one["requests"], "responses": one["responses"]} for one in host.scoreboard.reactors],
+                 "requests": one["requests"], "responses": one["responses"], "websockets": one["websockets"]}
+                for one in host.scoreboard.reactors],
+            websockets={
+                "open": sum(one["websockets"] for one in host.scoreboard.reactors),
+                # Of workers that are replaced: these are closed when --websocket-drain is over.
+                "draining": sum(slot["websockets"] for slot in host.scoreboard.slots
+                                if slot["state"] == WorkerState.STOPPING.value)},
             reload={
                 "running": reloads.running, "count": reloads.count,
                 **({"ok": reloads.ok, "error": reloads.text, "ended_ago_s": round(now_s - reloads.ended_s, 3)}
@@ -126,7 +132,8 @@ class Answers:
         question.answer(workers=[
             {"slot": number, "pid": slot["pid"], "generation": slot["generation"], "state": _state_name(slot["state"]),
              "taken": slot["taken"], "done": slot["done"], "in_flight": max(0, slot["taken"] - slot["done"]),
-             "service_s": slot["service_ns"] / 1e9 or None, "app_errors": slot["app_errors"],
+             "websockets": slot["websockets"], "service_s": slot["service_ns"] / 1e9 or None,
+             "app_errors": slot["app_errors"],
              "rss_bytes": rss_anon_bytes(slot["pid"]) or None, "uptime_s": uptime_s(slot["pid"], booted_s)}
             for number, slot in enumerate(self._host.scoreboard.slots) if slot["state"]])
 

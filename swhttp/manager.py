@@ -55,7 +55,9 @@ class Manager:
         self._master_log = MasterLog(master)
         self._supervisor = Supervisor(
             config.workers, config.graceful_timeout_s, config.boot_timeout_s, config.max_workers, config.boot_retries,
-            config.reload_mode, keeps_code=config.preloads, stuck_grace_s=config.request_timeout_s)
+            config.reload_mode, keeps_code=config.preloads, stuck_grace_s=config.request_timeout_s,
+            websocket_drain_s=config.websocket_drain_s,
+            holds_sockets=lambda slot: bool(memory.scoreboard.slots[slot]["websockets"]))
         self._wear = Wear(config.max_requests, config.max_requests_jitter, config.max_worker_memory_mib,
                           config.max_worker_lifetime_s)
         self._wear_seed = secrets.randbits(64)
@@ -72,7 +74,8 @@ class Manager:
             *self._first_word_fds(), *self._stacks_fds(), *memory.manager_fds()],
             self._let_go_for_zygote, IGNORED, self._log)
         self._attendants = Attendants(
-            config, bind_texts, self._children, self._let_go_of_all, self._log, self._give_up, self._changed)
+            config, bind_texts, self._children, tuple(memory.user_sockets), self._let_go_of_all, self._log,
+            self._give_up, self._changed)
         self._begun = False
         self._scales: list[int] = []  # asked for before
         self._reloads = 0  # asked for, and not begun
@@ -359,10 +362,14 @@ class Manager:
         self._master.close()
         self._memory.keep_for_zygote()
 
-    def _let_go_of_all(self) -> None:
-        """Close and unmap what one that is no worker has inherited of the manager."""
+    def _let_go_of_all(self, pushes: bool) -> None:
+        """Close and unmap what one that is no worker has inherited of the manager. `pushes`: but for the way to
+        WebSockets."""
         self._master.close()
-        self._memory.close()
+        if pushes:
+            self._memory.keep_for_user()
+        else:
+            self._memory.close()
 
     def _let_go(self, slot: int) -> None:
         """Close what a new worker has inherited of the manager, and may not see."""
@@ -389,4 +396,4 @@ class Manager:
             binds=self._bind_texts, first_word=self._first_word,
             tmp_dir=config.tmp_dir, response_spool_max_bytes=config.response_spool_max_bytes,
             root_path=config.root_path, compressing=config.compression, lifespan=config.lifespan, hooks=config.hooks,
-            stacks_fds=self._stacks_fds())
+            stacks_fds=self._stacks_fds(), ws_handler=config.ws_handler)

@@ -65,7 +65,9 @@ class Supervisor:
     long it may take to become READY; `max_workers`: how many there may ever be, at least `workers`; `boot_retries`:
     failed boots in a row with nobody READY after which the server ends, 0: never; `reload_mode`: one of
     `reloading.MODES`; `keeps_code`: a worker of an old epoch can still be made; `stuck_grace_s`: how long one that is
-    stuck may take to finish its other requests. Every input returns the actions that follow from it.
+    stuck may take to finish its other requests; `websocket_drain_s`: how long one that is replaced keeps its
+    WebSockets, before its time to drain begins, if `holds_sockets` says of its slot that it has some. Every input
+    returns the actions that follow from it.
     """
 
     workers: int
@@ -76,6 +78,8 @@ class Supervisor:
     reload_mode: str = "atomic"
     keeps_code: bool = False
     stuck_grace_s: float = 0.0
+    websocket_drain_s: float = 0.0
+    holds_sockets: Callable[[int], bool] = lambda slot: False
     slots: list[Worker] = field(init=False)
     epoch: int = field(default=1, init=False)
     """That of a worker that is spawned outside of a reload."""
@@ -300,6 +304,9 @@ class Supervisor:
                 self._pace_until_s = max(self._pace_until_s, worker.spawned_s + limits.YOUNG_S)
             case Step.DRAIN:
                 worker.deadline_s = now_s + self.graceful_timeout_s
+            case Step.DRAIN_SOCKETS:
+                kept_s = self.websocket_drain_s if self.holds_sockets(worker.slot) else 0.0
+                worker.deadline_s = now_s + kept_s + self.graceful_timeout_s
             case Step.HURRY:
                 if worker.next_signal is SIGTERM:  # else it has been told to hurry already
                     soon_s = now_s + min(self.stuck_grace_s, self.graceful_timeout_s)

@@ -18,6 +18,7 @@ _SPANS: Final = ((86400, "d"), (3600, "h"), (60, "min"))
 def status(answer: dict[str, Any]) -> str:
     """`swhttp status`."""
     workers, reactors, reload = answer["workers"], answer["reactors"], answer["reload"]
+    sockets = answer["websockets"]
     others = [f"{count} {state}" for state, count in workers.items()
               if state not in ("wanted", "most", "ready") and count]
     sums = {name: sum(one[name] for one in reactors)
@@ -30,6 +31,8 @@ def status(answer: dict[str, Any]) -> str:
         ("requests", f"{sums['in_flight']} with workers, {sums['waiting']} waiting; "
                      f"{sums['requests']} received, {sums['responses']} answered"),
         ("connections", f"{sums['connections']} in {counted(len(reactors), 'reactor')}"),
+        *([("websockets", f"{sockets['open']} open, {sockets['draining']} of them with workers that leave")]
+          if sockets["open"] else []),
         ("reload", reloads(reload))]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:{width}}  {one_line(text)}" for name, text in rows)
@@ -48,10 +51,12 @@ def reloads(reload: dict[str, Any]) -> str:
 
 def workers(answer: dict[str, Any]) -> str:
     """`swhttp workers`."""
-    heads = ("slot", "pid", "generation", "state", "up", "taken", "done", "in flight", "service", "memory", "errors")
+    heads = ("slot", "pid", "generation", "state", "up", "taken", "done", "in flight", "websockets",
+             "service", "memory", "errors")
     return table(heads, ((
         one["slot"], one["pid"] or "-", one["generation"], one["state"], span(one["uptime_s"]), one["taken"],
-        one["done"], one["in_flight"], seconds(one["service_s"]), size(one["rss_bytes"]), one["app_errors"])
+        one["done"], one["in_flight"], one["websockets"], seconds(one["service_s"]), size(one["rss_bytes"]),
+        one["app_errors"])
         for one in answer["workers"]))
 
 

@@ -76,6 +76,7 @@ class Step(Enum):
     REPORT_STUCK = auto()
     PACE = auto()  # a worker has to be replaced: not sooner than YOUNG_S after it was forked
     DRAIN = auto()  # it has the graceful timeout to finish
+    DRAIN_SOCKETS = auto()  # the same, once its WebSockets have had their time
     HURRY = auto()  # it has as long as any request may still take there
     SIGNAL = auto()  # send the next signal: SIGTERM, then SIGKILL
     REPORT_CORRUPT = auto()
@@ -109,9 +110,9 @@ TABLE: Final[Mapping[tuple[WorkerState, Event], Row]] = {
     (_S.STAGED, Event.EXIT): Row(_S.DEAD, (Step.TELL_GONE, Step.REPORT_DEATH, Step.PACE, Step.LOSE)),
     (_S.STAGED, Event.STOP): Row(_S.STOPPING, (Step.DRAIN,)),
     (_S.STAGED, Event.KILL): Row(_S.STOPPING, (Step.SIGNAL,)),
-    (_S.READY, Event.STOPPING): Row(_S.STOPPING, (Step.TELL_STOPPING, Step.PACE, Step.DRAIN)),
-    (_S.READY, Event.RETIRE): Row(_S.STOPPING, (Step.TELL_STOPPING, Step.DRAIN)),
-    (_S.READY, Event.REPLACED): Row(_S.STOPPING, (Step.DRAIN,)),  # the master knows, from the switch
+    (_S.READY, Event.STOPPING): Row(_S.STOPPING, (Step.TELL_STOPPING, Step.PACE, Step.DRAIN_SOCKETS)),
+    (_S.READY, Event.RETIRE): Row(_S.STOPPING, (Step.TELL_STOPPING, Step.DRAIN_SOCKETS)),
+    (_S.READY, Event.REPLACED): Row(_S.STOPPING, (Step.DRAIN_SOCKETS,)),  # the master knows, from the switch
     (_S.READY, Event.STUCK): Row(_S.STOPPING, (Step.REPORT_STUCK, Step.TELL_STOPPING, Step.PACE, Step.HURRY)),
     (_S.READY, Event.EXIT): Row(_S.DEAD, (Step.TELL_GONE, Step.REPORT_DEATH, Step.PACE)),
     (_S.READY, Event.CORRUPT): Row(_S.READY, (Step.REPORT_CORRUPT, Step.KILL)),

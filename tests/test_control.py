@@ -139,7 +139,7 @@ def test_status(site: Server) -> None:
         client.get("/")
         [after] = told(site, "status")["reactors"]
     assert {name: after[name] - before[name] for name in after} == {
-        "connections": 1, "in_flight": 0, "waiting": 0, "requests": 1, "responses": 1}
+        "connections": 1, "in_flight": 0, "waiting": 0, "requests": 1, "responses": 1, "websockets": 0}
 
 
 def test_workers(site: Server) -> None:
