@@ -50,10 +50,10 @@ def measure(
     lines: Sequence[Line], subject: str, effort: rounds.Effort, bulk_effort: rounds.Effort
 ) -> list[rounds.Sample]:
     """Run the rounds; idle connections are visited last, and not more often than tells something."""
-    apart = [line for line in lines if line.scenario == "idle" or line.bulk or line.kind == "duel"]
+    apart = [line for line in lines if line.kind in ("own", "duel") or line.bulk]
     loads = visits([line for line in lines if line not in apart], subject)
     bulk = visits([line for line in lines if line.bulk], subject)
-    idles = visits([line for line in lines if line.scenario == "idle"], subject)
+    idles = visits([line for line in lines if line.kind == "own"], subject)
     few = replace(effort, rounds=min(effort.rounds, MAX_IDLE_ROUNDS))
     samples = rounds.run(loads, effort, tell)
     samples += rounds.run(bulk, bulk_effort, tell)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from loadtest.rounds import DUEL_PAIRS
+from loadtest.scenario import CALLBACKS
 from loadtest.stats import Key, Row
 
 SUBJECT = "swhttp"
@@ -93,7 +94,21 @@ STATIC = (
     Line("static-bytes-granian", "static", BYTES, 1.5, ("granian",), at_most=False),
 )
 
-LINES = CORE + BULK + STATIC
+# Of a broadcast whose messages come one by one, each takes a write to each socket, and the kernel's part of that alone
+# (wsfloor) is half of what uvicorn takes: nobody can be 8 times as good. Where messages follow each other, who gathers
+# them for each socket can.
+# Memory without the app's own: bare.py says what that is. By callbacks there is none, and all of it is the server's.
+WEBSOCKET = (
+    Line("ws-echo-32-cpu-granian", "ws-echo-32", "cpu_us", 0.5, ("granian",)),
+    Line("ws-echo-32-cpu-gunicorn", "ws-echo-32", "cpu_us", 0.7, ("gunicorn-asgi",)),
+    Line("ws-echo-64k-cpu-granian", "ws-echo-64k", "cpu_us", 0.6, ("granian",)),
+    Line("ws-broadcast-16-uvicorn", "ws-broadcast-16", "per_cpu_s", 8.0, ("uvicorn-websockets", "uvicorn-wsproto"),
+         connections=1_000, at_most=False),
+    Line("ws-idle-own", "ws-idle", "own_kib", 2.0, connections=IDLE_CONNECTIONS, kind="own"),
+    Line("ws-idle-own-callbacks", "ws-idle", "own_kib", 2.0, connections=IDLE_CONNECTIONS, kind="own", own=CALLBACKS),
+)
+
+LINES = CORE + BULK + STATIC + WEBSOCKET
 
 
 @dataclass(frozen=True)
@@ -143,6 +158,9 @@ def decide(line: Line, rows: dict[Key, Row], subject: str) -> Verdict:
     if line.kind == "own":
         value, span = medians[0], (min(values[0]), max(values[0]))
         detail = f"{medians[0]:.2f} KiB each"
+        if line.metric == "own_kib":
+            whole, root = (found[0].figure(metric).median for metric in ("idle_kib", "root_kib"))
+            detail += f", {whole:.2f} with the app's; {root:.2f} in the first process"
     elif line.kind == "growth":
         few, many, peer_few, peer_many = medians
         value, span = many / few, paired(values[1], values[0])

@@ -15,6 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtest import wsload
+from loadtest.scenario import CALLBACKS, WEBSOCKET_FLOOR
+
 KEEP_ALIVE_S = 75
 BACKLOG = 4096
 MAX_CONNECTIONS = 16_384
@@ -28,6 +31,7 @@ class Start:
     file: what is to be answered with, in scenarios about files: by the app, or, if `static`, by the server without it.
     post: what is POSTed, in scenarios that do.
     certificate: it and its key, in scenarios over TLS.
+    websockets: whether the connections are WebSockets. handler: import string of swhttp's callbacks for them.
     """
 
     app: str
@@ -38,6 +42,8 @@ class Start:
     post: Path | None = None
     static: bool = False
     certificate: tuple[Path, Path] | None = None
+    websockets: bool = False
+    handler: str = ""
 
     @property
     def bind(self) -> str:
@@ -53,11 +59,13 @@ class Start:
 
 @dataclass(frozen=True)
 class Peer:
-    """A server. package: the distribution that `importlib.metadata` knows its version by ("" if none)."""
+    """A server. package: the distribution that `importlib.metadata` knows its version by ("" if none).
+    coroutines: whether an open WebSocket has one of the app."""
 
     name: str
     package: str
     command: Callable[[Start], list[str]]
+    coroutines: bool = True
 
 
 def tool(name: str) -> str:
@@ -66,11 +74,13 @@ def tool(name: str) -> str:
 
 
 def swhttp(start: Start) -> list[str]:
-    """The server under test, with its defaults."""
+    """The server under test, with its defaults; with WebSockets, as many at once as the others take."""
     line = [sys.executable, "-m", "swhttp", start.app, "-w", "1", "--bind", start.bind]
     line += ["--interface", start.interface, "--keep-alive", str(KEEP_ALIVE_S), *start.tls()]
     if start.static and start.file:
         line += ["--static", f"/={start.file.parent}", "--static-index", start.file.name]
+    if start.websockets:
+        line += ["--worker-concurrency", str(MAX_CONNECTIONS)]
     return [*line, "--log-level", "warning"]
 
 
@@ -79,23 +89,36 @@ def swhttp_access_log(start: Start) -> list[str]:
     return [*swhttp(start), "--access-log", str(start.scratch / "access.log")]
 
 
-def uvicorn(start: Start) -> list[str]:
-    """httptools and uvloop; proxy headers and WebSocket off, for neither is used and the first costs."""
-    line = [sys.executable, "-m", "uvicorn", start.app, "--host", "127.0.0.1", "--port", str(start.port)]
-    line += ["--workers", "1", "--http", "httptools", "--loop", "uvloop", "--ws", "none"]
-    line += ["--no-proxy-headers", "--no-access-log", "--log-level", "warning", "--interface"]
-    line += ["asgi3", "--backlog", str(BACKLOG), "--timeout-keep-alive", str(KEEP_ALIVE_S)]
-    return [*line, *start.tls()]
+def swhttp_callbacks(start: Start) -> list[str]:
+    """The same, its WebSockets served by callbacks instead of the app."""
+    return [*swhttp(start), "--ws-handler", start.handler]
+
+
+def uvicorn(websockets: str) -> Callable[[Start], list[str]]:
+    """httptools and uvloop; proxy headers off, and WebSocket where there is none, for neither is used and the first
+    costs. websockets: the implementation. `websockets-sansio` is what uvicorn takes by itself with `websockets`
+    installed; its older one on that library is deprecated, and cost more."""
+
+    def command(start: Start) -> list[str]:
+        line = [sys.executable, "-m", "uvicorn", start.app, "--host", "127.0.0.1", "--port", str(start.port)]
+        line += ["--workers", "1", "--http", "httptools", "--loop", "uvloop", "--ws", websockets]
+        line += ["--no-proxy-headers", "--no-access-log", "--log-level", "warning", "--interface"]
+        line += ["asgi3", "--backlog", str(BACKLOG), "--timeout-keep-alive", str(KEEP_ALIVE_S)]
+        return [*line, *start.tls()]
+
+    return command
 
 
 def granian(start: Start) -> list[str]:
-    """uvloop, HTTP/1 only, one runtime thread, no WebSocket; backpressure lifted to take every connection.
+    """uvloop, HTTP/1 only, one runtime thread, WebSocket only where there are any; backpressure lifted to take every
+    connection.
 
     Not used: `--task-impl rust` and `--http1-pipeline-flush`, experimental by its makers' word (each saved it
     some 5 % of CPU); `--runtime-mode mt`, the same within noise with one runtime thread.
     """
     line = [tool("granian"), "--interface", start.interface, "--host", "127.0.0.1", "--port", str(start.port)]
-    line += ["--workers", "1", "--loop", "uvloop", "--http", "1", "--no-ws", "--runtime-mode", "st"]
+    line += ["--workers", "1", "--loop", "uvloop", "--http", "1"]
+    line += ["--ws" if start.websockets else "--no-ws", "--runtime-mode", "st"]
     line += ["--backlog", str(BACKLOG), "--backpressure", str(MAX_CONNECTIONS), *start.tls("--ssl-certificate")]
     if start.interface == "wsgi":
         line += ["--blocking-threads", "1"]
@@ -209,12 +232,20 @@ def nginx(start: Start) -> list[str]:
     return ["nginx", "-e", "stderr", "-p", str(start.scratch), "-c", str(conf)]
 
 
+def wsfloor(start: Start) -> list[str]:
+    """A thread of C without any app: the floor of what messages cost here."""
+    return [str(wsload.program(wsload.FLOOR)), "broadcast" if "broadcast" in start.app else "echo", str(start.port)]
+
+
 PEERS = {
     peer.name: peer
     for peer in (
         Peer("swhttp", "swhttp", swhttp),
         Peer("swhttp-access-log", "swhttp", swhttp_access_log),
-        Peer("uvicorn", "uvicorn", uvicorn),
+        Peer(CALLBACKS, "swhttp", swhttp_callbacks, coroutines=False),
+        Peer("uvicorn", "uvicorn", uvicorn("none")),
+        Peer("uvicorn-websockets", "uvicorn", uvicorn("websockets-sansio")),
+        Peer("uvicorn-wsproto", "uvicorn", uvicorn("wsproto")),
         Peer("granian", "granian", granian),
         Peer("gunicorn-sync", "gunicorn", gunicorn("sync")),
         Peer("gunicorn-gthread", "gunicorn", gunicorn("gthread", "--threads", "4")),
@@ -224,5 +255,6 @@ PEERS = {
         Peer("fastpysgi", "fastpysgi", embedded("fastpysgi")),
         Peer("uwsgi", "uWSGI", uwsgi),
         Peer("nginx", "", nginx),
+        Peer(*WEBSOCKET_FLOOR, "", wsfloor, coroutines=False),
     )
 }

@@ -18,9 +18,13 @@ from loadtest.peers import PEERS
 from loadtest.rounds import Effort, Sample
 from loadtest.stats import Row
 
+Column = tuple[str, str, int]  # head, metric, decimal places
+
 
 def version(server: str) -> str:
-    """Return a server's version as its package says, nginx's as nginx says; "?" when unknown."""
+    """Return a server's version as its package says, nginx's as nginx says; "?" when unknown, "" where it is ours."""
+    if server in scenario.WEBSOCKET_FLOOR:
+        return ""
     package = PEERS[server].package
     if package:
         try:
@@ -53,11 +57,13 @@ def sample_line(number: int, sample: Sample) -> str:
     if sample.faults:
         return head + "INVALID: " + "; ".join(sample.faults)
     if sample.idle_kib:
-        return head + f"{sample.idle_kib:8.2f} KiB a connection"
+        own = f", {sample.own_kib:.2f} without the app's; {sample.root_kib:.2f} in the first process"
+        return head + f"{sample.idle_kib:8.2f} KiB a connection" + (own if sample.own_kib else "")
     bytes_too = f"{sample.mib_per_cpu_s:7,.0f} MiB/CPU s  " if sample.mib_per_cpu_s else ""
     return head + (
         f"{sample.cpu_us:8.2f} µs CPU  {bytes_too}{sample.per_second:9,.0f}/s  "
         f"p50 {sample.p50_us:8,.0f} µs  p99 {sample.p99_us:9,.0f} µs  {sample.pss_kib / 1024:7.1f} MiB"
+        + (f"  client {sample.client_us:6.2f} µs" if sample.client_us else "")
     )
 
 
@@ -76,17 +82,31 @@ def table(head: Sequence[str], body: Sequence[Sequence[str]], text_columns: int 
     return "\n".join([line(head), line(rule), *map(line, body)])
 
 
-def load_head(reference: str, bulk: bool) -> list[str]:
+def further(what: scenario.Scenario) -> tuple[Column, ...]:
+    """Return the columns that a scenario's table has beside those of every load, or of every memory."""
+    if what.messages is None:
+        return (("MiB/CPU s", "mib_per_cpu_s", 0),) if what.bulk else ()
+    if what.idle_connections:
+        return ("without the app's", "own_kib", 2), ("in the first process", "root_kib", 2)
+    return ("requests/CPU s", "per_cpu_s", 0), ("client µs", "client_us", 2)
+
+
+def further_cells(row: Row, columns: Sequence[Column]) -> list[str]:
+    """Return the cells of these columns; empty ones for a row that is not valid."""
+    return [f"{row.figure(metric).median:,.{places}f}" if row.valid else "" for _, metric, places in columns]
+
+
+def load_head(reference: str, columns: Sequence[Column]) -> list[str]:
     """Return the heads of `load_cells`."""
     head = ["server", "CPU µs/request", "spread", f"vs {reference}"]
-    return [*head, *(["MiB/CPU s"] if bulk else []), "requests/s", "p50 µs", "p99 µs", "PSS MiB"]
+    return [*head, *(name for name, _, _ in columns), "requests/s", "p50 µs", "p99 µs", "PSS MiB"]
 
 
-def load_cells(row: Row, reference: Row | None, bulk: bool) -> list[str]:
+def load_cells(row: Row, reference: Row | None, columns: Sequence[Column]) -> list[str]:
     """Return the cells of one server under one load; ratio is the row's CPU over the reference's."""
     name = row.server
     if not row.valid:
-        return [name, "invalid", *[""] * (7 if bulk else 6)]
+        return [name, "invalid", "", "", *further_cells(row, columns), *[""] * 4]
     cpu, rate, pss = row.figure("cpu_us"), row.figure("per_second"), row.figure("pss_kib")
     ratio = ""
     if reference is not None and reference.valid:
@@ -96,12 +116,20 @@ def load_cells(row: Row, reference: Row | None, bulk: bool) -> list[str]:
         f"{cpu.median:,.2f}",
         f"±{cpu.spread * 50:.0f} %",
         ratio,
-        *([f"{row.figure('mib_per_cpu_s').median:,.0f}"] if bulk else []),
+        *further_cells(row, columns),
         f"{rate.median:,.0f}",
         f"{row.figure('p50_us').median:,.0f}",
         f"{row.figure('p99_us').median:,.0f}",
         f"{pss.median / 1024:.1f}",
     ]
+
+
+def idle_cells(row: Row, columns: Sequence[Column]) -> list[str]:
+    """Return the cells of one server that holds idle connections."""
+    each, whole = ("invalid", "")
+    if row.valid:
+        each, whole = f"{row.figure('idle_kib').median:.2f}", f"{row.figure('pss_kib').median / 1024:.1f}"
+    return [row.server, each, *further_cells(row, columns), whole]
 
 
 def first_line(fault: str) -> str:
@@ -112,6 +140,7 @@ def first_line(fault: str) -> str:
 def scenario_tables(name: str, rows: Sequence[Row], reference: str) -> str:
     """Return one scenario's tables, one per number of connections, cheapest server first."""
     what = scenario.load(name)
+    columns = further(what)
     parts = [f"## {what.about}"]
     for connections in dict.fromkeys(row.connections for row in rows):
         group = [row for row in rows if row.connections == connections]
@@ -120,16 +149,11 @@ def scenario_tables(name: str, rows: Sequence[Row], reference: str) -> str:
         group.sort(key=lambda row: row.figure(metric).median if row.valid else float("inf"))
         parts.append(f"### {connections:,} {'idle ' if what.idle_connections else ''}connections")
         if what.idle_connections:
-            head = ["server", "KiB per connection", "MiB in all"]
-            body = [
-                [row.server, f"{row.figure(metric).median:.2f}", f"{row.figure('pss_kib').median / 1024:.1f}"]
-                if row.valid
-                else [row.server, "invalid", ""]
-                for row in group
-            ]
+            head = ["server", "KiB per connection", *(column for column, _, _ in columns), "MiB in all"]
+            body = [idle_cells(row, columns) for row in group]
         else:
-            head = load_head(reference, what.bulk)
-            body = [load_cells(row, base, what.bulk) for row in group]
+            head = load_head(reference, columns)
+            body = [load_cells(row, base, columns) for row in group]
         parts.append(table(head, body))
         parts += [f"{row.server} is invalid: {first_line(row.faults[0])}" for row in group if row.faults]
     return "\n\n".join(parts)
@@ -151,7 +175,7 @@ def effort_line(effort: Effort) -> str:
     """Return how the figures were made."""
     return (
         f"{effort.rounds} rounds, interleaved, {effort.seconds} s per load after {effort.warm_up_s} s of warm-up; "
-        f"1 worker each, wrk with {effort.wrk_threads} thread(s) on the same machine; medians."
+        f"1 worker each, wrk with {effort.wrk_threads} thread(s), or wsload, on the same machine; medians."
     )
 
 

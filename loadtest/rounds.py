@@ -20,7 +20,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
-from loadtest import idle, proctree, scenario, servers, wrk
+from loadtest import bare, idle, proctree, scenario, servers, wrk, wsload
+from loadtest.peers import PEERS
 
 # The tree's CPU is read when the connections that the load left are cleared away, so that all pay for that.
 SETTLE_STEP_S = 0.02
@@ -28,6 +29,8 @@ SETTLE_STEPS = 15
 SETTLED_SHARE = 0.1
 WARM_UP_CONNECTIONS = (64,)
 DUEL_PAIRS = 8  # a round
+
+FAILURES = (servers.ServerError, wrk.WrkError, wsload.WsloadError, idle.IdleError, bare.BareError)
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,10 @@ class Effort:
 
 @dataclass(frozen=True)
 class Sample:
-    """What one load of one server gave. A sample with faults is kept, shown, and never compared."""
+    """What one load of one server gave. A sample with faults is kept, shown, and never compared.
+
+    A WebSocket message that a client has received counts as a request.
+    """
 
     scenario: str
     server: str
@@ -71,7 +77,11 @@ class Sample:
     p50_us: float = 0.0
     p99_us: float = 0.0
     pss_kib: int = 0
-    idle_kib: float = 0.0  # PSS per idle connection, in idle scenarios only
+    idle_kib: float = 0.0  # PSS per idle connection, in idle scenarios only; of WebSockets also:
+    root_kib: float = 0.0  # what of it is in the server's first process, which shares pages with others
+    own_kib: float = 0.0  # what is left without what any server needs for the app (bare.py)
+    per_cpu_s: float = 0.0  # messages received per second of the tree's CPU, of WebSockets only
+    client_us: float = 0.0  # CPU of the client itself per message, of WebSockets only
     faults: tuple[str, ...] = ()
 
 
@@ -94,17 +104,17 @@ def mib_per_cpu_s(payload_bytes: int, cpu_us: float) -> float:
     return payload_bytes / scenario.MIB / (cpu_us / 1e6) if cpu_us else 0.0
 
 
-def load(server: servers.Server, what: scenario.Scenario, connections: int, effort: Effort) -> Sample:
-    """Load a running server and measure."""
-    before = settle(server)
-    used = proctree.cpu_ns(before)
-    seen = wrk.run(server.port, connections, effort.seconds, effort.wrk_threads, what.headers, server.post, what.secure)
+def sample(
+    server: servers.Server, what: scenario.Scenario, connections: int, before: Sequence[proctree.Stat], used_ns: int,
+    count: int, seen: wrk.Load | wsload.Load
+) -> Sample:
+    """Return what a load gave that is over. before, used_ns: the tree and its CPU when it began. count: requests."""
     after = settle(server)
-    used = proctree.cpu_ns(after) - used
+    used_ns = proctree.cpu_ns(after) - used_ns
     faults = seen.faults
     if {member.pid for member in before} != {member.pid for member in after}:
         faults += ("processes of the server came or went under load",)
-    cpu_us = used / 1000 / max(seen.requests, 1)
+    cpu_us = used_ns / 1000 / max(count, 1)
     return Sample(
         scenario=what.name,
         server=server.name,
@@ -117,6 +127,29 @@ def load(server: servers.Server, what: scenario.Scenario, connections: int, effo
         pss_kib=proctree.pss_kib(after),
         faults=faults,
     )
+
+
+def load(server: servers.Server, what: scenario.Scenario, connections: int, effort: Effort) -> Sample:
+    """Load a running server and measure."""
+    before = settle(server)
+    used_ns = proctree.cpu_ns(before)
+    seen = wrk.run(server.port, connections, effort.seconds, effort.wrk_threads, what.headers, server.post, what.secure)
+    return sample(server, what, connections, before, used_ns, seen.requests, seen)
+
+
+def converse(
+    server: servers.Server, what: scenario.Scenario, messages: scenario.Messages, connections: int, effort: Effort
+) -> Sample:
+    """Open WebSockets, warm the server up by them, load it and measure: opening and closing them do not count."""
+    with wsload.opened(server.port, connections, messages) as client:
+        warm = client.load(effort.warm_up_s)
+        before = settle(server)
+        used_ns = proctree.cpu_ns(before)
+        seen = client.load(effort.seconds)
+        given = sample(server, what, connections, before, used_ns, seen.messages, seen)
+    per_cpu_s = 1e6 / given.cpu_us if given.cpu_us else 0.0
+    faults = given.faults or warm.faults
+    return replace(given, per_cpu_s=per_cpu_s, client_us=seen.client_us, faults=faults)
 
 
 def hold_idle(server: servers.Server, what: scenario.Scenario) -> Sample:
@@ -135,6 +168,52 @@ def hold_idle(server: servers.Server, what: scenario.Scenario) -> Sample:
     )
 
 
+def memory_kib(server: servers.Server) -> tuple[int, int]:
+    """Return the PSS of the server's tree once that is calm, and what of it is its first process's."""
+    members = settle(server)
+    return proctree.pss_kib(members), proctree.pss_kib(member for member in members if member.pid == server.root)
+
+
+def hold_open(server: servers.Server, what: scenario.Scenario, messages: scenario.Messages) -> Sample:
+    """Measure what the scenario's idle WebSockets cost a running server, once some others have come and gone."""
+    with wsload.opened(server.port, max(WARM_UP_CONNECTIONS), messages):
+        pass
+    empty, empty_root = memory_kib(server)
+    count = what.idle_connections
+    with wsload.opened(server.port, count, messages) as client:
+        full, full_root = memory_kib(server)
+        faults = client.look().faults
+    each = (full - empty) / count
+    needed = bare.kib(what.app, count) if PEERS[server.name].coroutines else 0.0
+    return Sample(
+        scenario=what.name,
+        server=server.name,
+        connections=count,
+        pss_kib=full,
+        idle_kib=each,
+        root_kib=(full_root - empty_root) / count,
+        own_kib=each - needed,
+        faults=faults,
+    )
+
+
+def measured(
+    server: servers.Server, what: scenario.Scenario, counts: Sequence[int], effort: Effort
+) -> Iterator[Sample]:
+    """Measure a running server with each of these numbers of connections."""
+    if what.messages:
+        for connections in counts:
+            if what.idle_connections:
+                yield hold_open(server, what, what.messages)
+            else:
+                yield converse(server, what, what.messages, connections, effort)
+        return
+    warm = max(what.connections or WARM_UP_CONNECTIONS)
+    wrk.run(server.port, warm, effort.warm_up_s, effort.wrk_threads, what.headers, server.post, what.secure)
+    for connections in counts:
+        yield hold_idle(server, what) if what.idle_connections else load(server, what, connections, effort)
+
+
 def visit(where: Visit, effort: Effort) -> Iterator[Sample]:
     """Start the server, warm it up, measure, end it; a server that fails gives samples that say so."""
     what = scenario.load(where.scenario)
@@ -142,15 +221,10 @@ def visit(where: Visit, effort: Effort) -> Iterator[Sample]:
     done: set[int] = set()
     try:
         with servers.running(where.server, what) as server:
-            warm = max(what.connections or WARM_UP_CONNECTIONS)
-            wrk.run(server.port, warm, effort.warm_up_s, effort.wrk_threads, what.headers, server.post, what.secure)
-            for connections in where.connections:
-                if what.idle_connections:
-                    yield hold_idle(server, what)
-                else:
-                    yield load(server, what, connections, effort)
-                done.add(connections)
-    except (servers.ServerError, wrk.WrkError, idle.IdleError) as error:
+            for found in measured(server, what, where.connections, effort):
+                done.add(found.connections)
+                yield found
+    except FAILURES as error:
         for connections in where.connections:
             if connections not in done:
                 yield replace(blank, connections=connections, faults=(str(error),))
@@ -161,9 +235,9 @@ def run(visits: Sequence[Visit], effort: Effort, tell: Callable[[int, Sample], N
     samples: list[Sample] = []
     for number in range(1, effort.rounds + 1):
         for where in visits if number % 2 else reversed(visits):
-            for sample in visit(where, effort):
-                samples.append(sample)
-                tell(number, sample)
+            for found in visit(where, effort):
+                samples.append(found)
+                tell(number, found)
     return samples
 
 
@@ -202,7 +276,7 @@ def duel(where: Duel, effort: Effort, tell: Callable[[int, Sample], None]) -> li
     """Run all rounds of a duel, as `run` does those of visits."""
     samples: list[Sample] = []
     for number in range(1, effort.rounds + 1):
-        for sample in fight(where, effort):
-            samples.append(sample)
-            tell(number, sample)
+        for found in fight(where, effort):
+            samples.append(found)
+            tell(number, found)
     return samples

@@ -17,12 +17,17 @@ NAMES = (
     *("asgi-64k", "asgi-10m", "asgi-file", "starlette-file", "asgi-echo", "asgi-upload"),
     *("wsgi-64k", "wsgi-10m", "wsgi-file", "wsgi-echo", "wsgi-upload", "static"),
     *("https-64k",),
+    *("ws-echo-32", "ws-echo-1k", "ws-echo-64k", "ws-pipelined", "ws-broadcast", "ws-broadcast-16", "ws-idle"),
 )
 
 ASGI_SERVERS = ("swhttp", "uvicorn", "granian", "gunicorn-asgi", "hypercorn", "fastpysgi")
 WSGI_SERVERS = ("swhttp", "granian", "gunicorn-sync", "gunicorn-gthread", "bjoern", "fastpysgi", "uwsgi")
 FLOOR = ("nginx",)
 TLS_SERVERS = ("swhttp", "uvicorn", "granian")
+CALLBACKS = "swhttp-callbacks"
+WEBSOCKET_FLOOR = ("wsfloor",)
+WEBSOCKET_SERVERS = (
+    *("swhttp", "uvicorn-websockets", "uvicorn-wsproto", "granian", "gunicorn-asgi", "hypercorn"), *WEBSOCKET_FLOOR)
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -44,17 +49,31 @@ def numbered(size: int) -> bytes:
 
 
 @dataclass(frozen=True)
+class Messages:
+    """What WebSockets carry. mode: "echo" (what each sends comes back to it), "broadcast" (what the first sends goes to
+    all) or "idle" (one message each, at the beginning, that comes back). size: bytes of a message. depth: how many are
+    underway at once, of each socket that sends. binary: else they are text."""
+
+    mode: str
+    size: int
+    depth: int = 1
+    binary: bool = False
+
+
+@dataclass(frozen=True)
 class Scenario:
     """A load to compare servers under.
 
     name: as on the command line, `_` of the module written `-`.  about: one line for the report.
     app: import string of the app.  interface: "asgi" or "wsgi".  servers: names in `peers.PEERS`.
     body: what / must answer, checked before any load.  headers: sent with each request beside Host.
-    idle_connections: 0 means load by wrk; above it, that many idle keep-alive connections and no load.
+    idle_connections: 0 means load; above it, that many idle keep-alive connections, or WebSockets, and no load.
     file_bytes: above 0, the answer is, instead of `body`, a file of so many `numbered` bytes; the app finds its
     path in the environment as FILE.  post_bytes: above 0, each request is a POST of so many `numbered` bytes.
     static: the server answers with the file by itself, and the app is not asked.
     connections: what the bench loads it with, instead of its usual. secure: over TLS.
+    messages: the connections are WebSockets, and carry these. handler: import string of swhttp's callbacks that do the
+    same as the app, where there are some.
     """
 
     name: str
@@ -70,6 +89,8 @@ class Scenario:
     static: bool = False
     connections: tuple[int, ...] = ()
     secure: bool = False
+    messages: Messages | None = None
+    handler: str = ""
 
     @property
     def answer(self) -> bytes:
@@ -83,8 +104,8 @@ class Scenario:
 
     @property
     def bulk(self) -> bool:
-        """Whether bytes per CPU second say something here."""
-        return self.payload_bytes >= BULK_BYTES
+        """Whether bytes per CPU second say something here; of WebSockets, CPU per message does."""
+        return self.messages is None and self.payload_bytes >= BULK_BYTES
 
 
 def load(name: str) -> Scenario:

@@ -244,7 +244,7 @@ def running(name: str, scenario: Scenario) -> Iterator[Server]:
         shown_to_clients = certificate(Path(scratch)) if scenario.secure else None
         start = Start(
             scenario.app, scenario.interface, free_port(), Path(scratch), file, post, scenario.static,
-            shown_to_clients)
+            shown_to_clients, scenario.messages is not None, scenario.handler)
         with open(Path(scratch, "output"), "w+", encoding="utf-8", errors="replace") as output:
             process = subprocess.Popen(
                 PEERS[name].command(start),

@@ -13,7 +13,10 @@ from loadtest.rounds import Sample
 
 Key = tuple[str, str, int]  # scenario, server, connections
 
-METRICS = ("cpu_us", "mib_per_cpu_s", "per_second", "p50_us", "p99_us", "pss_kib", "idle_kib")
+METRICS = (
+    *("cpu_us", "mib_per_cpu_s", "per_second", "p50_us", "p99_us", "pss_kib", "idle_kib"),
+    *("root_kib", "own_kib", "per_cpu_s", "client_us"),
+)
 
 
 @dataclass(frozen=True)

@@ -182,7 +182,8 @@ def test_a_file_is_answered_whole_though_the_scenario_holds_none_of_it() -> None
 
 
 def test_only_scenarios_about_bytes_show_them() -> None:
-    assert [name for name in scenario.NAMES if not scenario.load(name).bulk] == list(scenario.NAMES[:9])
+    others = [name for name in scenario.NAMES if not scenario.load(name).bulk]
+    assert others == [*scenario.NAMES[:9], *(name for name in scenario.NAMES if name.startswith("ws-"))]
     shown = report.scenario_tables("asgi-64k", list(rows(moved("swhttp", 1_234.5)).values()), "swhttp")
     assert "| MiB/CPU s |" in shown
     assert "1,234" in shown
@@ -192,9 +193,9 @@ def test_only_scenarios_about_bytes_show_them() -> None:
 
 def test_a_row_has_a_cell_for_each_head() -> None:
     good, bad = rows([*moved("swhttp", 1.0), *moved("uvicorn", 1.0, faults=("read 1",))]).values()
-    for bulk in (False, True):
-        heads = report.load_head("swhttp", bulk)
-        assert len(report.load_cells(good, good, bulk)) == len(report.load_cells(bad, good, bulk)) == len(heads)
+    for columns in map(report.further, map(scenario.load, ("flask", "asgi-64k", "ws-echo-32"))):
+        heads = report.load_head("swhttp", columns)
+        assert len(report.load_cells(good, good, columns)) == len(report.load_cells(bad, good, columns)) == len(heads)
 
 
 def test_the_bench_loads_a_scenario_with_its_own_connections_unless_told_otherwise() -> None:
@@ -225,6 +226,24 @@ def test_a_duel_is_decided_by_the_median_of_its_pairs(share: float, passed: bool
     verdict = decide(line, rows(runs), "swhttp")
     assert (verdict.value, verdict.per_round) == (pytest.approx(share), (pytest.approx(share), pytest.approx(share)))
     assert verdict.passed is passed
+
+
+@pytest.mark.parametrize(("own_kib", "passed"), [(2.0, True), (2.1, False)])
+def test_memory_of_a_websocket_is_judged_without_the_apps_and_all_of_it_told(own_kib: float, passed: bool) -> None:
+    line = Line("idle", "ws-idle", "own_kib", 2.0, connections=10_000, kind="own")
+    ours = Sample("ws-idle", "swhttp", 10_000, idle_kib=4.41, root_kib=0.62, own_kib=own_kib)
+    verdict = decide(line, rows([ours]), "swhttp")
+    assert (verdict.passed, verdict.value) == (passed, own_kib)
+    assert "4.41" in verdict.detail
+    assert "0.62" in verdict.detail
+
+
+@pytest.mark.parametrize(("per_cpu_s", "passed"), [(800_000.0, True), (799_000.0, False)])
+def test_a_broadcast_is_judged_by_messages_per_cpu_second(per_cpu_s: float, passed: bool) -> None:
+    line = Line("broadcast", "ws-broadcast-16", "per_cpu_s", 8.0, ("uvicorn-wsproto",), 1_000, at_most=False)
+    both = [Sample("ws-broadcast-16", "swhttp", 1_000, cpu_us=1.0, per_cpu_s=per_cpu_s)]
+    both += [Sample("ws-broadcast-16", "uvicorn-wsproto", 1_000, cpu_us=10.0, per_cpu_s=100_000.0)]
+    assert decide(line, rows(both), "swhttp").passed is passed
 
 
 @pytest.mark.parametrize("server", ["swhttp", "granian"])
