@@ -5,21 +5,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROCESSES ?= 3
 # Of `make fuzz`: which targets (tests/fuzz), how long each, with which compiler.
-TARGETS ?= http frames proxy blocks control octets
+TARGETS ?= http frames proxy blocks control octets websocket
 SECONDS ?= 60
 CLANG ?= $(shell for name in clang clang-19 clang-18 clang-17 clang-16 clang-15 clang-14; do command -v $$name && break; done)
 TSAN_REQUESTS ?= 1000000
+# Of `make autobahn`: --short, or --case PATTERN, once or more.
+CASES ?=
 
 # swhttp/adapters is a link to adapters.
 SOURCES := $(wildcard swhttp/*/*.pyx swhttp/*/*.pxd swhttp/*/*.pxi swhttp/*/*.h)
 CYTHON := $(filter %.pyx %.pxd,$(SOURCES)) tests/fuzz/stand.pyx
 
-.PHONY: help serve build test differential soak asan tsan fuzz lint docs model bench bench-gate clean
+.PHONY: help serve build test differential autobahn soak asan tsan fuzz lint docs model bench bench-gate clean
 
 help:
 	@echo "make serve       serve examples/flask_app.py at http://127.0.0.1:8000"
 	@echo "make test        run the tests"
 	@echo "make differential  20,000 requests against h11 (minutes)"
+	@echo "make autobahn    the Autobahn suite against the server's WebSockets (ten minutes); needs Python 2.7"
 	@echo "make soak        workers reloaded, replaced, killed and gone wild; slow clients; narrow memory (half an hour)"
 	@echo "make asan        the tests, with the core built for the address and undefined behaviour sanitizers (twenty minutes)"
 	@echo "make tsan        rings and tables between threads, under the thread sanitizer"
@@ -46,10 +49,16 @@ test: $(VENV)/testing
 differential: $(VENV)/testing
 	SWHTTP_DIFFERENTIAL_EXAMPLES=20000 $(BIN)/python -m pytest tests/differential
 
+# The suite is Python 2.7, in an environment of its own; where there is none, a message says how to get it.
+autobahn: $(VENV)/testing $(VENV)/autobahn/installed
+	$(BIN)/python -m tests.autobahn.run --wstest $(VENV)/autobahn/bin/wstest --report $(VENV)/autobahn-report $(CASES)
+
 soak: $(VENV)/testing
 	$(BIN)/python -m tests.soak.reloads --reloads 100 --nginx
 	$(BIN)/python -m tests.soak.recycling --seconds 60
 	$(BIN)/python -m tests.soak.storm --seconds 60
+	$(BIN)/python -m tests.soak.sockets calls --clients 1000 --reloads 20 --kills 20
+	$(BIN)/python -m tests.soak.sockets asgi --clients 1000 --reloads 5 --drain 3
 	$(BIN)/python -m tests.soak.slowloris
 	$(BIN)/python -m tests.soak.slowclients
 	$(BIN)/python -m tests.soak.flow --mib 1024 --rate-mib 1
@@ -144,6 +153,10 @@ $(VENV)/testing: $(VENV)/built tests/fuzz/stand.pyx
 
 $(VENV)/linters: $(VENV)/testing
 	$(call install_extra,lint)
+	@touch $@
+
+$(VENV)/autobahn/installed: tests/autobahn/install.py | $(VENV)/installed
+	@$(BIN)/python -m tests.autobahn.install $(VENV)/autobahn
 	@touch $@
 
 $(VENV)/peers: $(VENV)/testing loadtest/requirements.txt

@@ -19,6 +19,8 @@ ADDRESS = "http://127.0.0.1:8000"
 CURL_MAX_TIME = 28  # its exit status when --max-time ends a stream
 # What each of the docstring's requests is answered, in their order.
 ANSWERS = {
+    "chat_asgi": [r"<!doctype html>[\s\S]*new WebSocket[\s\S]*"],
+    "chat_sessions": [r"<!doctype html>[\s\S]*new WebSocket[\s\S]*"],
     "django_app": [r"This is your visit number 1\.\n", r"Hello, Ada!\n", r'\{"sum": 6\}'],
     "fastapi_app": [r'\{"total":10\.0\}', r"\{\"slow\":\"but in nobody's way\"\}"],
     "flask_app": [r"<!doctype html>[\s\S]*<form [\s\S]*", r"Hello, Ada!\n", r'\{"sum":6\}\n'],

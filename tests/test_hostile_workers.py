@@ -12,11 +12,13 @@ from urllib.parse import quote
 
 import pytest
 
+from swhttp import limits
 from swhttp.ipc.ring import CREDIT, HEAD, INTERIM, LAST, NO_LENGTH, SHM, SMALL, TMPFILE, TRAILERS
 from swhttp.limits import ARENA_CLASSES
 from tests.support.client import Closed, Connection, Reset
 from tests.support.counters import gauge
 from tests.support.fleet import Start
+from tests.support.frames import CLOSE, TEXT, Peer, closing
 from tests.support.processes import wait_until
 from tests.support.server import Server
 from tests.support.survivors import both_serve
@@ -90,6 +92,47 @@ BEFORE_ITS_HEAD = {
     "a head without a byte": [["frame", SMALL, HEAD | LAST, 200, "ID", NO_LENGTH, "", 0]],
     "files that nobody names": [*[["send", "device", "ID"]] * 20, ["raw", "00" * 32]],
 }
+WS_OPEN, WS_MESSAGE, WS_CLOSE, WS_MESSAGE_SHM, WS_SESSION, WS_SESSION_SHM, WS_DONE, WS_DONE_SHM = 10, 11, *range(12, 18)
+WS_TEXT, WS_BINARY, WS_MORE, WS_PUSH, WS_BROADCAST, WS_JOIN, WS_LEAVE, WS_END, WS_OVERFLOW = 1, 2, 1, 1, 2, 3, 4, 5, 6
+BEFORE_ITS_HEAD |= {
+    "a message of a WebSocket": [["frame", WS_MESSAGE, WS_MORE, WS_TEXT, "ID", NO_LENGTH, "", 4, b"text".hex()]],
+    "4 GiB of one": [["frame", WS_MESSAGE_SHM, WS_MORE, WS_TEXT, "ID", NO_LENGTH, "", 0xFFFFFFFF, block(0)]],
+    "a handshake where there is none": [["frame", WS_OPEN, 0, 0, "ID", NO_LENGTH, "x: 1\r\n", 0]],
+    "the end of a WebSocket": [["frame", WS_CLOSE, LAST, 1000, "ID", NO_LENGTH, "", 0]],
+    "an event that was none": [["frame", WS_DONE, LAST, 0, "ID", 1, "", 0]],
+    "state in a block": [["frame", WS_DONE_SHM, 1 | LAST, 0, "ID", 1, "", 0x7FFFFFFF, block(0)]],
+}
+ON_A_SOCKET = {
+    "another acceptance": [["frame", WS_OPEN, 0, 0, "ID", NO_LENGTH, "x: 1\r\n", 0]],
+    "a response": [head(SMALL, 4, b"body".hex())],
+    "a message of no kind": [["frame", WS_MESSAGE, 0, 8, "ID", NO_LENGTH, "", 4, b"text".hex()]],
+    "a message with a head": [["frame", WS_MESSAGE, 0, WS_TEXT, "ID", NO_LENGTH, "x: 1\r\n", 4, b"text".hex()]],
+    "flags of a response": [["frame", WS_MESSAGE, LAST, WS_TEXT, "ID", NO_LENGTH, "", 4, b"text".hex()]],
+    "half of a text, half of something else": [
+        ["frame", WS_MESSAGE, WS_MORE, WS_TEXT, "ID", 8, "", 4, b"text".hex()],
+        ["frame", WS_MESSAGE, 0, WS_BINARY, "ID", NO_LENGTH, "", 4, b"text".hex()]],
+    "a block that does not exist": [["frame", WS_MESSAGE_SHM, 0, WS_TEXT, "ID", NO_LENGTH, "", 9, block(BLOCKS)]],
+    "more than a block holds": [["frame", WS_MESSAGE_SHM, 0, WS_TEXT, "ID", NO_LENGTH, "", 0xFFFFFFFF, block(0)]],
+    "a code that nobody may send": [["frame", WS_CLOSE, 0, 1005, "ID", NO_LENGTH, "", 0]],
+    "a reason too long": [["frame", WS_CLOSE, 0, 1000, "ID", NO_LENGTH, "", 124, "61" * 124]],
+    "blocks read that never were": [["has_read", "ID", 1], ["frame", CREDIT, 0, 0, "ID", 1, "", 0]],
+    "blocks that are not read any more": [["has_read", "ID", 0xFFFFFFFF], ["frame", CREDIT, 0, 0, "ID", 1, "", 0]],
+    "the end of an event": [["frame", WS_DONE, LAST, 0, "ID", 1, "", 0]],
+    "no verb": [["frame", WS_SESSION, 0, WS_TEXT, 0, "SESSION", "", 4, b"text".hex()]],
+    "a verb that is none": [["frame", WS_SESSION, 7, WS_TEXT, 0, "SESSION", "", 4, b"text".hex()]],
+    "a policy that is none": [["frame", WS_SESSION, WS_PUSH | 4 << 4, WS_TEXT, 0, "SESSION", "", 4, b"text".hex()]],
+    "another that is none": [["frame", WS_SESSION, WS_OVERFLOW, 3, 0, "SESSION", "", 0]],
+    "a push of no kind": [["frame", WS_SESSION, WS_PUSH, 9, 0, "SESSION", "", 4, b"text".hex()]],
+    "a push of text that is none": [["frame", WS_SESSION, WS_PUSH, WS_TEXT, 0, "SESSION", "", 1, "ff"]],
+    "a push from a block that does not exist": [
+        ["frame", WS_SESSION_SHM, WS_PUSH, WS_BINARY, 0, "SESSION", "", 9, block(BLOCKS)]],
+    "a push too long": [["frame", WS_SESSION_SHM, WS_PUSH, WS_BINARY, 0, "SESSION", "", 524289, block(BLOCKS - 1)]],
+    "a broadcast to nobody": [["frame", WS_SESSION, WS_BROADCAST, WS_TEXT, 0, NO_LENGTH, "", 4, b"text".hex()]],
+    "a group without a name": [["frame", WS_SESSION, WS_JOIN, 0, 0, "SESSION", "", 0]],
+    "a group with a long name": [["frame", WS_SESSION, WS_JOIN, 0, 0, "SESSION", "x" * 256, 0]],
+    "an end that nobody may send": [["frame", WS_SESSION, WS_END, 1006, 0, "SESSION", "", 0]],
+    "an end that is not UTF-8": [["frame", WS_SESSION, WS_END, 1000, 0, "SESSION", "", 1, "ff"]],
+}
 AFTER_ITS_HEAD = {
     "another head": [BEGUN, BEGUN],
     "an interim response": [BEGUN, ["frame", SMALL, INTERIM, 103, "ID", NO_LENGTH, LINE, 0]],
@@ -153,6 +196,44 @@ def test_a_worker_that_publishes_this_behind_a_head_is_replaced_and_its_response
             return bad_frames(site) == bad + 1
 
         wait_until(is_noticed, "the bad frame, which may come after a whole response")
+    replaced(site, before)
+
+
+@pytest.mark.parametrize("case", ON_A_SOCKET)
+def test_a_worker_that_publishes_this_of_a_websocket_is_replaced_and_the_others_stay(site: Server, case: str) -> None:
+    before, bad = site.workers(), bad_frames(site)
+    with Peer(site, "/hostile?plan=" + quote(json.dumps(ON_A_SOCKET[case]))) as peer:
+        while (found := peer.next()).opcode != CLOSE:
+            assert found.opcode == TEXT
+        assert found.payload == b"\x03\xf3"  # 1011
+        peer.send(closing(1011))
+        peer.connection.expect_end()
+    assert bad_frames(site) == bad + 1
+    replaced(site, before)
+
+
+def test_what_is_pushed_into_a_message_that_does_not_end_has_a_bound(site: Server) -> None:
+    before = site.workers()
+    waits = WS_PUSH | 3 << 4
+    bytes_ = limits.WS_PUSH_BYTES
+    plan = [["frame", WS_MESSAGE, WS_MORE, WS_TEXT, "ID", NO_LENGTH, "", 4, b"text".hex()],
+            *[["frame", WS_SESSION_SHM, waits, WS_BINARY, 0, "SESSION", "", bytes_, block(BLOCKS - 1)]]
+            * (limits.WS_HELD_BYTES // bytes_ + 1), ["raw", "ee" * 64]]
+    with Peer(site, "/hostile?plan=" + quote(json.dumps(plan))) as peer:
+        assert [found.payload for found in peer.rest()] == [b"accepted", b"text"]
+    replaced(site, before)
+
+
+def test_what_one_worker_says_of_a_session_that_it_does_not_have_is_nobodys_loss(site: Server) -> None:
+    """Ids of rows and reactors that do not exist, of sockets that are no more, of plain requests."""
+    before = site.workers()
+    ids = [0, 1, 5, 1 << 22, (1 << 63) - 1, (1 << 40) + 64, 63]
+    plan = [["frame", WS_SESSION, verb, 1000 if verb == WS_END else WS_TEXT, 0, session,
+             "" if verb in (WS_PUSH, WS_END) else "group", 2, b"hi".hex()]
+            for session in ids for verb in (WS_PUSH, WS_JOIN, WS_LEAVE, WS_END)]
+    with site.connect() as client:
+        wreak(client, [*plan, head(SMALL, 4, b"well".hex()), ["raw", "ee" * 64]])
+        assert client.response().body == b"well"  # all that was said before has been taken
     replaced(site, before)
 
 

@@ -131,7 +131,9 @@ class Reader:
         text = re.sub(r"\bcurl ", "LD_PRELOAD= curl ", text)  # `make asan` has one that it does not get beyond
         if text.startswith("kill"):
             assert self.log is not None
-            text = re.sub(r"\d+$", self.log.wait_for(WORKER, BOOT_TIMEOUT_S)[0][1], text)
+            assert self.server is not None
+            pid = self.server.pid if "-USR1" in text else self.log.wait_for(WORKER, BOOT_TIMEOUT_S)[0][1]
+            text = re.sub(r"\d+$", str(pid), text)
         finished = subprocess.run(
             ["bash", "-c", text], cwd=self.directory, env=self.environment, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=60, check=False)

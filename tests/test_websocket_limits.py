@@ -1,0 +1,362 @@
+"""What WebSockets may take: of memory, of messages, of time; in both directions, and when workers are stuck or die."""
+
+from __future__ import annotations
+
+import select
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from swhttp import limits
+from tests.support import tight
+from tests.support.counters import Since, gauge, totals
+from tests.support.fleet import Start
+from tests.support.frames import BINARY, CLOSE, PING, PONG, RSV1, TEXT, NotOpened, Peer, closing, frame, opened
+from tests.support.memory import MEBIBYTE, Growth
+from tests.support.processes import wait_until
+from tests.support.server import Server
+
+QUEUE = 50
+PIECE_BYTES = 65536
+
+
+@pytest.fixture(scope="module")
+def site(module_server: Start) -> Server:
+    """Two workers, whose clients may send few messages ahead, and are cut soon when they take nothing."""
+    return module_server("pressed:app", "--workers", "2", "--reactors", "1", "--ws-max-queue", str(QUEUE),
+                         "--write-timeout", "2")
+
+
+def seen(site: Server) -> list[str]:
+    """What the app has noted."""
+    try:
+        with open(site.seen_path, encoding="utf-8") as file:
+            return file.read().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+@pytest.fixture
+def stuck(site: Server) -> Iterator[Peer]:
+    """A WebSocket whose worker does nothing before the test is over."""
+    with site.gate() as gate, Peer(site, f"/stuck?{gate.path}") as peer:
+        assert peer.heard() == "in"
+        gate.entered()
+        yield peer
+
+
+# ---- a worker that does not read ----
+
+
+def test_a_stuck_worker_loses_no_message_and_no_connection(server: Start) -> None:
+    count = 1000
+    site = server("pressed:app", "--workers", "1", "--reactors", "1", "--ws-ping-interval", "0.2",
+                  "--ws-ping-timeout", "0.4")
+    with site.gate() as gate, Peer(site, f"/stuck?{gate.path}") as peer, Growth(site) as growth:
+        assert peer.heard() == "in"
+        visitor = gate.entered()
+        pinged, sent = 0, 0
+        while pinged < 5:  # each time ours was answered, or we had been cut
+            for _ in range(count // 5):
+                peer.send(frame(BINARY, bytes(sent % 100)))
+                sent += 1
+            peer.send(frame(PING, b"%d" % pinged))
+            while (found := peer.next()).opcode != PING:
+                assert (found.opcode, found.payload) == (PONG, b"%d" % pinged)
+            peer.send(frame(PONG))
+            pinged += 1
+        visitor.release()
+        heard = []
+        while len(heard) < count:
+            found = peer.next()
+            if found.opcode == PING:
+                peer.send(frame(PONG))
+            elif found.opcode == TEXT:
+                heard.append(int(found.payload))
+        assert heard == [nth % 100 for nth in range(count)]
+        peer.send(closing(1000))
+        assert peer.rest()[-1].opcode == CLOSE
+    growth.within(8 * MEBIBYTE)
+    assert totals(site)["ws_ping_timeout"] == 0
+
+
+def test_past_the_queue_nothing_is_read(site: Server) -> None:
+    since = Since(site)
+    with site.gate() as gate, Peer(site, f"/deaf?{gate.path}") as peer:
+        assert peer.heard() == "in"
+        visitor = gate.entered()
+        peer.send(b"".join(frame(TEXT, b"x" * nth) for nth in range(3 * QUEUE)))
+        since.becomes(ws_received=QUEUE)
+        opened(site)
+        assert since["ws_received"] == QUEUE + 1
+        visitor.release()
+        assert [peer.heard() for _ in range(3 * QUEUE)] == [str(nth) for nth in range(3 * QUEUE)]
+
+
+def test_what_waits_for_an_app_is_in_few_blocks(site: Server) -> None:
+    most = (limits.WS_BLOCKS_AHEAD + 1) * limits.WS_BLOCK_BYTES
+    with Growth(site) as growth, site.gate() as gate, Peer(site, f"/deaf?{gate.path}") as peer:
+        assert peer.heard() == "in"
+        visitor = gate.entered()
+        before = totals(site)["received_bytes"]
+        peer.connection.socket.setblocking(False)
+        message = memoryview(frame(BINARY, bytes(16 * MEBIBYTE - 100)))
+        at = 0
+        while True:  # until neither we nor the kernel hold any more
+            try:
+                at += peer.connection.socket.send(message[at:])
+            except BlockingIOError:
+                taken = totals(site)["received_bytes"]
+                if not wait_writable(peer, 0.3) and totals(site)["received_bytes"] == taken:
+                    break
+        assert totals(site)["received_bytes"] - before <= most + 2 * PIECE_BYTES
+        visitor.release()
+        peer.connection.socket.setblocking(True)
+        peer.send(message[at:])
+        assert peer.heard() == str(len(message) - 14)
+    growth.within(40 * MEBIBYTE)
+
+
+def wait_writable(peer: Peer, timeout_s: float) -> bool:
+    """Whether its socket takes more, in time."""
+    poller = select.poll()
+    poller.register(peer.connection.socket, select.POLLOUT)
+    return bool(poller.poll(timeout_s * 1000))
+
+
+def test_who_closes_is_let_go_although_its_worker_is_stuck(stuck: Peer) -> None:
+    stuck.send(frame(TEXT, b"unread") * 3 + closing(1000))
+    assert stuck.ended() == 1000
+
+
+# ---- a client that does not read ----
+
+
+def test_who_sends_waits_for_a_slow_reader(site: Server) -> None:
+    with Growth(site) as growth, Peer(site, "/pour?400", buffer_bytes=4096) as peer:
+        opened(site)
+        for _ in range(400):
+            found = peer.next()
+            assert (found.opcode, len(found.payload)) == (BINARY, PIECE_BYTES)
+        assert peer.heard() == "poured"
+    growth.within(8 * MEBIBYTE)
+
+
+def test_who_takes_nothing_is_cut_at_the_write_timeout(site: Server) -> None:
+    before = seen(site).count("/pour cut")
+    with Growth(site) as growth, Peer(site, "/pour?400", buffer_bytes=4096) as peer:
+        wait_until(lambda: seen(site).count("/pour cut") == before + 1, "send() to fail")
+        assert "poured" not in str(peer.connection.buffer)
+    growth.within(8 * MEBIBYTE)
+
+
+def test_pushes_for_a_slow_client_are_dropped(site: Server) -> None:
+    since = Since(site)
+    with Growth(site) as growth, Peer(site, "/push?drop", buffer_bytes=4096) as peer:
+        since.passes("ws_dropped")
+        wait_until(lambda: "pushed" in seen(site), "all to be pushed")
+        heard = 0
+        while (found := peer.next()).opcode == BINARY:
+            heard += 1
+        assert found.payload == b"pushed"
+        assert heard == 64 - since["ws_dropped"]
+        peer.say("well")
+        assert peer.heard() == "well"
+    growth.within(8 * MEBIBYTE)
+
+
+def test_pushes_for_a_slow_client_close_it(site: Server) -> None:
+    with Peer(site, "/push?close", buffer_bytes=4096) as peer:
+        while (found := peer.next()).opcode == BINARY:
+            pass
+        assert (found.opcode, found.payload) == (CLOSE, b"\x03\xf5too slow")
+        peer.send(closing(1013))
+        peer.connection.expect_end()
+    wait_until(lambda: "/push 1013" in seen(site), "the app to hear of it")
+
+
+def test_who_pushes_waits_for_a_slow_client(site: Server) -> None:
+    since = Since(site)
+    with Growth(site) as growth, Peer(site, "/push?block", buffer_bytes=4096) as peer:
+        opened(site)
+        for _ in range(64):
+            assert peer.next().opcode == BINARY
+        assert peer.heard() == "pushed"
+        assert since["ws_dropped"] == 0
+    growth.within(8 * MEBIBYTE)
+
+
+def test_pushes_for_a_quick_client_are_not_dropped(site: Server) -> None:
+    """Those of one turn leave at its end: more than the high-water mark does not make their client a slow one."""
+    since = Since(site)
+    with Peer(site, "/push?drop") as peer:
+        heard = 0
+        while peer.next().opcode == BINARY:
+            heard += 1
+        assert heard == 64 - since["ws_dropped"]
+        assert heard > limits.HIGH_WATER_BYTES // PIECE_BYTES + 1
+
+
+def test_a_session_is_in_so_many_groups_and_no_more(site: Server) -> None:
+    with Peer(site, f"/groups?{limits.WS_GROUPS + 2}") as peer:
+        assert [peer.heard() for _ in range(limits.WS_GROUPS)] == [str(nth) for nth in range(limits.WS_GROUPS)]
+        peer.say("what follows")
+        assert peer.heard() == "what follows"
+
+
+def test_short_messages_are_not_compressed(site: Server) -> None:
+    least = limits.WS_COMPRESS_LEAST_BYTES
+    with Peer(site, deflate=True) as peer:
+        for size in (least - 1, least):
+            peer.send(frame(TEXT, b"x" * size))
+            found = peer.next()
+            assert bool(found.first & RSV1) == (size == least)
+
+
+# ---- time ----
+
+
+def test_a_client_that_is_not_heard_is_pinged_and_given_up(server: Start) -> None:
+    site = server("pressed:app", "--workers", "1", "--reactors", "1", "--ws-ping-interval", "0.2",
+                  "--ws-ping-timeout", "0.3")
+    since = Since(site)
+    with Peer(site) as peer:
+        for _ in range(2):
+            assert peer.next().opcode == PING
+            peer.send(frame(PONG))
+        assert peer.next().opcode == PING
+        assert peer.next() == (CLOSE, b"\x03\xf3ping timeout", 0x88)
+        peer.connection.expect_end()
+    since.becomes(ws_ping_timeout=1, websockets=0)
+    wait_until(lambda: "/echo 1006" in seen(site), "the app to hear of it")
+
+
+def test_with_an_interval_of_0_nobody_is_pinged(server: Start) -> None:
+    site = server("pressed:app", "--workers", "1", "--reactors", "1", "--ws-ping-interval", "0",
+                  "--ws-ping-timeout", "0.1")
+    with Peer(site) as peer:
+        assert not peer.connection.wait_readable(0.5)  # what is looked for is that nothing comes
+        peer.say("here")
+        assert peer.heard() == "here"
+
+
+# ---- ends of workers and of the server ----
+
+
+def test_the_sockets_of_a_worker_that_dies_are_closed_with_1011(site: Server) -> None:
+    with Peer(site) as one, Peer(site) as other:
+        for peer in (one, other):
+            peer.say("here")
+            assert peer.heard() == "here"
+        site.expect_log(r"Worker died|Worker was killed|worker-lost|died")
+        site.kill(signal.SIGKILL, site.workers()[0])
+        ends = {}
+        while not ends:
+            for peer in (one, other):
+                if peer.connection.wait_readable(0.05):
+                    ends[peer] = peer.ending()
+        assert set(ends.values()) == {1011}
+        for peer in ends:
+            peer.send(closing(1011))
+            peer.connection.expect_end()
+        for peer in {one, other} - set(ends):
+            peer.say("still")
+            assert peer.heard() == "still"
+    site.wait_for_workers(2)
+    opened(site)
+
+
+def test_the_end_of_the_server_is_1001(server: Start) -> None:
+    site = server("pressed:app", "--workers", "1", "--reactors", "2")
+    peers = [Peer(site) for _ in range(4)]
+    for peer in peers:
+        peer.say("here")
+        assert peer.heard() == "here"
+    site.kill(signal.SIGTERM)
+    for peer in peers:
+        assert peer.ending() == 1001
+        peer.send(closing(1001))
+        peer.connection.expect_end()
+    assert site.wait_exit() == 0
+    assert seen(site).count("/echo 1001") == 4
+
+
+# ---- when there is no room ----
+
+
+def test_messages_of_every_size_cross_the_smallest_memory(server: Start) -> None:
+    site = server("pressed:app", "--workers", "1", "--reactors", "1", module=tight.__name__)
+    sizes = (0, 1, 125, 126, 4000, 16384, 65535, 65536, 66560, 200_000)
+    with Peer(site) as peer:
+        for opcode in (TEXT, BINARY):
+            for size in sizes:
+                data = (b"%07d," % size * (size // 8 + 1))[:size]
+                peer.send(frame(opcode, data))
+                answer = b""
+                found = peer.next()
+                assert found.opcode == opcode
+                answer += found.payload
+                while not found.first & 0x80:
+                    found = peer.next()
+                    assert found.opcode == 0
+                    answer += found.payload
+                assert answer == data
+        peer.send(b"".join(frame(TEXT, b"%d" % nth) for nth in range(300)))
+        assert [peer.heard() for _ in range(300)] == [str(nth) for nth in range(300)]
+        peer.send(closing(1000))
+        assert peer.ended() == 1000
+
+
+def test_without_a_block_a_handshake_is_503(server: Start) -> None:
+    site = server("pressed:app", "--workers", "1", "--reactors", "1", module="tests.support.tight_blocks")
+    site.expect_log("request-blocks-full")
+    with site.gate() as gate, Peer(site, f"/deaf?{gate.path}") as peer:
+        assert peer.heard() == "in"
+        visitor = gate.entered()
+        since = Since(site)
+        peer.say("this has the one block there is")
+        since.becomes(ws_received=1)
+        with pytest.raises(NotOpened) as refused:
+            Peer(site)
+        assert refused.value.response.status == 503
+        visitor.release()
+        assert peer.heard() == "31"
+        gauge(site, "blocks")
+        peer.send(closing(1000))
+        assert peer.ended() == 1000
+    opened(site)
+
+
+def test_messages_wait_for_a_block(server: Start) -> None:
+    site = server("pressed:app", "--workers", "1", "--reactors", "1", module="tests.support.tight_blocks")
+    with site.gate() as gate, Peer(site, f"/deaf?{gate.path}") as peer, Peer(site) as other:
+        assert peer.heard() == "in"
+        visitor = gate.entered()
+        since = Since(site)
+        peer.say("first")
+        since.becomes(ws_received=1)
+        other.say("second")
+        since.becomes(received_bytes=len(frame(TEXT, b"first") + frame(TEXT, b"second")))
+        assert since["ws_received"] == 1
+        visitor.release()
+        assert peer.heard() == "5"
+        assert other.heard() == "second"
+
+
+def test_requests_find_room_beside_all_websockets_that_there_may_be(server: Start) -> None:
+    site = server("pressed:app", "--workers", "1", "--reactors", "1", module="tests.support.tight_table")
+    site.expect_log("too-many-websockets")
+    most = 16 - 16 // limits.WS_SPARED_SHARE
+    peers = [Peer(site) for _ in range(most)]
+    with pytest.raises(NotOpened) as refused:
+        Peer(site)
+    assert (refused.value.response.status, refused.value.response.body) == (503, b"too-many-websockets")
+    assert site.get("/")["pid"] in site.workers()
+    peers[0].connection.close()
+    gauge(site, "in_flight", most - 1)
+    with Peer(site) as peer:
+        peer.say("room")
+        assert peer.heard() == "room"
+    for peer in peers:
+        peer.connection.close()
