@@ -239,6 +239,21 @@ def test_an_app_hears_the_rest_when_its_client_has_gone(site: Server) -> None:
     gauge(site, "in_flight")
 
 
+def test_an_app_reads_all_that_came_before_the_close(site: Server) -> None:
+    """More blocks than its window has, then a Close: it gets all of them, and its code."""
+    with site.gate() as gate, Peer(site, f"/rest?{gate.path}") as peer:
+        assert peer.heard() == "in"
+        visitor = gate.entered()
+        for _ in range(limits.WS_BLOCKS_AHEAD + 1):
+            peer.send(frame(BINARY, bytes(60_000)))
+        peer.send(frame(8, (4001).to_bytes(2, "big")))
+        assert peer.next().opcode == 8
+        peer.connection.close()
+        visitor.release()
+        wait_until(lambda: any(line.startswith("/rest") for line in seen(site)), "the app to end")
+        assert [line for line in seen(site) if line.startswith("/rest")] == [f"/rest 4001 {limits.WS_BLOCKS_AHEAD + 1}"]
+
+
 def test_counters_of_open_sockets_come_back(site: Server) -> None:
     since = Since(site)
     for _ in range(10):

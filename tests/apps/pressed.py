@@ -5,8 +5,10 @@
     /stuck?GATE    says "in" when it has accepted; then its worker stands at the gate, with all of its event loop; then
                    as /lengths
     /deaf?GATE     the same, but that only this one waits, in a thread
+    /rest?GATE     the same, and what it reads then it only counts
     /pour?COUNT    so many messages of 64 KiB, then "poured"
-    /push?POLICY   pushes 64 messages of 64 KiB to itself, with this policy, then "pushed"; then as /echo
+    /push?POLICY   pushes 64 messages of 64 KiB (192 if it blocks) to itself, with this policy, then "pushed"; then as
+                   /echo
     /groups?COUNT  is in so many groups, "0" and on; broadcasts to each its name; then as /echo
     /close?CODE    closes with this code
 
@@ -29,6 +31,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 PIECE = bytes(65536)
 PUSHES = 64
+BLOCKED_PUSHES = 192  # three times what may wait for a client at all
 
 
 async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -56,7 +59,7 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
 
 async def begin(path: str, query: str, scope: Message, receive: Receive, send: Send) -> None:
     """What comes before its messages are read."""
-    if path in ("/stuck", "/deaf"):
+    if path in ("/stuck", "/deaf", "/rest"):
         await send({"type": "websocket.send", "text": "in"})
         if path == "/stuck":
             wait_at(query)
@@ -72,7 +75,7 @@ async def begin(path: str, query: str, scope: Message, receive: Receive, send: S
         for nth in range(int(query)):
             await swhttp.abroadcast(str(nth), str(nth))
     elif path == "/push":
-        for _ in range(PUSHES):
+        for _ in range(BLOCKED_PUSHES if query == "block" else PUSHES):
             await swhttp.apush(scope["swhttp.session"], PIECE, overflow=query)
         note("pushed")
         await swhttp.apush(scope["swhttp.session"], "pushed", overflow="block")
@@ -80,7 +83,11 @@ async def begin(path: str, query: str, scope: Message, receive: Receive, send: S
 
 async def answer(path: str, receive: Receive, send: Send) -> None:
     """Until the client closes."""
+    heard = 0
     while (message := await receive())["type"] == "websocket.receive":
+        heard += 1
+        if path == "/rest":
+            continue
         text, data = message.get("text"), message.get("bytes")
         if path in ("/stuck", "/deaf", "/lengths"):
             await send({"type": "websocket.send", "text": str(len(data if text is None else text))})
@@ -88,4 +95,4 @@ async def answer(path: str, receive: Receive, send: Send) -> None:
             await send({"type": "websocket.send", "text": text})
         else:
             await send({"type": "websocket.send", "bytes": data})
-    note(f"{path} {message['code']}")
+    note(f"{path} {message['code']}" + (f" {heard}" if path == "/rest" else ""))
