@@ -180,7 +180,7 @@ def test_who_pushes_waits_for_a_slow_client(site: Server) -> None:
     since = Since(site)
     with Growth(site) as growth, Peer(site, "/push?block", buffer_bytes=4096) as peer:
         opened(site)
-        for _ in range(192):
+        for _ in range(64):
             assert peer.next().opcode == BINARY
         assert peer.heard() == "pushed"
         assert since["ws_dropped"] == 0

@@ -7,8 +7,7 @@
     /deaf?GATE     the same, but that only this one waits, in a thread
     /rest?GATE     the same, and what it reads then it only counts
     /pour?COUNT    so many messages of 64 KiB, then "poured"
-    /push?POLICY   pushes 64 messages of 64 KiB (192 if it blocks) to itself, with this policy, then "pushed"; then as
-                   /echo
+    /push?POLICY   pushes 64 messages of 64 KiB to itself, with this policy, then "pushed"; then as /echo
     /groups?COUNT  is in so many groups, "0" and on; broadcasts to each its name; then as /echo
     /close?CODE    closes with this code
 
@@ -31,7 +30,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 PIECE = bytes(65536)
 PUSHES = 64
-BLOCKED_PUSHES = 192  # three times what may wait for a client at all
 
 
 async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -75,7 +73,7 @@ async def begin(path: str, query: str, scope: Message, receive: Receive, send: S
         for nth in range(int(query)):
             await swhttp.abroadcast(str(nth), str(nth))
     elif path == "/push":
-        for _ in range(BLOCKED_PUSHES if query == "block" else PUSHES):
+        for _ in range(PUSHES):
             await swhttp.apush(scope["swhttp.session"], PIECE, overflow=query)
         note("pushed")
         await swhttp.apush(scope["swhttp.session"], "pushed", overflow="block")
