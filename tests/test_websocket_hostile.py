@@ -206,7 +206,7 @@ def test_who_goes_in_the_middle_of_a_frame_is_gone(site: Server, bystander: Peer
 
 def test_who_vanishes_during_the_handshake_takes_nobody_along(site: Server, bystander: Peer) -> None:
     workers = site.workers()
-    for _ in range(20):
+    for _ in range(200):
         with site.connect() as client:
             client.send(handshake("/echo") + frame(TEXT, b"early"))
             client.reset()

@@ -170,6 +170,8 @@ cdef bint _accept(State *s, Conn *c, SlotLink *link, const sw_frame *frame, unsi
         c.flags |= CONN_HEAD_SENT
     if not out_put(s, c, pieces, 4, False):
         conn_close(s, c)
+        if c.stage == STAGE_GONE:  # its worker believes that it is open
+            ws_tell_gone(s, c)
         return True
     free(w.answer)
     w.answer = NULL
