@@ -3,6 +3,7 @@ from libc.stdint cimport uint64_t
 from swhttp.adapters.call cimport Call
 from swhttp.adapters.compression cimport Compression
 from swhttp.adapters.exchange cimport Exchange
+from swhttp.adapters.flag cimport flag
 from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.scope cimport ScopeParts, Scopes
 from swhttp.adapters.spool cimport OpenFile
@@ -54,16 +55,17 @@ cdef class AsgiExchange(Exchange):
     cdef list waiters           # futures of calls that wait for anything
     cdef int turn_calls
     cdef int leaving_calls      # of send() since the client left
-    cdef bint finished          # the app has sent its last body message
-    cdef bint lasting           # it may be with us for hours: what serves it is not kept for another
-    cdef bint is_waiting        # in adapter.waiting
-    cdef bint listens           # a receive() has waited for the client to leave
-    cdef bint owes_end          # the app is through, the final frame had no room yet
-    cdef bint owes_credit       # credit for its request body had no room yet
-    cdef bint delivered         # the whole body is published, trailers follow
-    cdef bint trailed           # the app has sent its last trailers message
+    cdef flag finished          # the app has sent its last body message
+    cdef flag lasting           # it may be with us for hours: what serves it is not kept for another
+    cdef flag is_waiting        # in adapter.waiting
+    cdef flag listens           # a receive() has waited for the client to leave
+    cdef flag owes_end          # the app is through, the final frame had no room yet
+    cdef flag owes_credit       # credit for its request body had no room yet
+    cdef flag delivered         # the whole body is published, trailers follow
+    cdef flag trailed           # the app has sent its last trailers message
     cdef Stream stream          # of a body that comes in chunks, or None
     cdef bytes trailers         # lines so far
+    cdef int equip(self) except -1
     cdef int give_credit(self) except -1
     cdef object wait(self)
     cdef int watch(self) except -1

@@ -79,6 +79,7 @@ cdef class AsgiAdapter:
             exchange = <AsgiExchange>self.spare.pop()
         else:
             exchange = AsgiExchange(self.outlet, self)
+            exchange.equip()
         exchange.open(reactor, descriptor)
         exchange.finished = exchange.is_waiting = exchange.owes_end = False
         exchange.delivered = exchange.trailed = exchange.listens = False
@@ -237,13 +238,17 @@ cdef bint is_of_ours(object error, int depth):
 cdef class AsgiExchange(Exchange):
     """One http request: the two callables that the app gets, and who waits in them."""
 
-    def __cinit__(self, Outlet outlet, AsgiAdapter adapter):
+    def __cinit__(self, Outlet outlet, AsgiAdapter adapter, *_):
         self.adapter = adapter
         self.compression = adapter.compression
         self.turn_limit = TURN_BYTES
+
+    cdef int equip(self) except -1:
+        """With what serves request after request."""
         self.parts = ScopeParts()
         self.receive_method = self.receive
         self.send_method = self.send
+        return 0
 
     def receive(self):
         """The next event: http.request with the body, or as much of it as has come; then http.disconnect."""

@@ -1,8 +1,12 @@
-"""What a task waits for that is resumed here and now: a future, as far as a Task looks, without a turn of the loop.
+"""A call that waits for something is itself what its task waits for: a future, as far as a Task looks, and one that is
+resumed here and now, without a turn of the loop.
 
 It owns the wake-up of one task. A future that is done has its task called by the loop in its next turn, after worker
 and reactor have gone to sleep and must be woken; `ring` makes that step of the task at once. So it may be called only
 where no task runs, and after what it is rung for is there: between the two nobody else can take it.
+
+It is no object of its own beside the call, because there would be one for each WebSocket that waits for a message. What
+asks whether it is a future (asyncio.ensure_future, say) before it has been awaited is told that it is a coroutine.
 
 A task that is cancelled meanwhile has CancelledError raised by the loop, in its next turn.
 """
@@ -12,8 +16,20 @@ cdef extern from "Python.h":
     int PyContext_Exit(object context) except -1
 
 
-cdef class Bell:
-    """Awaited once, by yielding it to the task. `loop`: the task's."""
+cdef class Bell(Call):
+    """Each kind of call says in `get_loop` whose loop the task's is."""
+
+    cdef bint suspend(self) except -1:
+        """Be what `advance` waits for; it returns this."""
+        self.blocking = YIELDED
+        self.value = self
+        return False
+
+    cdef int resumed(self) noexcept:
+        """The task goes on."""
+        self.blocking = NO_FUTURE
+        self.value = self.wake_up = self.context = None
+        return 0
 
     cdef int ring(self) except -1:
         """Make the next step of the task. Not within a task."""
@@ -36,13 +52,21 @@ cdef class Bell:
         cdef object wake_up = self.wake_up, context = self.context
         if wake_up is not None:
             self.wake_up = self.context = None
-            self.loop.call_soon(wake_up, self, context=context)
+            self.get_loop().call_soon(wake_up, self, context=context)
         return 0
 
     # ---- what a Task asks of a future
 
+    @property
+    def _asyncio_future_blocking(self):
+        return None if self.blocking == NO_FUTURE else self.blocking == YIELDED
+
+    @_asyncio_future_blocking.setter
+    def _asyncio_future_blocking(self, value):
+        self.blocking = YIELDED if value else AWAITED
+
     def get_loop(self):
-        return self.loop
+        raise NotImplementedError
 
     def add_done_callback(self, callback, *, context=None):
         """The task says how it is to be woken."""

@@ -40,12 +40,12 @@ cdef class Call:
 
     cdef bint step(self) except -1:
         cdef bint done
-        if self.done:
+        if self.over:
             raise RuntimeError("cannot reuse already awaited coroutine")
         self.begun = True
-        self.done = True  # an exception ends it
+        self.over = True  # an exception ends it
         done = self.advance()
-        self.done = done
+        self.over = done
         return done
 
     def __await__(self):
@@ -69,7 +69,7 @@ cdef class Call:
 
     def throw(self, kind, value=None, traceback=None):
         """Raise inside: it does not go on."""
-        self.done = True
+        self.over = True
         self.drop()
         if value is None:
             value = kind() if isinstance(kind, type) else kind
@@ -79,7 +79,7 @@ cdef class Call:
 
     def close(self):
         """Give up."""
-        self.done = True
+        self.over = True
         self.drop()
 
     @property
@@ -88,11 +88,11 @@ cdef class Call:
 
     @property
     def cr_suspended(self):
-        return self.begun and not self.done
+        return self.begun and not self.over
 
     @property
     def cr_await(self):
-        return self.value if self.begun and not self.done else None
+        return self.value if self.begun and not self.over else None
 
     @property
     def cr_frame(self):

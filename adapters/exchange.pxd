@@ -1,6 +1,7 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from swhttp.adapters.compression cimport Compression, Packer
+from swhttp.adapters.flag cimport flag
 from swhttp.adapters.head cimport Head
 from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.spool cimport Spool
@@ -23,30 +24,30 @@ cdef class Exchange:
     cdef uint64_t request_id
     cdef int reactor
     cdef Wait blocked         # what `push` waits for
-    cdef bint is_head         # the request's method is HEAD
-    cdef bint started         # the app has given the head
-    cdef bint opened          # the head is published
-    cdef bint complete        # the final frame is published
-    cdef bint gone            # the client is gone
-    cdef bint bodiless        # HEAD, 204, 304: what the app gives as body stays here
-    cdef bint overlong        # the body was longer than announced
-    cdef bint short           # the body was shorter: the final frame cuts the connection
-    cdef bint expects         # the client waits for 100 Continue, which nobody has asked for
-    cdef bint trailing        # trailers follow the body: its end is not the response's
-    cdef bint measured        # the last byte announced ends the response
-    cdef bint spills          # what a slow client does not take may go to a file
     cdef int64_t remaining    # body bytes announced and not yet given, or SW_NO_LENGTH
     cdef uint64_t body_bytes  # published
     cdef uint64_t turn_bytes  # published since the adapter set it to 0
     cdef uint64_t turn_limit  # `turn_bytes` past which others get a turn
     cdef uint64_t need        # bytes of the frame for which there was no room; or NEED_CHANNEL with them
     cdef Compression compression  # what is compressed; None: nothing is
-    cdef bint weighed         # whether this response is compressed has been decided
-    cdef bint coded           # its head says that it is
     cdef Packer packer        # its body goes through here; None: it goes as it is
     cdef Spool spool          # the file that the rest of this response goes to, or None
     cdef str spool_dir
     cdef uint64_t spool_max_bytes  # how far it may be ahead of its client in files; 0: no files
+    cdef flag is_head         # the request's method is HEAD
+    cdef flag started         # the app has given the head
+    cdef flag opened          # the head is published
+    cdef flag complete        # the final frame is published
+    cdef flag gone            # the client is gone
+    cdef flag bodiless        # HEAD, 204, 304: what the app gives as body stays here
+    cdef flag overlong        # the body was longer than announced
+    cdef flag short           # the body was shorter: the final frame cuts the connection
+    cdef flag expects         # the client waits for 100 Continue, which nobody has asked for
+    cdef flag trailing        # trailers follow the body: its end is not the response's
+    cdef flag measured        # the last byte announced ends the response
+    cdef flag spills          # what a slow client does not take may go to a file
+    cdef flag weighed         # whether this response is compressed has been decided
+    cdef flag coded           # its head says that it is
     cdef void open(self, int reactor, const sw_descriptor *descriptor) noexcept
     cdef Py_ssize_t push(self, const unsigned char *data, Py_ssize_t length, bint last) except -1
     cdef Py_ssize_t _publish(self, const unsigned char *data, Py_ssize_t length, bint last) except -1

@@ -7,7 +7,7 @@ from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.peers cimport Peers
 from swhttp.adapters.pusher cimport Pusher
 from swhttp.adapters.targets cimport AsgiTargets
-from swhttp.adapters.websocket cimport SocketAdapter
+from swhttp.adapters.socketadapter cimport SocketAdapter
 from swhttp.ipc.frame cimport sw_block, sw_descriptor
 
 

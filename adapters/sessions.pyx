@@ -25,7 +25,7 @@ from swhttp.adapters.lines cimport accept_lines
 from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.peers cimport PeerRow
 from swhttp.adapters.pusher cimport Frame, LoopPusher, Pusher
-from swhttp.adapters.websocket cimport SocketAdapter
+from swhttp.adapters.socketadapter cimport SocketAdapter
 from swhttp.ipc.frame cimport (EVENT_WS_CLOSE, EVENT_WS_DONE, EVENT_WS_MESSAGE, EVENT_WS_OPEN, RESPONSE_SMALL,
                                SW_BLOCK_ORIGIN, SW_FRAME_BAD, SW_FRAME_HEAD, SW_FRAME_LAST, SW_FRAME_STATE,
                                SW_NO_LENGTH, SW_WS_AGAIN, SW_WS_TEXT, sw_block, sw_descriptor, sw_ws_event,
@@ -371,7 +371,6 @@ cdef class SessionAdapter(SocketAdapter):
         if not event.over:
             event.failed("handler", error)
         self.active -= 1
-        exchange.receive_method = exchange.send_method = None  # they refer to it
         return 0
 
     cdef int let_go(self) except -1:

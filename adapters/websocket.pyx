@@ -1,6 +1,6 @@
-"""ASGI 3 for WebSockets: scope, receive and send of one, from its handshake to its end.
+"""One WebSocket of an ASGI app, from its handshake to its end.
 
-It owns the WebSockets of one worker as `asgi` does requests, on top of that. The protocol itself is the reactor's:
+It owns what has come for it, who waits for that, and what of its messages is out. The protocol itself is the reactor's:
 what comes are whole messages in blocks of its own, which stay there until the app asks for them; what goes are
 messages and the wish to close. So nothing here looks at a client, and a block that has been counted as read must not
 be looked at again.
@@ -12,213 +12,56 @@ A receive() that waits is resumed by the drain that brings its message (swhttp.a
 before the worker sleeps. Pieces of a message that has not come whole are taken out of their blocks at once: the reactor
 has a window of blocks, and would wait for us.
 
-It is long because a WebSocket, its two kinds of calls and its adapter know of each other.
+There may be ten thousand of them that wait: a field here is paid for by each.
 """
 
-import logging
-
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItem
-from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 
-from swhttp.adapters.asgi cimport (LEAVING_CALLS, LEAVING_TURNS, MAX_LINKS, TURN_BYTES, TURN_CALLS, AsgiAdapter,
-                                   AsgiExchange, SendCall, is_of_ours)
+from swhttp.adapters.asgi cimport TURN_BYTES, TURN_CALLS, AsgiAdapter, AsgiExchange
 from swhttp.adapters.bell cimport Bell
 from swhttp.adapters.call cimport Call
 from swhttp.adapters.exchange cimport WAIT_ACK, WAIT_NONE, WAIT_SPACE, WAIT_TURN, Exchange, Wait
-from swhttp.adapters.lines cimport accept_lines, octets
 from swhttp.adapters.outlet cimport Outlet
-from swhttp.ipc.frame cimport (EVENT_WS_CLOSE, EVENT_WS_MESSAGE, EVENT_WS_MESSAGE_SHM, EVENT_WS_OPEN, SW_FRAME_LAST,
-                               SW_FRAME_MORE, SW_NO_LENGTH, SW_WS_BINARY, SW_WS_CLOSE, SW_WS_MORE, SW_WS_TEXT,
-                               sw_chunk, sw_descriptor, sw_frame, sw_frame_bytes, sw_shm_ref, sw_ws_record,
-                               sw_ws_record_bytes)
-from swhttp.ipc.request_table cimport (SW_REQUEST_MAX_ENTRIES, sw_request_closed, sw_request_index, sw_request_set_read,
-                                       sw_request_want_ack)
-from swhttp.ipc.scoreboard cimport SLOT_APP_ERRORS, SLOT_ARENA_FULL, SLOT_SHM_FRAMES, SLOT_WEBSOCKETS
-
-from swhttp.adapters.errors import ClientDisconnected, InvalidResponse
-
-cdef extern from "Python.h":
-    const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
+from swhttp.ipc.frame cimport (EVENT_WS_CLOSE, EVENT_WS_MESSAGE, EVENT_WS_MESSAGE_SHM, SW_FRAME_LAST, SW_FRAME_MORE,
+                               SW_NO_LENGTH, SW_WS_CLOSE, SW_WS_MORE, SW_WS_TEXT, sw_chunk, sw_descriptor, sw_frame,
+                               sw_frame_bytes, sw_shm_ref, sw_ws_record, sw_ws_record_bytes)
+from swhttp.ipc.request_table cimport sw_request_closed, sw_request_set_read, sw_request_want_ack
+from swhttp.ipc.scoreboard cimport SLOT_ARENA_FULL, SLOT_SHM_FRAMES
 
 cdef enum:
     NORMAL = 1000        # close codes (RFC 6455 §7.4)
-    NO_STATUS = 1005
     ABNORMAL = 1006
-    APP_FAILED = 1011
-    MAX_REASON_BYTES = 123
     FEW_BLOCKS = 4
 
-cdef object logger = logging.getLogger("swhttp.worker")
 cdef str TYPE = "type"
 cdef str TEXT = "text"
 cdef str BYTES = "bytes"
-cdef str CONNECT = "websocket.connect"
 cdef str RECEIVE = "websocket.receive"
 cdef str DISCONNECT = "websocket.disconnect"
-cdef str ACCEPT_MESSAGE = "websocket.accept"
-cdef str SEND_MESSAGE = "websocket.send"
-cdef str CLOSE_MESSAGE = "websocket.close"
-cdef str RESPONSE_START = "websocket.http.response.start"
-cdef str RESPONSE_BODY = "websocket.http.response.body"
 
 
-cdef class SocketAdapter(AsgiAdapter):
-    """An `AsgiAdapter` that has WebSockets as well."""
-
-    def __cinit__(self, Outlet outlet, app, loop, dict state, tuple binds, int reactors, *_, **__):
-        self.rung = []
-        self.reactors = reactors
-        self.rows = <PyObject ***>calloc(reactors, sizeof(PyObject **))
-        if self.rows == NULL:
-            raise MemoryError
-
-    def __dealloc__(self):
-        cdef int reactor
-        if self.rows != NULL:
-            for reactor in range(self.reactors):
-                free(self.rows[reactor])
-            free(self.rows)
-
-    cdef AsgiExchange take(self, int reactor, const sw_descriptor *descriptor):
-        cdef WebSocket socket
-        if descriptor.type != EVENT_WS_OPEN:
-            return AsgiAdapter.take(self, reactor, descriptor)
-        socket = WebSocket(self.outlet, self)
-        socket.open(reactor, descriptor)
-        self.active += 1
-        self._count(1)
-        try:
-            self._keep(socket)
-            socket.scope = self.scopes.make_socket(reactor, socket.block)
-        except BaseException as error:  # out of memory, say: this one fails, the others do not
-            self.ended(socket, error)
-            return None
-        return socket
-
-    cdef void _count(self, int by) noexcept:
-        self.sockets += by
-        self.outlet.line[SLOT_WEBSOCKETS] = self.sockets
-
-    cdef int _keep(self, WebSocket socket) except -1:
-        cdef PyObject **row = self.rows[socket.reactor]
-        if row == NULL:
-            # Touched where there are sockets only.
-            row = self.rows[socket.reactor] = <PyObject **>calloc(SW_REQUEST_MAX_ENTRIES, sizeof(PyObject *))
-            if row == NULL:
-                raise MemoryError
-        Py_INCREF(socket)
-        row[sw_request_index(socket.request_id)] = <PyObject *>socket
-        return 0
-
-    cdef PyObject *find(self, int reactor, uint64_t request_id) noexcept:
-        """The WebSocket that this is, or NULL."""
-        cdef PyObject **row = self.rows[reactor]
-        cdef PyObject *found
-        if row == NULL:
-            return NULL
-        found = row[sw_request_index(request_id)]
-        return found if found != NULL and (<WebSocket>found).request_id == request_id else NULL
-
-    cdef int ended(self, AsgiExchange exchange, object error) except -1:
-        cdef WebSocket socket
-        if type(exchange) is not WebSocket:
-            return AsgiAdapter.ended(self, exchange, error)
-        socket = <WebSocket>exchange
-        if error is not None:
-            socket.end_code = APP_FAILED
-            if not (socket.gone and (isinstance(error, OSError) or is_of_ours(error, MAX_LINKS))):
-                self.outlet.line[SLOT_APP_ERRORS] += 1
-                logger.error("exception in the ASGI app", exc_info=error)
-        elif socket.phase < OPEN and not socket.complete and not socket.is_gone():
-            self.outlet.line[SLOT_APP_ERRORS] += 1
-            logger.error("the ASGI app returned without %s",
-                         "completing its response" if socket.started else "an answer to a WebSocket's handshake")
-        return self._settle(socket)
-
-    cdef int _settle(self, AsgiExchange exchange) except -1:
-        cdef PyObject **row
-        if type(exchange) is not WebSocket:
-            return AsgiAdapter._settle(self, exchange)
-        (<WebSocket>exchange).sender = None
-        AsgiAdapter._settle(self, exchange)
-        if exchange.complete:
-            self._count(-1)
-            (<WebSocket>exchange).finish()
-            if self.find(exchange.reactor, exchange.request_id) != NULL:
-                row = self.rows[exchange.reactor]
-                row[sw_request_index(exchange.request_id)] = NULL
-                Py_DECREF(exchange)
-        return 0
-
-    cdef int chunk(self, int reactor, const sw_descriptor *descriptor) except -1:
-        cdef PyObject *found
-        if descriptor.type != EVENT_WS_MESSAGE and descriptor.type != EVENT_WS_CLOSE:
-            return AsgiAdapter.chunk(self, reactor, descriptor)
-        found = self.find(reactor, descriptor.request_id)
-        if found != NULL:
-            (<WebSocket>found).arrived(descriptor)
-        return 0
-
-    cdef int news(self, int reactor, uint64_t request_id) except -1:
-        cdef PyObject *found = self.find(reactor, request_id)
-        if found == NULL:
-            return AsgiAdapter.news(self, reactor, request_id)
-        return (<WebSocket>found).told_news()
-
-    cdef int news_for_all(self) except -1:
-        cdef int reactor, index
-        AsgiAdapter.news_for_all(self)
-        if self.sockets:
-            for reactor in range(self.reactors):
-                if self.rows[reactor] != NULL:
-                    for index in range(SW_REQUEST_MAX_ENTRIES):
-                        if self.rows[reactor][index] != NULL:
-                            (<WebSocket>self.rows[reactor][index]).told_news()
-        return 0
-
-    cdef int resume(self) except -1:
-        """Make the steps of tasks that messages have come for. Not within a task."""
-        cdef list rung = self.rung
-        if rung:
-            rung.reverse()
-            while rung:
-                (<Bell>rung.pop()).ring()
-        return 0
+cdef class Message(Call):
+    """What is on its way out, whoever has begun it."""
 
 
 cdef class WebSocket(AsgiExchange):
-    """One WebSocket: the two callables that the app gets, what has come for it, and who waits in them."""
+    """`outlet`: where its frames go; `adapter`: whose it is; `rung`: where its bells go that a drain is to ring."""
 
-    def __cinit__(self, Outlet outlet, SocketAdapter adapter):
-        self.home = adapter
+    def __cinit__(self, Outlet outlet, AsgiAdapter adapter, list rung):
+        self.rung = rung
         self.code = ABNORMAL
         self.end_code = NORMAL
         self.reason = ""
-        self.parts = None
         self.lasting = True
 
     def __dealloc__(self):
         free(self.blocks)
-
-    def receive(self):
-        """The next event: websocket.connect, each message, then websocket.disconnect."""
-        cdef ReceiveCalling call = ReceiveCalling.__new__(ReceiveCalling)
-        call.socket = self
-        return call
-
-    def send(self, message):
-        """Take a websocket message. Raises InvalidResponse, ClientDisconnected, RuntimeError."""
-        cdef SendCalling call = SendCalling.__new__(SendCalling)
-        call.socket = self
-        call.message = message
-        return call
 
     cdef bint is_gone(self) noexcept:
         """Is the client gone? That a WebSocket has ended is no answer lost: it is not counted as one."""
@@ -391,20 +234,16 @@ cdef class WebSocket(AsgiExchange):
         self.gone = True
         return {TYPE: DISCONNECT, "code": self.code, "reason": self.reason}
 
-    cdef Bell wait_for_message(self):
-        """What rings when there is something for receive(); None when there is by now."""
-        cdef Bell bell, last
+    cdef bint wait_for_message(self, Bell bell) except -1:
+        """Have `bell` rung when there is something for receive(); False when there is by now."""
+        cdef Bell last
         if self.phase < OPEN:
             self.watch()
             if self.is_gone():
                 self.ended = True
-                return None
-        else:
-            if self.read != self.told:
-                self.give_credit()
-        bell = Bell.__new__(Bell)
-        bell.loop = self.adapter.loop
-        bell._asyncio_future_blocking = True
+                return False
+        elif self.read != self.told:
+            self.give_credit()
         if self.bells is None:
             self.bells = bell
         else:
@@ -415,7 +254,7 @@ cdef class WebSocket(AsgiExchange):
         self.listens = True
         self.turn_calls = 0
         self.turn_bytes = 0
-        return bell
+        return True
 
     cdef int forget_bell(self, Bell bell) except -1:
         cdef Bell before = self.bells
@@ -437,7 +276,7 @@ cdef class WebSocket(AsgiExchange):
             self.bells = bell.next
             bell.next = None
             if here:
-                self.home.rung.append(bell)
+                self.rung.append(bell)
             else:
                 bell.ring_soon()
         return 0
@@ -483,7 +322,7 @@ cdef class WebSocket(AsgiExchange):
         self.outlet.publish(self.reactor, size, self.complete)
         return True
 
-    cdef Wait push_message(self, SendCalling message) noexcept:
+    cdef Wait push_message(self, Message message) noexcept:
         """Publish the rest of a message, as far as there is room. When the client is gone, what is left is dropped."""
         cdef Py_ssize_t rest, step
         cdef bint inline_only = False
@@ -531,7 +370,7 @@ cdef class WebSocket(AsgiExchange):
     cdef int go_on(self) except -1:
         """With a message that its sender has given up when it was out in part."""
         cdef Wait asked = WAIT_NONE, blocked
-        cdef SendCalling sender = self.sender
+        cdef Message sender = self.sender
         while True:
             blocked = self.push_message(sender)
             if blocked == WAIT_NONE:
@@ -559,290 +398,3 @@ cdef class WebSocket(AsgiExchange):
         if self.phase < OPEN:
             return Exchange.fail(self)
         return self.put(EVENT_WS_CLOSE, SW_FRAME_LAST, self.end_code, SW_NO_LENGTH, NULL, 0, 0, 0)
-
-
-cdef class ReceiveCalling(Call):
-    """One receive()."""
-
-    cdef int drop(self) except -1:
-        if self.bell is not None:
-            self.socket.forget_bell(self.bell)
-            self.bell = None
-        self.socket = None
-        return 0
-
-    cdef bint advance(self) except -1:
-        cdef WebSocket socket = self.socket
-        if self.bell is not None:
-            socket.forget_bell(self.bell)
-            self.bell = None
-        if not socket.greeted:
-            socket.greeted = True
-            self.value = {TYPE: CONNECT}
-            return True
-        while True:
-            if socket.at != NULL and socket.phase >= OPEN:
-                if socket.is_turn_due():
-                    socket.turn_calls = 0
-                    socket.turn_bytes = 0
-                    self.value = None
-                    return False
-                self.value = socket.next_message()
-                if self.value is not None:
-                    socket.turn_calls += 1
-                    socket.listens = socket.bells is not None
-                    return True
-            if socket.ended or socket.complete:
-                self.value = socket.disconnect()
-                return True
-            self.bell = socket.wait_for_message()
-            if self.bell is not None:
-                self.value = self.bell
-                return False
-
-
-cdef class SendCalling(Call):
-    """One send()."""
-
-    cdef int drop(self) except -1:
-        cdef WebSocket socket = self.socket
-        if self.response is not None:
-            self.response.drop()
-        if socket is not None and socket.sender is self:
-            self.given_up = True
-            socket.go_on()
-        self.socket = None
-        return 0
-
-    cdef bint advance(self) except -1:
-        cdef WebSocket socket = self.socket
-        self.value = None
-        if self.verb == NOTHING:
-            if socket.is_turn_due():
-                socket.turn_calls = 0
-                socket.turn_bytes = 0
-                return False
-            self._begin()
-        if self.verb == RESPONSE:
-            return self._respond()
-        if self.verb == CLOSE and socket.is_gone():
-            socket.phase = CLOSING
-            return True
-        return self._push()
-
-    cdef object _get(self, str key):
-        cdef PyObject *value
-        if type(self.message) is dict:
-            value = PyDict_GetItem(<dict>self.message, key)
-            return None if value == NULL else <object>value
-        return self.message.get(key)
-
-    cdef int _begin(self) except -1:
-        cdef object kind = self._get(TYPE)
-        if kind == SEND_MESSAGE:
-            return self._take_message()
-        if kind == CLOSE_MESSAGE:
-            return self._take_close()
-        if kind == ACCEPT_MESSAGE:
-            return self._take_accept()
-        if kind == RESPONSE_START or kind == RESPONSE_BODY:
-            return self._take_response(kind)
-        raise RuntimeError(f"unexpected ASGI message {kind!r}")
-
-    cdef int _take_message(self) except -1:
-        cdef WebSocket socket = self.socket
-        cdef object data = self._get(BYTES), text = self._get(TEXT)
-        if socket.phase != OPEN:
-            if socket.phase < OPEN:
-                raise RuntimeError("websocket.send was sent before websocket.accept")
-            if not socket.is_gone() and not socket.ended:
-                raise RuntimeError("websocket.send was sent after websocket.close")
-        if (data is None) == (text is None):
-            raise InvalidResponse("websocket.send has neither bytes nor text" if data is None else
-                                  "websocket.send has both bytes and text")
-        if text is None:
-            self.data = octets(data)
-            self.at = <const unsigned char *>PyBytes_AS_STRING(self.data)
-            self.length = PyBytes_GET_SIZE(self.data)
-            self.status = SW_WS_BINARY
-        else:
-            if not isinstance(text, str):
-                raise InvalidResponse(f"expected a str as text, not {text!r:.100}")
-            self.data = text
-            self.at = _utf8(text, &self.length)
-            self.status = SW_WS_TEXT
-        self.verb = MESSAGE
-        return 0
-
-    cdef int _take_accept(self) except -1:
-        cdef WebSocket socket = self.socket
-        if socket.phase != HANDSHAKE:
-            raise RuntimeError("websocket.accept was sent when the handshake had been answered")
-        self.data = accept_lines(self._get("subprotocol"), self._get("headers") or ())
-        if <uint64_t>PyBytes_GET_SIZE(self.data) > socket.outlet.max_payload_bytes:
-            raise InvalidResponse(f"header-lines-too-large: more than {socket.outlet.max_payload_bytes} bytes")
-        self.verb = ACCEPT
-        return 0
-
-    cdef int _take_close(self) except -1:
-        cdef WebSocket socket = self.socket
-        cdef object code = self._get("code"), reason = self._get("reason")
-        if socket.phase == HANDSHAKE:
-            return self._take_response(CLOSE_MESSAGE)
-        if socket.phase != OPEN and not socket.is_gone() and not socket.ended:
-            raise RuntimeError("websocket.close was sent when it had been closed")
-        self.status = NORMAL
-        self.verb = CLOSE
-        if socket.phase != OPEN or socket.is_gone():
-            return 0
-        if code is not None:
-            if not isinstance(code, int) or not _can_be_sent(code):
-                raise InvalidResponse(f"close code {code!r} is not one that can be sent")
-            self.status = 0 if code == NO_STATUS else <uint16_t>code
-        if reason:
-            if not isinstance(reason, str):
-                raise InvalidResponse(f"expected a str as reason, not {reason!r:.100}")
-            self.data = reason
-            self.at = _utf8(reason, &self.length)
-            if self.length > MAX_REASON_BYTES:
-                raise InvalidResponse(f"a close reason has at most {MAX_REASON_BYTES} bytes")
-            if self.status == 0:
-                self.length = 0
-        return 0
-
-    cdef int _take_response(self, str kind) except -1:
-        """As a message of an http response, which is then pushed as such. A close: a whole one."""
-        cdef WebSocket socket = self.socket
-        cdef dict message
-        if socket.phase >= OPEN or (socket.phase == REFUSED) != (kind == RESPONSE_BODY):
-            raise RuntimeError(f"{kind} was sent " + (
-                "before websocket.http.response.start" if socket.phase == HANDSHAKE else
-                "when the handshake had been answered"))
-        if kind == CLOSE_MESSAGE:
-            message = {TYPE: "http.response.start", "status": 403}
-        else:
-            message = dict(self.message)
-            message[TYPE] = kind.removeprefix("websocket.")
-            message.pop("trailers", None)
-        self.response = SendCall.__new__(SendCall)
-        self.response.exchange = socket
-        self.response.message = message
-        if kind == CLOSE_MESSAGE:
-            if not socket.is_gone():
-                self.response.advance()
-            socket.phase = REFUSED
-            self.response = SendCall.__new__(SendCall)
-            self.response.exchange = socket
-            self.response.message = {TYPE: "http.response.body"}
-            self.passes = socket.is_gone()
-        self.verb = RESPONSE
-        return 0
-
-    cdef bint _respond(self) except -1:
-        cdef bint done
-        if self.passes:
-            return True
-        done = self.response.advance()
-        self.value = self.response.value
-        if done and self.socket.started:
-            self.socket.phase = REFUSED
-            if self.socket.complete:
-                self.socket.ring_all(False)
-        return done
-
-    cdef Wait _push_once(self) noexcept:
-        cdef WebSocket socket = self.socket
-        cdef bint done
-        if self.verb == MESSAGE:
-            return socket.push_message(self)
-        if socket.complete:  # the app has returned, a task of its has not
-            return WAIT_NONE
-        if self.verb == ACCEPT:
-            if socket.phase != HANDSHAKE:  # while it waited for room another task has answered
-                return WAIT_NONE
-            done = socket.put(EVENT_WS_OPEN, 0, 0, SW_NO_LENGTH, <const char *>PyBytes_AS_STRING(self.data),
-                              <uint32_t>PyBytes_GET_SIZE(self.data), <uint32_t>PyBytes_GET_SIZE(self.data), 0)
-            if done:
-                socket.phase = OPEN
-                socket.opened = True
-                socket.block = NULL  # that of the handshake: it is the reactor's again
-                socket.head = None
-        else:
-            if socket.phase != OPEN:
-                return WAIT_NONE
-            done = socket.put(EVENT_WS_CLOSE, 0, self.status, SW_NO_LENGTH, self.at, <uint32_t>self.length, 0,
-                              <uint32_t>self.length)
-            if done:
-                socket.phase = CLOSING
-        return WAIT_NONE if done else WAIT_SPACE
-
-    cdef bint _push(self) except -1:
-        """Publish the rest: True when all is out, False to wait for `value`."""
-        cdef WebSocket socket = self.socket
-        cdef Wait asked = WAIT_NONE, blocked
-        while True:
-            if socket.sender is not None and socket.sender is not self:
-                self.value = socket.wait()
-                return False
-            if self.verb == MESSAGE and (socket.complete or socket.is_gone()):
-                if socket.sender is self:
-                    socket.sender = None
-                return self._leave()
-            blocked = self._push_once()
-            if blocked == WAIT_NONE:
-                if socket.sender is self:
-                    socket.sender = None
-                    socket.wake()
-                if self.verb == MESSAGE and socket.gone:
-                    return self._leave()
-                socket.turn_calls += 1
-                return True
-            if self.sent:
-                socket.sender = self
-            if blocked == WAIT_TURN:
-                socket.turn_bytes = 0
-                socket.turn_calls = 0
-                self.value = None
-                return False
-            if blocked == asked:  # asked, and looked once more: now wait
-                if blocked == WAIT_SPACE:
-                    socket.adapter.crowded.append(socket)
-                self.value = socket.wait()
-                socket.turn_bytes = 0
-                return False
-            asked = blocked
-            if blocked == WAIT_SPACE:
-                socket.outlet.want_space(socket.reactor)
-            else:
-                socket.watch()
-
-    cdef bint _leave(self) except -1:
-        """The client is gone: what becomes of this message, as SendCall has it.
-
-        True: it is dropped; False: the others get a turn; or ClientDisconnected.
-        """
-        cdef WebSocket socket = self.socket
-        self.value = None
-        if socket.listens and not socket.complete:
-            if not self.passes and socket.leaving_calls < LEAVING_CALLS:
-                socket.leaving_calls += 1
-                self.passes = True
-            if self.passes:
-                return True
-            if self.leaving_turns < LEAVING_TURNS:
-                self.leaving_turns += 1
-                return False
-        raise ClientDisconnected("the WebSocket is closed")
-
-
-cdef const unsigned char *_utf8(object text, Py_ssize_t *length) except NULL:
-    """As UTF-8, which the object keeps; of ASCII it is no copy."""
-    try:
-        return <const unsigned char *>PyUnicode_AsUTF8AndSize(text, length)
-    except UnicodeEncodeError:
-        raise InvalidResponse("the text of a WebSocket cannot have surrogates") from None
-
-
-cdef bint _can_be_sent(object code):
-    """RFC 6455 §7.4.1, §7.4.2, and what the registry has since. NO_STATUS: a close without a code."""
-    return NORMAL <= code <= 1003 or code == NO_STATUS or 1007 <= code <= 1014 or 3000 <= code <= 4999

@@ -19,10 +19,12 @@ import signal
 
 from libc.stdint cimport uint64_t
 
+from cpython.ref cimport PyObject
+
 from swhttp.adapters.asgi cimport AsgiExchange
 from swhttp.adapters.pusher cimport LoopPusher
 from swhttp.adapters.sessions cimport SessionAdapter, Sessions
-from swhttp.adapters.websocket cimport SocketAdapter
+from swhttp.adapters.socketadapter cimport SocketAdapter
 from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_BUFFER_FULL, EVENT_CLOSE, EVENT_PACKAGE, EVENT_PACKAGE_CHUNK,
                                EVENT_PACKAGE_END, EVENT_PACKAGE_START, EVENT_STOP, EVENT_WS_CLOSE, EVENT_WS_MESSAGE,
                                EVENT_WS_OPEN, SW_WS_SESSION_NEWS, sw_descriptor)
@@ -179,11 +181,11 @@ cdef class AsgiLoop(Runners):
         return 0
 
     cdef int grown(self) except -1:
-        if len(self.suspended) >= CROWD:
+        if self.suspended_count >= CROWD:
             if self.clears == 0:
                 self.old_memory = OldMemory()
             self.clears = CLEARS
-            self.departure.most = max(self.departure.most, len(self.suspended))  # it may be gone at the next look
+            self.departure.most = max(self.departure.most, self.suspended_count)  # it may be gone at the next look
             self._trim_soon(limits.TRIM_EVERY_S)
         return 0
 
@@ -233,11 +235,14 @@ cdef class AsgiLoop(Runners):
 
     def task_of(self, int reactor, uint64_t request_id):
         """The task that runs a request, or None."""
+        cdef PyObject *found = self.suspended
         cdef Runner runner
-        for runner in self.suspended:
+        while found != NULL:
+            runner = <Runner>found
             if (runner.exchange is not None and runner.exchange.reactor == reactor
                     and runner.exchange.request_id == request_id):
                 return runner.task
+            found = runner.next
         return None
 
     cdef int freed(self) except -1:

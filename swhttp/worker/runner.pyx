@@ -67,6 +67,7 @@ cdef extern from *:
 
 cdef enum:
     MAX_IDLE = 256  # runners kept for the next burst
+    HIDDEN_BYTES = 2 * sizeof(void *)
 
 cdef object Task = asyncio.Task
 cdef Py_ssize_t TASK_BYTES = (<PyTypeObject *>asyncio.Task).tp_basicsize
@@ -80,7 +81,6 @@ cdef class Runners:
         self.loop = loop
         self.context = contextvars.copy_context()
         self.idle = []
-        self.suspended = set()
 
     cdef AsgiExchange next_exchange(self):
         """The next request that is ours, or None."""
@@ -104,8 +104,7 @@ cdef class Runners:
             runner = self._make()
         resume = runner.resume
         runner.resume = None
-        if runner.fresh:
-            runner.fresh = False
+        if runner.gate is None:
             resume()
         else:
             resume(runner.gate)
@@ -116,16 +115,12 @@ cdef class Runners:
         cdef Runner runner = Runner.__new__(Runner)
         cdef list steps = []
         runner.runners = self
-        runner.gate = Gate.__new__(Gate)
-        runner.gate.runner = runner
-        runner.gate._asyncio_future_blocking = False
         self.loop.call_soon = lambda step, *arguments, context=None: steps.append(step)
         try:
             runner.task = Task(runner, loop=self.loop, context=self.context)
         finally:
             del self.loop.call_soon
         runner.resume = steps.pop()
-        runner.fresh = True
         self.made += 1
         self.grown()
         return runner
@@ -168,7 +163,7 @@ cdef class Runner:
                 return PYGEN_NEXT
             if not self._unnoticed():
                 return self._retire(result)
-            if self.was_suspended:
+            if self.link != NULL:
                 return self._rest(result)
 
     cdef PySendResult _step(self, PyObject **result) except PYGEN_ERROR:
@@ -197,26 +192,47 @@ cdef class Runner:
         self.exchange = None
         self.steps = self.coroutine = self.context = None
         self.runners.adapter.ended(exchange, error)
-        if self.was_suspended:
+        if self.link != NULL:
             self.runners.freed()
         return 0
 
-    cdef int _suspend(self) except -1:
-        if not self.was_suspended:
-            self.was_suspended = True
-            if self.exchange is not None and self.exchange.lasting:
-                free(self.before)
-                self.before = NULL
-            self.runners.suspended.add(self)
+    cdef int _suspend(self) noexcept:
+        cdef PyObject **first = &self.runners.suspended
+        if self.link != NULL:
+            return 0
+        if self.exchange is not None and self.exchange.lasting:  # it runs no other request
+            free(self.before)
+            self.before = NULL
+            self.gate = None
+        self.next = first[0]
+        self.link = first
+        if self.next != NULL:
+            (<Runner>self.next).link = &self.next
+        first[0] = <PyObject *>self
+        Py_INCREF(self)
+        self.runners.suspended_count += 1
+        return 0
+
+    cdef int _unlink(self) noexcept:
+        if self.link == NULL:
+            return 0
+        self.link[0] = self.next
+        if self.next != NULL:
+            (<Runner>self.next).link = self.link
+        self.link = NULL
+        self.runners.suspended_count -= 1
+        Py_DECREF(self)
         return 0
 
     cdef PySendResult _rest(self, PyObject **result) except PYGEN_ERROR:
         """Wait in the gate: the Task gives it its wake-up."""
-        if self.was_suspended:
-            self.was_suspended = False
-            self.runners.suspended.discard(self)
+        if self.link != NULL:
+            self._unlink()
             if len(self.runners.idle) >= MAX_IDLE:
                 return self._retire(result)
+        if self.gate is None:
+            self.gate = Gate.__new__(Gate)
+            self.gate.runner = self
         self.gate._asyncio_future_blocking = True
         Py_INCREF(self.gate)
         result[0] = <PyObject *>self.gate
@@ -224,7 +240,7 @@ cdef class Runner:
 
     cdef PySendResult _retire(self, PyObject **result) except PYGEN_ERROR:
         """End the Task."""
-        self.runners.suspended.discard(self)
+        self._unlink()
         self.task = self.gate = None  # they refer to us
         Py_INCREF(None)
         result[0] = <PyObject *>None
@@ -232,19 +248,19 @@ cdef class Runner:
 
     cdef void _remember(self) noexcept:
         if self.before == NULL:
-            self.before = <unsigned char *>malloc(TASK_BYTES)
+            self.before = <unsigned char *>malloc(TASK_BYTES + HIDDEN_BYTES)
             if self.before == NULL:
                 return
         memcpy(self.before, <PyObject *>self.task, TASK_BYTES)
-        sw_hidden_words(<PyObject *>self.task, self.words_before)
+        sw_hidden_words(<PyObject *>self.task, <void **>(self.before + TASK_BYTES))
 
     cdef bint _unnoticed(self) noexcept:
         cdef void *words[2]
         if self.before == NULL:
             return False
         sw_hidden_words(<PyObject *>self.task, words)
-        return (words[0] == self.words_before[0] and words[1] == self.words_before[1]
-                and memcmp(self.before, <PyObject *>self.task, TASK_BYTES) == 0)
+        return (memcmp(self.before, <PyObject *>self.task, TASK_BYTES) == 0
+                and memcmp(self.before + TASK_BYTES, words, HIDDEN_BYTES) == 0)
 
     # ---- the coroutine protocol, as Task uses it
 
