@@ -28,18 +28,17 @@ from swhttp.reactor.logline cimport (LOG_BARE_QUERY, LOG_BYTES, LOG_BYTES_OR_DAS
                                      LOG_KEPT_ALIVE, LOG_LOCAL, LOG_LOCAL_PORT, LOG_METHOD, LOG_MICROSECONDS,
                                      LOG_MILLISECONDS, LOG_MILLI_PART, LOG_PATH, LOG_PID, LOG_PROTOCOL, LOG_QUERY,
                                      LOG_REMOTE_PORT, LOG_REQUEST, LOG_REQUEST_FIELD, LOG_RESPONSE_FIELD, LOG_SECONDS,
-                                     LOG_STATUS, LOG_TEXT, LOG_TIME, LOG_TIME_UTC, LOG_WIRE_BYTES, SW_LOG_ANSWERS,
-                                     SW_LOG_LONGEST_NAME, SW_LOG_SLACK, sw_access_log, sw_log_answer, sw_log_digits,
-                                     sw_log_escape, sw_log_found, sw_log_is_name, sw_log_name, sw_log_number,
-                                     sw_log_offset_ns, sw_log_part, sw_log_prefetch, sw_log_publish, sw_log_rewind,
-                                     sw_log_tail, sw_log_text, sw_log_time_text)
+                                     LOG_STATUS, LOG_TEXT, LOG_TIME, LOG_TIME_UTC, LOG_WIRE_BYTES, SW_LOG_LONGEST_NAME,
+                                     SW_LOG_SLACK, sw_access_log, sw_log_answer, sw_log_digits, sw_log_escape,
+                                     sw_log_found, sw_log_is_name, sw_log_name, sw_log_number, sw_log_offset_ns,
+                                     sw_log_part, sw_log_prefetch, sw_log_publish, sw_log_rewind, sw_log_tail,
+                                     sw_log_text, sw_log_time_text)
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CUT, CONN_HTTP10, CONN_KEEP_ALIVE, CONN_LOGGED, STAGE_FREE,
                                    STAGE_GONE, STAGE_HEAD, STAGE_IDLE, STAGE_LINGER)
 
 from swhttp import limits
 
 cdef uint32_t FIELD_BYTES = limits.ACCESS_FIELD_BYTES
-cdef int CLIENT_GONE = 499  # nginx's word for it; no status of HTTP's
 cdef const unsigned char *HTTP10 = <const unsigned char *><const char *>b" HTTP/1.0"
 cdef const unsigned char *HTTP11 = <const unsigned char *><const char *>b" HTTP/1.1"
 cdef const unsigned char *COMMA = <const unsigned char *><const char *>b", "
@@ -380,21 +379,6 @@ cdef bint _room(State *s, sw_access_log *log) noexcept nogil:
     return log.own - log.peer + log.line_bytes + SW_LOG_SLACK <= log.ring.size
 
 
-cdef void _note(Conn *c, sw_log_answer *answer) noexcept nogil:
-    """Keep what a line says of `c`, all but what is in its block. The kept fields of the response go with it."""
-    answer.since_ns = c.since_ns
-    answer.fields = c.log_fields
-    answer.row = c.row
-    answer.flags = c.flags
-    answer.served = c.served
-    answer.pid = c.pid
-    answer.status = c.status if c.status != 0 else CLIENT_GONE  # the app gave up before its head
-    answer.body_bytes = c.body_bytes
-    answer.wire_bytes = c.sent_bytes + c.out_bytes  # what still waits for the socket counts as sent
-    c.log_fields = NULL
-    c.flags |= CONN_LOGGED
-
-
 cdef void _line(Line *line, const sw_log_answer *answer) noexcept nogil:
     """Make a line, and give back what was kept for it, all but its block."""
     cdef State *s = line.s
@@ -471,23 +455,10 @@ cdef void _alone(State *s, Conn *c, const sw_log_answer *answer) noexcept nogil:
     _line(&line, answer)
 
 
-cdef void access_answered(State *s, Conn *c) noexcept nogil:
-    """The last of a worker's response has been put out. Its block is ours from here on."""
-    cdef sw_access_log *log = s.access
-    cdef sw_log_answer *answer = &log.answers[log.answer_count]
-    _note(c, answer)
-    answer.block = c.block
-    answer.block_class = c.block_class
-    c.block = SW_NO_BLOCK
-    log.answer_count += 1
-    if log.answer_count == SW_LOG_ANSWERS:
-        access_lines(s)
-
-
 cdef void access_refused(State *s, Conn *c) noexcept nogil:
     """An answer of our own has been put out."""
     cdef sw_log_answer answer
-    _note(c, &answer)
+    access_note(c, &answer)
     _alone(s, c, &answer)
 
 
@@ -507,7 +478,7 @@ cdef void access_lost(State *s, Conn *c) noexcept nogil:
         return  # no TLS came about, so nothing was asked; whoever else lingers has its line
     if c.stage == STAGE_HEAD and c.input_to - c.input_from <= c.head_at:
         return  # nothing but empty lines
-    _note(c, &answer)
+    access_note(c, &answer)
     answer.wire_bytes = c.sent_bytes
     answer.body_bytes = 0
     if c.status == 0 or c.sent_bytes == 0:
@@ -524,18 +495,18 @@ cdef void access_lines(State *s) noexcept nogil:
     cdef sw_log_answer *answer
     cdef Line line
     cdef int i
-    if log.answer_count == 0:
+    if s.access_answers == 0:
         return
     _begin(s, &line)
-    for i in range(log.answer_count):
-        if i + 2 < log.answer_count:
+    for i in range(s.access_answers):
+        if i + 2 < s.access_answers:
             answer = &log.answers[i + 2]
             sw_log_prefetch(sw_blocks_at(&s.blocks, answer.block), &s.sessions[answer.row])
         answer = &log.answers[i]
         line.block = sw_blocks_at(&s.blocks, answer.block)
         _line(&line, answer)
         sw_blocks_give(&s.blocks, answer.block, answer.block_class)
-    log.answer_count = 0
+    s.access_answers = 0
     s.line[REACTOR_BLOCKS] = s.blocks.in_use
 
 

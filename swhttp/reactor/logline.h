@@ -100,8 +100,7 @@ typedef struct {
     sw_log_name names[SW_LOG_NAMES];
     sw_log_name outs[SW_LOG_NAMES];
     sw_log_time times[SW_LOG_NAMES];
-    int answer_count;     /* answers of this turn whose lines are to be made */
-    sw_log_answer answers[SW_LOG_ANSWERS];
+    sw_log_answer answers[SW_LOG_ANSWERS]; /* of this turn, whose lines are to be made */
     uint32_t texts_used;
     unsigned char texts[SW_LOG_TEXTS];
 } sw_access_log;

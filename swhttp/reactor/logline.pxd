@@ -118,7 +118,6 @@ cdef extern from "swhttp/reactor/logline.h" nogil:
         sw_log_name names[16]
         sw_log_name outs[16]
         sw_log_time times[16]
-        int answer_count
         sw_log_answer answers[64]
     unsigned char *sw_log_escape(unsigned char *to, const unsigned char *limit, const unsigned char *text,
                                  size_t length, bint json, bint *full)

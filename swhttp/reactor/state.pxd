@@ -444,6 +444,7 @@ cdef struct State:
     const char *tmp_dir
     bint asgi                # what the workers serve
     sw_access_log *access    # NULL: nothing is logged
+    int access_answers       # of this turn, whose lines are to be made: here, where a request finds it in the cache
     # Shared memory.
     sw_blocks blocks
     uint32_t table_entries   # of each slot; an index is given out once in all of them
