@@ -10,6 +10,7 @@ workers.
 from __future__ import annotations
 
 import functools
+import gc
 import logging
 import math
 import secrets
@@ -90,6 +91,7 @@ class Manager:
         # Here, not in the master: workers share these pages, and are forked with the imports done.
         import swhttp.worker.main  # noqa: F401
 
+        gc.freeze()  # or the collector of each worker would make all of them its own, by writing to what it looks at
         self._selector.register(self._master, selectors.EVENT_READ, self._on_master)
         self._first_word = FirstWord()
         if self._config.slow_log_s or self._config.request_timeout_s:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import enum
 import errno
+import gc
 import math
 import os
 import selectors
@@ -178,6 +179,7 @@ class Master:
             return Manager(self._config, self._memory, texts, Channel(theirs)).run()
 
         keep = [theirs.fileno(), *self._memory.manager_fds()]
+        gc.freeze()  # or the collector, which writes to all that it looks at, would end the sharing of these pages
         with theirs:
             return hygiene.fork(manage, keep, let_go, IGNORED), Channel(ours)
 

@@ -167,6 +167,34 @@ def test_control_frames_come_between_fragments() -> None:
     assert Decoder().feed(stream) == wanted
 
 
+@pytest.mark.parametrize("size", [0, 1, 2, 5, 124, 125])
+def test_a_control_frame_is_whole_wherever_it_is_cut(size: int) -> None:
+    payload = b"\x03\xe8" + bytes(range(65, 91)) * 5
+    wanted: list[object] = [Ping(payload[:size]), Pong(payload[:size])]
+    wanted.append(Close(1000, payload[2:size]) if size >= 2 else Data(TEXT, b"x", True, True))
+    end = frame(0x88, payload[:size]) if size >= 2 else frame(0x81, b"x")
+    stream = frame(0x89, payload[:size]) + frame(0x8A, payload[:size]) + end
+    for at in range(len(stream) + 1):
+        decoder = Decoder()
+        assert decoder.feed(stream[:at]) + decoder.feed(stream[at:]) == wanted
+    bytewise = Decoder()
+    assert [event for byte in stream for event in bytewise.feed(bytes([byte]))] == wanted
+
+
+@pytest.mark.parametrize("opcode", [CLOSE, PING, PONG])
+def test_a_control_frame_over_125_bytes_is_refused_wherever_it_is_cut(opcode: int) -> None:
+    for stream in (frame(0x80 | opcode, bytes(126)), frame(0x80 | opcode, bytes(5), length_bytes=2),
+                   frame(0x80 | opcode, bytes(300)), frame(0x80 | opcode, b"", length_bytes=8)):
+        for at in range(len(stream) + 1):
+            decoder = Decoder()
+            assert decoder.feed(stream[:at]) + decoder.feed(stream[at:]) == [Bad(1002, "ws-long-control-frame")]
+
+
+def test_a_stream_may_end_within_a_control_frame() -> None:
+    for at in range(len(stream := frame(0x89, bytes(125)))):
+        assert Decoder().feed(frame(0x81, b"x") + stream[:at]) == [Data(TEXT, b"x", True, True)]
+
+
 def test_an_empty_message_is_one_piece() -> None:
     assert Decoder().feed(frame(0x81, b"")) == [Data(TEXT, b"", True, True)]
     assert Decoder().feed(frame(BINARY, b"") + frame(0x80, b"")) == [Data(BINARY, b"", True, True)]
@@ -224,4 +252,7 @@ def test_a_text_fails_at_the_first_byte_that_makes_it_wrong() -> None:
 
 
 def test_a_stream_costs_little_memory() -> None:
-    assert wsprobe.STATE_BYTES <= 192
+    # Of each idle WebSocket the master has its stream's state in what it keeps of it, and the row of its connection.
+    assert wsprobe.STATE_BYTES <= 64
+    assert wsprobe.SOCKET_BYTES <= 280
+    assert wsprobe.CONNECTION_BYTES <= 400

@@ -218,7 +218,7 @@ cdef bint _post(State *s, int slot, Conn *c) noexcept nogil:
     d.block = c.block
     d.type = EVENT_PACKAGE_START if c.flags & CONN_BODY_OPEN else EVENT_PACKAGE
     if c.ws != NULL:
-        d.type = EVENT_WS_OPEN if c.ws.state == WS_OFFERED else c.ws.event_kind
+        d.type = EVENT_WS_OPEN if c.ws.state == WS_OFFERED else c.ws.taken.event.kind
     d.flags = flags
     if s.free_entry_count > 0:
         s.free_entry_count -= 1
@@ -461,7 +461,7 @@ cdef void dispatch_finish(State *s, Conn *c) noexcept nogil:
 cdef bint dispatch_revoke(State *s, Conn *c) noexcept nogil:
     """Take a request back that no worker has begun. False: one has, and the request is its own: also where the worker
     says that it has not, but has answered. Nobody else could go on from there."""
-    if c.flags & CONN_HEAD_SENT or (c.ws != NULL and c.ws.event_done > 0):
+    if c.flags & CONN_HEAD_SENT or (c.ws != NULL and c.ws.calls and c.ws.taken.event.done > 0):
         return False
     if not sw_request_revoke(&s.links[c.slot].table[sw_request_index(c.request_id)], c.request_id):
         return False

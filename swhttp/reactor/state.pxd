@@ -222,10 +222,25 @@ cdef struct Upload:          # a body that does not fit in the request block
     int fd                   # collected: the file, else -1
 
 
-cdef struct WsBlock:         # of messages, that their worker may still read
+cdef packed struct WsBlock:  # of messages, that their worker may still read
     uint32_t block
     uint32_t messages        # that end in it
     uint8_t block_class
+
+
+cdef struct WsEvent:         # of a session of the callback API: the one that is out
+    uint64_t last            # sequence of the last message that is in an event, or has been
+    uint64_t first           # of the first one in this event
+    uint32_t messages        # in it
+    uint32_t done            # of these
+    uint32_t memory_len
+    uint8_t kind             # EVENT_WS_OPEN ..., 0: none is out
+    unsigned char *memory    # the session's state
+
+
+cdef union WsTaken:          # what workers have of it
+    WsBlock blocks[4]        # of an ASGI app's: posted, oldest first
+    WsEvent event            # where it `calls`
 
 
 cdef struct WsHeld:          # a message that waits for the end of another one
@@ -234,7 +249,8 @@ cdef struct WsHeld:          # a message that waits for the end of another one
     uint8_t opcode
 
 
-cdef struct Ws:              # a WebSocket (swhttp.reactor.websocket)
+# A WebSocket (swhttp.reactor.websocket). Each idle one has this: what is in line here leaves no holes.
+cdef struct Ws:
     WsDecoder decoder
     uint8_t state
     uint8_t calls            # its events go to the handler of the callback API, one by one
@@ -254,49 +270,40 @@ cdef struct Ws:              # a WebSocket (swhttp.reactor.websocket)
     uint8_t inflating        # more of what has come is to be inflated when there is room
     uint8_t last_piece       # ... and then the message is whole
     uint32_t utf8
+    uint8_t filling_class
+    uint8_t end_class
+    uint8_t first            # of taken.blocks
+    uint8_t count
+    WsTaken taken
     uint64_t message_bytes
     uint32_t queued          # messages here that its worker has not read
-    WsBlock blocks[4]        # posted, oldest first
-    uint8_t first
-    uint8_t count
     uint32_t freed           # blocks that have been given back
     uint32_t filling         # the block that is filled
-    uint8_t filling_class
     uint32_t fill_at
     uint32_t fill_messages   # that end in it
     uint32_t record_at       # of the record that is filled, 0: none
-    uint16_t end_code
     uint32_t end_block       # holds the client's reason
-    uint8_t end_class
+    uint16_t end_code
     # Out.
     uint8_t mid_message      # its worker has begun a message, and not ended it
     uint8_t mid_compressed
     uint8_t mid_opcode       # that message's
-    WsHeld *held_first       # pushes that wait for its end
+    uint16_t membership_count
+    uint16_t membership_room
+    sw_ws_membership *memberships
+    WsHeld *held_first       # pushes that wait for the end of the message
     WsHeld *held_last
     uint32_t held_bytes
+    uint32_t answer_len
+    unsigned char *answer    # WS_OFFERED: the lines of our 101
     unsigned char *pong      # that is owed: length, bytes
     Conn *cork_next
     void *deflation          # a Deflation, referenced; NULL: none was agreed upon
-    unsigned char *answer    # WS_OFFERED: the lines of our 101
-    uint32_t answer_len
-    uint32_t head_len
     sw_block *head           # of the handshake's request: method, target, who asked
     # Time.
     uint64_t due_ns          # the next thing to do, 0: nothing
     uint64_t heard_ns
     uint64_t pinged_ns
-    # The callback API.
-    uint64_t sequence        # of the last message that is in an event, or has been
-    uint64_t event_sequence  # of the first message of the event that is out
-    uint32_t event_messages  # in it
-    uint32_t event_done      # of these
-    uint8_t event_kind       # EVENT_WS_OPEN ..., 0: no event is out
-    unsigned char *memory    # the session's state
-    uint32_t memory_len
-    sw_ws_membership *memberships
-    uint16_t membership_count
-    uint16_t membership_room
 
 
 cdef struct Conn:
@@ -309,6 +316,9 @@ cdef struct Conn:
     uint8_t chunk_state
     uint8_t empty_lines
     int slot                 # while IN_FLIGHT or GONE
+    uint16_t status          # of the response that was begun; 0: none
+    uint8_t reason           # for which we answer it ourselves in the next phase 3, or REASON_NONE
+    uint8_t overdue          # what has been said of the request `clock_id`: OVERDUE_
     # The queue of waiting requests, or the requests of one slot: a connection is on one of them at most.
     Conn *next
     Conn *previous
@@ -327,6 +337,7 @@ cdef struct Conn:
     uint32_t head_at         # start of the request line
     uint16_t fields          # lines of the head so far, the request line included
     uint16_t listener
+    uint32_t discarded       # of a body that nobody wanted
     void *parser             # a borrowed Http1Parser, referenced
     Conn *grave_next
     Conn *todo_next
@@ -346,13 +357,16 @@ cdef struct Conn:
     uint64_t response_bytes  # body bytes taken from the ring
     uint64_t body_bytes      # of these, put out
     uint64_t sent_bytes      # of the response, head and framing too, that the socket has taken
-    int status               # of the response that was begun; 0: none
     unsigned char *log_fields  # what the access log wants of the response head
     OutPiece *out_first
     OutPiece *out_last
     uint64_t out_bytes       # that wait for the socket
     uint64_t out_held        # of these, bytes that are not in files
     uint32_t out_pieces
+    uint8_t pace
+    uint8_t deaths           # workers that died after they had begun this request
+    uint8_t aside            # it is not counted as its worker's load any more
+    uint8_t slow_told        # its worker has been told that it is slow
     uint64_t write_by_ns     # while some wait: the deadline for them
     uint64_t gone_by_ns      # the end of its input came with the request: when it is taken for gone
     OutFile *file            # that the worker has passed last
@@ -361,18 +375,11 @@ cdef struct Conn:
     Conn *pace_next
     Conn *pace_previous
     uint64_t pace_since_ns
-    uint8_t pace
-    uint8_t deaths           # workers that died after they had begun this request
-    bint aside               # it is not counted as its worker's load any more
-    bint slow_told           # its worker has been told that it is slow
     Upload *upload
-    uint32_t discarded       # of a body that nobody wanted
     Conn *starved_next
     # What `overdue` knows of the request `clock_id`; of another one it knows nothing.
     uint64_t clock_id
     uint64_t clock_ns        # its time counts from here
-    uint8_t overdue          # what has been said of it: OVERDUE_
-    int reason               # for which we answer it ourselves in the next phase 3, or REASON_NONE
     sw_io_job *job           # what an I/O thread does for it at the moment; NULL: nothing
     void *tls                # a Tls, NULL: the bytes are what they are
     Ws *ws                   # it asks to be a WebSocket, or is one; NULL: it speaks HTTP

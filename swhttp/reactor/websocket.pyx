@@ -47,7 +47,7 @@ from swhttp.reactor.state cimport (CONN_HEAD_SENT, CONN_HUNG_UP, CONN_KEEP_ALIVE
 from swhttp.reactor.system cimport SHUT_WR, iovec, shutdown
 from swhttp.reactor.timers cimport timer_arm
 from swhttp.reactor.tls cimport tls_end, tls_shut
-from swhttp.reactor.wscodec cimport ws_close_code_is_sendable
+from swhttp.reactor.wscodec cimport ws_close_code_is_sendable, ws_decoder_free
 from swhttp.reactor.wsdeflate cimport Deflation
 from swhttp.reactor.wsevents cimport (wsevents_done, wsevents_forsake, wsevents_lost, wsevents_next,
                                       wsevents_worker_lost)
@@ -100,7 +100,7 @@ cdef bint ws_offer(State *s, Conn *c, bytes answer, object deflation):
         Py_INCREF(deflation)
         w.deflation = <void *>deflation
     if w.calls:
-        w.event_kind = EVENT_WS_OPEN
+        w.taken.event.kind = EVENT_WS_OPEN
     c.ws = w
     return True
 
@@ -141,7 +141,6 @@ cdef bint _keep_head(State *s, Conn *c, Ws *w) noexcept nogil:
     if names != NULL:
         memcpy(memory + head.headers_off, names - sizeof(origin), origin_len)
     w.head = head
-    w.head_len = head.body_off
     return True
 
 
@@ -563,9 +562,11 @@ cdef void ws_free(State *s, Conn *c) noexcept nogil:
     if w.deflation != NULL:
         with gil:
             Py_DECREF(<object>w.deflation)
+    ws_decoder_free(&w.decoder)
     free(w.answer)
     free(w.head)
-    free(w.memory)
+    if w.calls:
+        free(w.taken.event.memory)
     free(w.memberships)
     free(w)
     c.ws = NULL

@@ -23,13 +23,14 @@ cdef struct WsLimits:
     uint32_t max_fragments  # frames of a message
     bint deflate  # permessage-deflate was negotiated
 
-# The state of one stream; all zero: its beginning. It holds no pointer.
+# The state of one stream; all zero: its beginning. `ws_decoder_free` is due at its end.
 cdef struct WsDecoder:
+    unsigned char *control  # what has come of the payload of a control frame that the input has cut, unmasked; or NULL
     uint64_t message_bytes  # announced so far by the frames of the message under way
     uint64_t left  # payload bytes of the frame under way that have not come
     uint32_t key  # of the frame under way, as on the wire
     uint32_t fragments  # of the message under way
-    uint32_t empty  # of these, without a byte, one after another, up to now
+    uint16_t empty  # of these, without a byte, one after another, up to now
     uint8_t stage  # what comes next: see wscodec.pyx
     uint8_t opcode  # of the message under way; 0: there is none
     uint8_t frame  # first byte of the header of the frame under way
@@ -37,9 +38,8 @@ cdef struct WsDecoder:
     uint8_t compressed  # the message under way is
     uint8_t begun  # a piece of the message under way has been given out
     uint8_t header_length  # bytes in `header`
-    uint8_t control_length  # bytes in `control`
+    uint8_t control_length  # payload bytes of the control frame under way that have come
     uint8_t header[14]  # of the frame under way, until it is whole
-    uint8_t control[125]  # payload of the control frame under way, unmasked
 
 cdef struct WsPiece:
     int kind
@@ -51,7 +51,7 @@ cdef struct WsPiece:
     bint first  # the first piece of the message
     bint last  # the last one
     bint compressed  # the message is
-    const unsigned char *control  # WS_PING, WS_PONG, WS_CLOSED: payload, in the decoder, until the next call
+    unsigned char control[125]  # WS_PING, WS_PONG, WS_CLOSED: payload
     uint32_t control_length  # a close's: 0, or with its code two bytes and more
     uint16_t code  # WS_CLOSED: the peer's, 1005: none; WS_BAD: to close with
     const char *why  # WS_BAD
@@ -59,5 +59,6 @@ cdef struct WsPiece:
 
 cdef size_t ws_decode(WsDecoder *d, const WsLimits *limits, const unsigned char *data, size_t length,
                       WsPiece *piece) noexcept nogil
+cdef void ws_decoder_free(WsDecoder *d) noexcept nogil
 cdef int ws_header(unsigned char *to, uint8_t opcode, bint fin, bint compressed, uint64_t length) noexcept nogil
 cdef bint ws_close_code_is_sendable(int code) noexcept nogil

@@ -3,19 +3,21 @@
 It owns: what a client's frames may look like, in which order they may come, and how large a message may be said to be.
 `ws_decode` is given bytes as they arrive, cut anywhere, and finds one thing a call: a piece of a message where it lies
 in the input, still masked; a control frame, whole and unmasked; that the stream is bad, with the code to close with. It
-copies headers only where the input ends within one.
+keeps headers, and payloads of control frames, only where the input ends within one; of these the payload has memory of
+its own until it is whole, so that a stream which is idle has none for it.
 
     frame: | FIN RSV1 RSV2 RSV3 opcode:4 | MASK length:7 | length u16 or u64, for 126 and 127 | key | payload
 
-It must never allocate, take the GIL, wait for a message to be whole, or look at the payload of data frames: the caller
-takes the mask off and checks UTF-8 (wsbytes.h) or inflates (wsdeflate), for only he knows where the bytes go to. So
-the limit holds for bytes as they come; what a compressed message may grow to is the caller's to bound.
+It must never take the GIL, wait for a message to be whole, or look at the payload of data frames: the caller takes the
+mask off and checks UTF-8 (wsbytes.h) or inflates (wsdeflate), for only he knows where the bytes go to. So the limit
+holds for bytes as they come; what a compressed message may grow to is the caller's to bound.
 
 A header is judged as soon as enough of it is there: one that announces too much fails the connection before any
 payload has come. After WS_CLOSED and WS_BAD whatever follows is swallowed.
 """
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from swhttp.reactor.wsbytes cimport SW_UTF8_WHOLE, sw_utf8, sw_ws_unmask
@@ -43,8 +45,9 @@ cdef enum:
     PROTOCOL_ERROR = 1002
     BAD_DATA = 1007
     TOO_BIG = 1009
+    INTERNAL_ERROR = 1011
 
-cdef uint32_t max_empty = bounds.MAX_WS_EMPTY_FRAGMENTS
+cdef uint16_t max_empty = bounds.MAX_WS_EMPTY_FRAGMENTS
 
 
 cdef size_t ws_decode(WsDecoder *d, const WsLimits *limits, const unsigned char *data, size_t length,
@@ -53,7 +56,6 @@ cdef size_t ws_decode(WsDecoder *d, const WsLimits *limits, const unsigned char 
     cdef size_t at = 0
     cdef size_t count
     cdef bint last
-    cdef uint8_t opcode
     while d.stage != OVER:
         if d.stage == HEADER:
             if not _header(d, limits, data, length, &at, piece):
@@ -85,24 +87,49 @@ cdef size_t ws_decode(WsDecoder *d, const WsLimits *limits, const unsigned char 
                 d.phase = (d.phase + count) & 3
             return at + count
         count = length - at
-        if count > d.left:
-            count = <size_t>d.left
-        sw_ws_unmask(d.control + d.control_length, data + at, count, d.key, d.control_length & 3)
-        d.control_length += <uint8_t>count
-        d.left -= count
-        at += count
-        if d.left:
+        if count < d.left:
+            if count > 0 and not _keep_control(d, data + at, count, piece):
+                return at
             break
-        d.stage = HEADER
-        piece.control, piece.control_length = d.control, d.control_length
-        opcode = d.frame & OPCODE
-        if opcode == WS_CLOSE_OPCODE:
-            _closed(d, piece)
-        else:
-            piece.kind = WS_PING if opcode == WS_PING_OPCODE else WS_PONG
-        return at
+        count = <size_t>d.left
+        _control(d, data + at, piece)
+        return at + count
     piece.kind = WS_NEED
     return length
+
+
+cdef bint _keep_control(WsDecoder *d, const unsigned char *data, size_t length, WsPiece *piece) noexcept nogil:
+    """The input ends within the payload of a control frame. False: there is no memory, which ends the stream."""
+    if d.control == NULL:
+        d.control = <unsigned char *>malloc(<size_t>d.left)
+        if d.control == NULL:
+            return _bad(d, piece, INTERNAL_ERROR, "ws-no-memory")
+    sw_ws_unmask(d.control + d.control_length, data, length, d.key, d.control_length & 3)
+    d.control_length += <uint8_t>length
+    d.left -= length
+    return True
+
+
+cdef void _control(WsDecoder *d, const unsigned char *data, WsPiece *piece) noexcept nogil:
+    """A control frame is whole: what is left of its payload lies at `data`."""
+    cdef uint8_t opcode = d.frame & OPCODE
+    cdef uint8_t have = d.control_length
+    if d.control != NULL:
+        memcpy(piece.control, d.control, have)
+        ws_decoder_free(d)
+    sw_ws_unmask(piece.control + have, data, <size_t>d.left, d.key, have & 3)
+    piece.control_length = have + <uint8_t>d.left
+    d.stage = HEADER
+    if opcode == WS_CLOSE_OPCODE:
+        _closed(d, piece)
+    else:
+        piece.kind = WS_PING if opcode == WS_PING_OPCODE else WS_PONG
+
+
+cdef void ws_decoder_free(WsDecoder *d) noexcept nogil:
+    """Give back what the stream keeps."""
+    free(d.control)
+    d.control = NULL
 
 
 cdef bint _bad(WsDecoder *d, WsPiece *piece, uint16_t code, const char *why) noexcept nogil:
@@ -234,15 +261,15 @@ cdef void _closed(WsDecoder *d, WsPiece *piece) noexcept nogil:
     """RFC 6455 §5.5.1, §7.4."""
     piece.kind, piece.code = WS_CLOSED, NO_CODE
     d.stage = OVER
-    if d.control_length == 0:
+    if piece.control_length == 0:
         return
-    if d.control_length == 1:
+    if piece.control_length == 1:
         _bad(d, piece, PROTOCOL_ERROR, "ws-bad-close")
         return
-    piece.code = <uint16_t>(d.control[0] << 8 | d.control[1])
+    piece.code = <uint16_t>(piece.control[0] << 8 | piece.control[1])
     if not ws_close_code_is_sendable(piece.code):
         _bad(d, piece, PROTOCOL_ERROR, "ws-bad-close-code")
-    elif sw_utf8(SW_UTF8_WHOLE, d.control + 2, d.control_length - 2) != SW_UTF8_WHOLE:
+    elif sw_utf8(SW_UTF8_WHOLE, piece.control + 2, piece.control_length - 2) != SW_UTF8_WHOLE:
         _bad(d, piece, BAD_DATA, "ws-bad-close-reason")
 
 

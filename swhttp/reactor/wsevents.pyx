@@ -28,7 +28,7 @@ from swhttp.reactor.connection cimport conn_log_request, conn_starve, conn_todo
 from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_submit
 from swhttp.reactor.reasons cimport REASON_QUARANTINED, SW_REASON_TABLE
 from swhttp.reactor.response cimport response_drop
-from swhttp.reactor.state cimport CONN_READABLE, STAGE_SOCKET, WS_OFFERED, Ws
+from swhttp.reactor.state cimport CONN_READABLE, STAGE_SOCKET, WS_OFFERED, Ws, WsEvent
 from swhttp.reactor.websocket cimport ws_after, ws_close, ws_head, ws_release
 from swhttp.reactor.wsinput cimport wsin_forget, wsin_free, wsin_take, wsin_whole
 
@@ -57,10 +57,10 @@ cdef void _drop_block(State *s, Conn *c) noexcept nogil:
 cdef sw_ws_event *_begin(State *s, Conn *c, uint32_t records_len) noexcept nogil:
     """Give `c` a block for an event with so many bytes of records, whose places are to be filled. NULL: there is
     none."""
-    cdef Ws *w = c.ws
+    cdef WsEvent *out = &c.ws.taken.event
     cdef const sw_block *head = ws_head(c)
-    cdef uint32_t body = _padded(w.head_len)
-    cdef uint32_t body_len = <uint32_t>sizeof(sw_ws_event) + _padded(w.memory_len) + records_len
+    cdef uint32_t body = _padded(head.body_off)
+    cdef uint32_t body_len = <uint32_t>sizeof(sw_ws_event) + _padded(out.memory_len) + records_len
     cdef uint8_t block_class = 0
     cdef uint32_t number = sw_blocks_take(&s.blocks, body + body_len, &block_class)
     cdef unsigned char *base
@@ -73,7 +73,7 @@ cdef sw_ws_event *_begin(State *s, Conn *c, uint32_t records_len) noexcept nogil
     c.block_class = block_class
     s.line[REACTOR_BLOCKS] = s.blocks.in_use
     base = <unsigned char *>sw_blocks_at(&s.blocks, number)
-    memcpy(base, head, w.head_len)
+    memcpy(base, head, head.body_off)
     block = <sw_block *>base
     block.body_off = body
     block.body_len = body_len
@@ -81,10 +81,10 @@ cdef sw_ws_event *_begin(State *s, Conn *c, uint32_t records_len) noexcept nogil
     event = <sw_ws_event *>(base + body)
     memset(event, 0, sizeof(sw_ws_event))
     event.session = sw_ws_session_id(<uint32_t>s.index, c.row, c.generation)
-    event.state_len = w.memory_len
+    event.state_len = out.memory_len
     event.records_len = records_len
-    if w.memory_len > 0:
-        memcpy(base + body + sizeof(sw_ws_event), w.memory, w.memory_len)
+    if out.memory_len > 0:
+        memcpy(base + body + sizeof(sw_ws_event), out.memory, out.memory_len)
     return event
 
 
@@ -95,10 +95,11 @@ cdef unsigned char *_records(sw_ws_event *event) noexcept nogil:
 cdef void wsevents_next(State *s, Conn *c) noexcept nogil:
     """Dispatch the next event, if none is out and there is one."""
     cdef Ws *w = c.ws
+    cdef WsEvent *out = &w.taken.event
     cdef uint32_t whole, reason_len = 0
     cdef sw_ws_event *event
     cdef uint32_t count
-    if w.event_kind != 0 or c.stage != STAGE_SOCKET or w.end_told:
+    if out.kind != 0 or c.stage != STAGE_SOCKET or w.end_told:
         return
     if w.deaf:
         wsin_forget(s, c)
@@ -110,10 +111,10 @@ cdef void wsevents_next(State *s, Conn *c) noexcept nogil:
             conn_starve(s, c)
             return
         wsin_take(s, c, _records(event))
-        event.kind = w.event_kind = EVENT_WS_MESSAGE
-        event.sequence = w.event_sequence = w.sequence + 1
-        w.sequence += count
-        w.event_messages = count
+        event.kind = out.kind = EVENT_WS_MESSAGE
+        event.sequence = out.first = out.last + 1
+        out.last += count
+        out.messages = count
         if c.input_to > c.input_from or c.flags & CONN_READABLE or w.inflating:
             conn_todo(s, c)  # there is room again
     elif w.ended:
@@ -126,13 +127,13 @@ cdef void wsevents_next(State *s, Conn *c) noexcept nogil:
         if reason_len > 0:
             memcpy(_records(event), <unsigned char *>sw_blocks_at(&s.blocks, w.end_block) + sizeof(sw_chunk),
                    reason_len)
-        event.kind = w.event_kind = EVENT_WS_CLOSE
+        event.kind = out.kind = EVENT_WS_CLOSE
         event.code = w.end_code
-        event.sequence = w.sequence
-        w.event_messages = 0
+        event.sequence = out.last
+        out.messages = 0
     else:
         return
-    w.event_done = 0
+    out.done = 0
     c.deaths = 0
     s.line[REACTOR_WS_EVENTS] += 1
     dispatch_submit(s, c, False)
@@ -140,7 +141,7 @@ cdef void wsevents_next(State *s, Conn *c) noexcept nogil:
 
 cdef bint _keep_state(State *s, Conn *c, SlotLink *link, const sw_frame *frame, unsigned char *payload) noexcept nogil:
     """The session's state is a new one. False: it cannot be."""
-    cdef Ws *w = c.ws
+    cdef WsEvent *out = &c.ws.taken.event
     cdef sw_shm_ref block
     cdef unsigned char *memory = NULL
     cdef bint shm = frame.type == EVENT_WS_DONE_SHM
@@ -155,9 +156,9 @@ cdef bint _keep_state(State *s, Conn *c, SlotLink *link, const sw_frame *frame, 
             if memory != NULL:
                 memcpy(memory, payload, frame.body_len)
         if memory != NULL or frame.body_len == 0:
-            free(w.memory)
-            w.memory = memory
-            w.memory_len = frame.body_len
+            free(out.memory)
+            out.memory = memory
+            out.memory_len = frame.body_len
     if shm:
         sw_arena_give(&link.arena, block.block)
     return frame.body_len <= MOST_STATE_BYTES and (frame.flags & SW_FRAME_STATE != 0 or frame.body_len == 0)
@@ -167,14 +168,14 @@ cdef bint wsevents_done(State *s, Conn *c, SlotLink *link, const sw_frame *frame
                         unsigned char *payload) noexcept nogil:
     """A handler has returned. False: it cannot have."""
     cdef Ws *w = c.ws
+    cdef WsEvent *out = &w.taken.event
     cdef bint last = frame.flags & SW_FRAME_LAST != 0
-    if w.event_kind == 0 or w.state == WS_OFFERED or not _keep_state(s, c, link, frame, payload):
+    if out.kind == 0 or w.state == WS_OFFERED or not _keep_state(s, c, link, frame, payload):
         return False
-    if w.event_kind == EVENT_WS_MESSAGE:
-        if (w.event_done == w.event_messages
-                or <uint64_t>frame.content_length != w.event_sequence + w.event_done):
+    if out.kind == EVENT_WS_MESSAGE:
+        if out.done == out.messages or <uint64_t>frame.content_length != out.first + out.done:
             return False
-        w.event_done += 1
+        out.done += 1
         w.queued -= 1
         c.deaths = 0
     elif not last:
@@ -185,11 +186,11 @@ cdef bint wsevents_done(State *s, Conn *c, SlotLink *link, const sw_frame *frame
             ws_close(s, c, INTERNAL_ERROR, NULL, 0)
     if not last:
         return True
-    w.queued -= w.event_messages - w.event_done  # after a failure nobody wants the rest
-    if w.event_kind == EVENT_WS_CLOSE:
+    w.queued -= out.messages - out.done  # after a failure nobody wants the rest
+    if out.kind == EVENT_WS_CLOSE:
         w.end_told = True
-    w.event_kind = 0
-    w.event_messages = 0
+    out.kind = 0
+    out.messages = 0
     dispatch_finish(s, c)
     _drop_block(s, c)
     c.stage = STAGE_SOCKET
@@ -203,7 +204,7 @@ cdef bint wsevents_denied(State *s, Conn *c, SlotLink *link, const sw_frame *fra
     """The handler of OPEN does not want the session, when its client is gone, or another worker has accepted it and
     died: whoever has no session hears of no end. False: nothing can be denied."""
     cdef Ws *w = c.ws
-    if not w.calls or w.event_kind != EVENT_WS_OPEN:
+    if not w.calls or w.taken.event.kind != EVENT_WS_OPEN:
         return False
     response_drop(s, c, link, frame, payload)
     if not frame.flags & SW_FRAME_LAST:
@@ -211,7 +212,7 @@ cdef bint wsevents_denied(State *s, Conn *c, SlotLink *link, const sw_frame *fra
     if c.fd >= 0:
         ws_close(s, c, POLICY_VIOLATION, NULL, 0)
     w.ended = w.end_told = True
-    w.event_kind = 0
+    w.taken.event.kind = 0
     dispatch_finish(s, c)
     _drop_block(s, c)
     wsin_free(s, c)
@@ -235,7 +236,7 @@ cdef void _go_on(State *s, Conn *c) noexcept nogil:
 
 cdef bint wsevents_lost(State *s, Conn *c) noexcept nogil:
     """Its connection is about to be closed. True: its session has events to come, the last of them CLOSE."""
-    if c.ws.end_told and c.ws.event_kind == 0:
+    if c.ws.end_told and c.ws.taken.event.kind == 0:
         return False
     if not c.ws.gone:
         c.ws.gone = True
@@ -247,18 +248,18 @@ cdef bint wsevents_lost(State *s, Conn *c) noexcept nogil:
 
 cdef bint _again(State *s, Conn *c) noexcept nogil:
     """Make the event anew, of what is left of it and the state as it is now. False: there is no block."""
-    cdef Ws *w = c.ws
+    cdef WsEvent *out = &c.ws.taken.event
     cdef uint32_t old = c.block, skipped = 0, _nth, left
     cdef uint8_t old_class = c.block_class
     cdef const sw_block *block = sw_blocks_at(&s.blocks, old)
     cdef sw_ws_event *before = <sw_ws_event *>(<unsigned char *>block + block.body_off)
     cdef sw_ws_event *event
     cdef unsigned char *records = _records(before)
-    if w.event_done == 0:  # neither the state nor the messages have changed
-        if w.event_kind == EVENT_WS_MESSAGE:
+    if out.done == 0:  # neither the state nor the messages have changed
+        if out.kind == EVENT_WS_MESSAGE:
             (<sw_ws_record *>records).flags |= SW_WS_AGAIN
         return True
-    for _nth in range(w.event_done):
+    for _nth in range(out.done):
         skipped += <uint32_t>sw_ws_record_bytes((<sw_ws_record *>(records + skipped)).length)
     left = before.records_len - skipped
     c.block = SW_NO_BLOCK  # it is read below
@@ -268,13 +269,13 @@ cdef bint _again(State *s, Conn *c) noexcept nogil:
         c.block_class = old_class
         return False
     memcpy(_records(event), records + skipped, left)
-    event.kind = w.event_kind
+    event.kind = out.kind
     event.code = before.code
-    w.event_sequence += w.event_done
-    w.event_messages -= w.event_done
-    w.event_done = 0
-    event.sequence = w.event_sequence if w.event_kind == EVENT_WS_MESSAGE else before.sequence
-    if w.event_kind == EVENT_WS_MESSAGE:
+    out.first += out.done
+    out.messages -= out.done
+    out.done = 0
+    event.sequence = out.first if out.kind == EVENT_WS_MESSAGE else before.sequence
+    if out.kind == EVENT_WS_MESSAGE:
         (<sw_ws_record *>_records(event)).flags |= SW_WS_AGAIN
     sw_blocks_give(&s.blocks, old, old_class)
     s.line[REACTOR_BLOCKS] = s.blocks.in_use
@@ -284,23 +285,24 @@ cdef bint _again(State *s, Conn *c) noexcept nogil:
 cdef void wsevents_worker_lost(State *s, Conn *c) noexcept nogil:
     """The worker is dead that had the event, and the request is taken from it."""
     cdef Ws *w = c.ws
-    if w.event_kind == EVENT_WS_MESSAGE and w.event_done == w.event_messages:  # it died between the last DONE and LAST
-        w.event_kind = 0
+    cdef WsEvent *out = &w.taken.event
+    if out.kind == EVENT_WS_MESSAGE and out.done == out.messages:  # it died between the last DONE and LAST
+        out.kind = 0
         _drop_block(s, c)
         c.stage = STAGE_SOCKET
         _go_on(s, c)
         return
     c.deaths += 1
-    if c.deaths < MOST_DEATHS and (w.event_kind == EVENT_WS_OPEN or _again(s, c)):
+    if c.deaths < MOST_DEATHS and (out.kind == EVENT_WS_OPEN or _again(s, c)):
         s.line[REACTOR_REPLAYED] += 1
         dispatch_submit(s, c, True)
         return
     conn_log_request(s, c, WARNING, 0, SW_REASON_TABLE[REASON_QUARANTINED].slug)
-    w.queued -= w.event_messages - w.event_done
-    if w.event_kind == EVENT_WS_CLOSE:
+    w.queued -= out.messages - out.done
+    if out.kind == EVENT_WS_CLOSE:
         w.end_told = True
-    w.event_kind = 0
-    w.event_messages = w.event_done = 0
+    out.kind = 0
+    out.messages = out.done = 0
     _drop_block(s, c)
     c.stage = STAGE_SOCKET
     c.deaths = 0
@@ -312,7 +314,7 @@ cdef void wsevents_worker_lost(State *s, Conn *c) noexcept nogil:
 cdef void wsevents_forsake(State *s, Conn *c) noexcept nogil:
     """No worker will ever come: the session has no events any more."""
     cdef Ws *w = c.ws
-    w.event_kind = 0
+    w.taken.event.kind = 0
     w.ended = w.end_told = True
     if w.gone:
         w.gone = False

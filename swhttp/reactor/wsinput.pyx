@@ -37,7 +37,7 @@ cdef int BLOCKS_AHEAD = 4
 cdef uint32_t INFLATE_BYTES = 65536  # at once
 cdef uint32_t RECORD = sizeof(sw_ws_record)
 
-assert BLOCKS_AHEAD == sizeof((<Ws *>NULL).blocks) // sizeof(WsBlock) == limits.WS_BLOCKS_AHEAD
+assert BLOCKS_AHEAD == sizeof((<Ws *>NULL).taken.blocks) // sizeof(WsBlock) == limits.WS_BLOCKS_AHEAD
 
 
 # ---- the block that is filled ----
@@ -163,7 +163,7 @@ cdef void wsin_post(State *s, Conn *c) noexcept nogil:
             if not dispatch_chunk(s, c, w.filling, EVENT_WS_MESSAGE):
                 conn_starve(s, c)
                 return
-            posted = &w.blocks[(w.first + w.count) % BLOCKS_AHEAD]
+            posted = &w.taken.blocks[(w.first + w.count) % BLOCKS_AHEAD]
             posted.block = w.filling
             posted.block_class = w.filling_class
             posted.messages = w.fill_messages
@@ -190,7 +190,7 @@ cdef bint wsin_credit(State *s, Conn *c) noexcept nogil:
     w.freed += read
     while read > 0:
         read -= 1
-        block = &w.blocks[w.first]
+        block = &w.taken.blocks[w.first]
         _give(s, block.block, block.block_class)
         w.queued -= block.messages
         w.first = (w.first + 1) % BLOCKS_AHEAD
@@ -410,7 +410,7 @@ cdef void wsin_free(State *s, Conn *c) noexcept nogil:
     """Give back every block: no worker may read any of them."""
     cdef Ws *w = c.ws
     while w.count > 0:
-        _give(s, w.blocks[w.first].block, w.blocks[w.first].block_class)
+        _give(s, w.taken.blocks[w.first].block, w.taken.blocks[w.first].block_class)
         w.first = (w.first + 1) % BLOCKS_AHEAD
         w.count -= 1
     if w.filling != SW_NO_BLOCK:

@@ -6,6 +6,8 @@ UTF8_WHOLE: Final[int]
 UTF8_BAD: Final[int]
 INFLATE_STEP_BYTES: Final[int]
 STATE_BYTES: Final[int]
+SOCKET_BYTES: Final[int]
+CONNECTION_BYTES: Final[int]
 
 class Data(NamedTuple):
     opcode: int

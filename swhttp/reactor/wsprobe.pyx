@@ -9,16 +9,18 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from swhttp.reactor.state cimport Conn, Ws
 from swhttp.reactor.wsbytes cimport SW_UTF8_BAD, SW_UTF8_WHOLE, sw_utf8, sw_ws_unmask
 from swhttp.reactor.wscodec cimport (WS_BAD, WS_CLOSED, WS_DATA, WS_HEADER_BYTES, WS_NEED, WS_PING, WS_TEXT, WsDecoder,
-                                     WsLimits, WsPiece, ws_close_code_is_sendable, ws_decode, ws_header)
+                                     WsLimits, WsPiece, ws_close_code_is_sendable, ws_decode, ws_decoder_free,
+                                     ws_header)
 from swhttp.reactor.wsdeflate cimport Deflation, ws_deflate_shared
 
 from typing import NamedTuple
 
 UTF8_WHOLE, UTF8_BAD = SW_UTF8_WHOLE, SW_UTF8_BAD
 INFLATE_STEP_BYTES = 64 * 1024
-STATE_BYTES = sizeof(WsDecoder)
+STATE_BYTES, SOCKET_BYTES, CONNECTION_BYTES = sizeof(WsDecoder), sizeof(Ws), sizeof(Conn)
 
 
 class Data(NamedTuple):
@@ -68,6 +70,9 @@ cdef class Decoder:
         self.limits.max_message_bytes, self.limits.max_fragments = max_message_bytes, max_fragments
         self.limits.deflate = deflation is not None
         self.deflation, self.utf8 = deflation, SW_UTF8_WHOLE
+
+    def __dealloc__(self):
+        ws_decoder_free(&self.state)
 
     def feed(self, bytes data):
         """What these bytes bring, in order. After Close and Bad nothing comes."""
