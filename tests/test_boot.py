@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +45,18 @@ def test_the_interface_can_be_said(server: Start) -> None:
 def test_an_app_dir_is_searched(server: Start) -> None:
     site = server("apps.reference:wsgi", *OPTIONS, "--app-dir", str(TESTS))
     assert site.get("/found")["target"] == "/found"
+
+
+def test_what_is_there_before_an_app_is_none_of_the_collectors_business(server: Start, tmp_path: Path) -> None:
+    # It would write to all of that, and so make each process a copy of what they have in common.
+    (tmp_path / "counts.py").write_text(
+        "import gc\n"
+        "found = b'%d %d' % (gc.get_freeze_count(), len(gc.get_objects()))\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [('content-length', str(len(found)))])\n"
+        "    return [found]\n")
+    before, others = body_of(server("counts:app", *OPTIONS, "--app-dir", str(tmp_path))).split()
+    assert int(others) < 1000 < int(before)
 
 
 def test_workers_log_that_they_booted(server: Start) -> None:

@@ -20,6 +20,7 @@ from tests.support.bodies import body
 from tests.support.client import Closed, Connection
 from tests.support.counters import gauge
 from tests.support.fleet import Start
+from tests.support.frames import CLOSE, PING, PONG, NotOpened, Peer, frame, opened
 from tests.support.server import TESTS, Server
 
 pytestmark = pytest.mark.unsanitized  # no allocation would reach the library
@@ -137,4 +138,29 @@ def test_without_memory_a_connection_ends_and_nothing_else(
     assert memory.failed > 0, f"of {memory.asked} none was to fail"
     assert site.workers() == workers
     for name in ("open", "in_flight", "blocks", "files", "arena_held"):
+        gauge(site, name)
+
+
+def test_without_memory_for_a_ping_that_is_cut_its_websocket_is_closed_with_1011(
+    server: Start, library: Path, memory: Memory, tmp_path: Path
+) -> None:
+    site = server("pressed:app", "--workers", "1", "--reactors", "1",
+                  env={"LD_PRELOAD": str(library), "SWHTTP_TESTS_ENOMEM": str(tmp_path / "words")})
+    site.expect_log("WARNING|ERROR")
+    ping = frame(PING, bytes(range(125)))
+    with Peer(site) as peer:
+        memory.fail_every(1)
+        peer.send(ping[:50])
+        assert peer.ended() == 1011
+    site.wait_for_log("ws-no-memory")
+    for every in EVERY:
+        memory.fail_every(every)
+        for _ in range(ROUNDS):
+            with contextlib.suppress(NotOpened, Closed, BrokenPipeError, ConnectionResetError), Peer(site) as peer:
+                peer.send(ping[:50])
+                peer.connection.send_while_open(ping[50:])
+                assert peer.next()[:2] in ((PONG, bytes(range(125))), (CLOSE, b"\x03\xf3"))
+        memory.fail_every(0)
+        opened(site)
+    for name in ("open", "in_flight", "blocks", "websockets"):
         gauge(site, name)

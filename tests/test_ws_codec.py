@@ -254,5 +254,5 @@ def test_a_text_fails_at_the_first_byte_that_makes_it_wrong() -> None:
 def test_a_stream_costs_little_memory() -> None:
     # Of each idle WebSocket the master has its stream's state in what it keeps of it, and the row of its connection.
     assert wsprobe.STATE_BYTES <= 64
-    assert wsprobe.SOCKET_BYTES <= 280
+    assert wsprobe.SOCKET_BYTES <= 272
     assert wsprobe.CONNECTION_BYTES <= 400

@@ -5,7 +5,6 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from swhttp.ipc.arena cimport sw_arena
 from swhttp.ipc.blocks cimport sw_blocks
-from swhttp.ipc.frame cimport sw_block
 from swhttp.ipc.request_table cimport sw_request_entry
 from swhttp.ipc.ring cimport sw_ring_end, sw_sleeping
 from swhttp.ipc.sessions cimport sw_address, sw_session
@@ -249,7 +248,8 @@ cdef struct WsHeld:          # a message that waits for the end of another one
     uint8_t opcode
 
 
-# A WebSocket (swhttp.reactor.websocket). Each idle one has this: what is in line here leaves no holes.
+# A WebSocket (swhttp.reactor.websocket). Each idle one has this, in an order that leaves no holes. Behind it lies what
+# is kept of its handshake's request, a sw_block with method, target, and who asked (ws_head).
 cdef struct Ws:
     WsDecoder decoder
     uint8_t state
@@ -299,7 +299,6 @@ cdef struct Ws:
     unsigned char *pong      # that is owed: length, bytes
     Conn *cork_next
     void *deflation          # a Deflation, referenced; NULL: none was agreed upon
-    sw_block *head           # of the handshake's request: method, target, who asked
     # Time.
     uint64_t due_ns          # the next thing to do, 0: nothing
     uint64_t heard_ns

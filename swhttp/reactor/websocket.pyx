@@ -21,8 +21,8 @@ through.
 """
 
 from libc.stdint cimport uint64_t, uint8_t
-from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.ref cimport Py_DECREF, Py_INCREF
@@ -83,16 +83,14 @@ cdef enum:
 cdef bint ws_offer(State *s, Conn *c, bytes answer, object deflation):
     """`c` asks to be a WebSocket, and it can be one: `answer` is what it is told when the app accepts, without the
     empty line; `deflation`: a Deflation or None. Called with the GIL. False: no memory."""
-    cdef Ws *w = <Ws *>calloc(1, sizeof(Ws))
+    cdef Ws *w = _with_head(s, c)
     if w == NULL:
         return False
     w.state = WS_OFFERED
-    w.calls = s.ws_calls
     w.filling = w.end_block = SW_NO_BLOCK
     w.answer_len = <uint32_t>PyBytes_GET_SIZE(answer)
     w.answer = <unsigned char *>malloc(w.answer_len)
-    if w.answer == NULL or not _keep_head(s, c, w):
-        free(w.answer)
+    if w.answer == NULL:
         free(w)
         return False
     memcpy(w.answer, PyBytes_AS_STRING(answer), w.answer_len)
@@ -110,11 +108,11 @@ cdef bint ws_is_open(Conn *c) noexcept nogil:
     return c.ws != NULL and c.ws.state != WS_OFFERED
 
 
-cdef bint _keep_head(State *s, Conn *c, Ws *w) noexcept nogil:
-    """Keep what the logs and, of a session, its handlers are told of the request: a request block with its method and
-    target, and who asked."""
+cdef Ws *_with_head(State *s, Conn *c) noexcept nogil:
+    """A new WebSocket, and with it what the logs and, of a session, its handlers are told of the request: a request
+    block with its method and target, and who asked. NULL: no memory."""
     cdef const sw_block *block = sw_blocks_at(&s.blocks, c.block)
-    cdef bint whole = w.calls or block.target_len <= MOST_TARGET_BYTES
+    cdef bint whole = s.ws_calls or block.target_len <= MOST_TARGET_BYTES
     cdef uint32_t target_len = block.target_len if whole else MOST_TARGET_BYTES
     cdef uint32_t text_len = block.method_len + target_len + whole  # a path that is not in the target lies behind it
     cdef sw_origin origin
@@ -122,11 +120,15 @@ cdef bint _keep_head(State *s, Conn *c, Ws *w) noexcept nogil:
     cdef uint32_t origin_len = 0
     cdef unsigned char *memory
     cdef sw_block *head
+    cdef Ws *w
     if names != NULL:
         origin_len = <uint32_t>sizeof(origin) + origin.client_len + origin.server_len
-    memory = <unsigned char *>malloc(sizeof(sw_block) + text_len + origin_len)
-    if memory == NULL:
-        return False
+    w = <Ws *>malloc(sizeof(Ws) + sizeof(sw_block) + text_len + origin_len)
+    if w == NULL:
+        return NULL
+    memset(w, 0, sizeof(Ws))
+    w.calls = s.ws_calls
+    memory = <unsigned char *>(w + 1)
     memcpy(memory, block, sizeof(sw_block) + text_len)
     head = <sw_block *>memory
     head.target_len = target_len
@@ -140,13 +142,12 @@ cdef bint _keep_head(State *s, Conn *c, Ws *w) noexcept nogil:
     head.flags &= SW_BLOCK_ORIGIN
     if names != NULL:
         memcpy(memory + head.headers_off, names - sizeof(origin), origin_len)
-    w.head = head
-    return True
+    return w
 
 
 cdef const sw_block *ws_head(Conn *c) noexcept nogil:
     """What is kept of the request of an open WebSocket."""
-    return c.ws.head
+    return <sw_block *>(c.ws + 1)
 
 
 cdef bint _accept(State *s, Conn *c, SlotLink *link, const sw_frame *frame, unsigned char *payload) noexcept nogil:
@@ -174,7 +175,7 @@ cdef bint _accept(State *s, Conn *c, SlotLink *link, const sw_frame *frame, unsi
         return True
     free(w.answer)
     w.answer = NULL
-    w.head.ready_ns = sw_blocks_at(&s.blocks, c.block).ready_ns
+    (<sw_block *>(w + 1)).ready_ns = sw_blocks_at(&s.blocks, c.block).ready_ns
     if s.access != NULL:
         access_accepted(s, c)
     w.state = WS_OPEN
@@ -564,7 +565,6 @@ cdef void ws_free(State *s, Conn *c) noexcept nogil:
             Py_DECREF(<object>w.deflation)
     ws_decoder_free(&w.decoder)
     free(w.answer)
-    free(w.head)
     if w.calls:
         free(w.taken.event.memory)
     free(w.memberships)
