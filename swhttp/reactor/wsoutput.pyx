@@ -232,7 +232,8 @@ cdef bint wsout_control(State *s, Conn *c, uint8_t opcode, const unsigned char *
     cdef unsigned char frame[HEADER_BYTES + MOST_CONTROL_BYTES]
     cdef iovec piece
     cdef int size = ws_header(frame, opcode, True, False, length)
-    memcpy(frame + size, data, length)
+    if length > 0:
+        memcpy(frame + size, data, length)
     piece.iov_base = frame
     piece.iov_len = size + length
     if c.ws.corked or (opcode == OP_PONG and c.out_first == NULL):
