@@ -131,7 +131,8 @@ class Config:
         help="How long a request's head may take to arrive, in all; past it 408.")
     body_timeout_s: float = _option(
         limits.BODY_TIMEOUT_S, "--body-timeout", group="Listening", metavar="SECONDS",
-        help=f"How long a request's body may come at less than {limits.MIN_RATE_BYTES_S} bytes a second; past it 408.")
+        help=f"How long a request's body may come at less than {limits.MIN_RATE_BYTES_S} bytes a second; past it 408. "
+             "The same of a message of a WebSocket; past it 1008.")
     write_timeout_s: float = _option(
         limits.WRITE_TIMEOUT_S, "--write-timeout", group="Listening", metavar="SECONDS",
         help=f"How long a client may take what it is sent at less than {limits.MIN_RATE_BYTES_S} bytes a second; then "

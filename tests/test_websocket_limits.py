@@ -12,8 +12,23 @@ from swhttp import limits
 from tests.support import tight
 from tests.support.counters import Since, gauge, totals
 from tests.support.fleet import Start
-from tests.support.frames import BINARY, CLOSE, PING, PONG, RSV1, TEXT, NotOpened, Peer, closing, frame, opened
+from tests.support.frames import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    RSV1,
+    TEXT,
+    NotOpened,
+    Peer,
+    closing,
+    deflated,
+    frame,
+    opened,
+)
 from tests.support.memory import MEBIBYTE, Growth
+from tests.support.pace import Pace
 from tests.support.processes import wait_until
 from tests.support.server import Server
 
@@ -239,6 +254,101 @@ def test_with_an_interval_of_0_nobody_is_pinged(server: Start) -> None:
         assert not peer.connection.wait_readable(0.5)  # what is looked for is that nothing comes
         peer.say("here")
         assert peer.heard() == "here"
+
+
+PARTS = {
+    "of a frame": frame(BINARY, bytes(1000))[:500],
+    "of a large frame": frame(BINARY, bytes(300_000))[:200_000],
+    "in a fragment": frame(TEXT, b"and", fin=False),
+    "in a fragment behind whole ones": frame(TEXT, b"whole") * 3 + frame(TEXT, b"and", fin=False),
+    "compressed": frame(BINARY, deflated(bytes(1000)), rsv1=True)[:-1],
+}
+
+
+@pytest.fixture(scope="module", params=["asgi", "calls"])
+def brief(request: pytest.FixtureRequest, module_server: Start) -> Server:
+    """Half a second for a message to be whole, of an ASGI app and of a handler."""
+    app = ("pressed:app",) if request.param == "asgi" else ("reference:wsgi", "--ws-handler", "handled:handler")
+    return module_server(*app, "--workers", "1", "--reactors", "1", "--body-timeout", "0.5", "--ws-ping-interval", "0")
+
+
+def late(site: Server, peer: Peer) -> None:
+    """Whose message does not go on is told so, and nothing of it is kept."""
+    site.expect_log(r"reason=ws-message-timeout client=127.0.0.1:\d+ request=\"GET /")
+    while (found := peer.next()).opcode != CLOSE:
+        assert found.payload in (b"whole", b"?")
+    assert found.payload == b"\x03\xf0"
+    peer.send(closing(1008))
+    peer.connection.expect_end()
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_message_that_does_not_go_on_is_1008(brief: Server, part: str) -> None:
+    heard = sum(line.endswith(" 1008") for line in seen(brief))
+    with Peer(brief, deflate=part == "compressed") as peer:
+        peer.send(PARTS[part])
+        late(brief, peer)
+    wait_until(lambda: sum(line.endswith(" 1008") for line in seen(brief)) == heard + 1, "the app to hear of it")
+    gauge(brief, "blocks")
+
+
+def test_neither_a_byte_now_and_then_nor_pings_keep_a_message(brief: Server) -> None:
+    pace = Pace(20)
+    with Peer(brief) as peer:
+        peer.send(frame(TEXT, b"a", fin=False))
+        for _ in range(400):
+            pace.take(1)
+            peer.connection.send_while_open(frame(PING, b"?"), frame(CONTINUATION, b"a", fin=False))
+            if peer.next().opcode == CLOSE:
+                break
+        else:
+            pytest.fail("it was kept for 20 s")
+    brief.expect_log("ws-message-timeout")
+
+
+def test_a_steady_message_may_take_longer(brief: Server) -> None:
+    piece, pace = bytes(200), Pace(4000)
+    with Peer(brief) as peer:
+        peer.send(frame(BINARY, bytes(20 * len(piece)))[:8])
+        for _ in range(20):
+            pace.take(len(piece))
+            peer.send(piece)
+        found = peer.next()
+        assert (found.opcode, len(found.payload)) == (BINARY, 20 * len(piece))
+
+
+def test_a_message_that_came_in_time_leaves_no_deadline(brief: Server) -> None:
+    with Peer(brief) as peer, Peer(brief) as other:
+        whole = frame(TEXT, b"whole")
+        since = Since(brief)
+        peer.send(whole[:-1])
+        since.becomes(received_bytes=len(whole) - 1)
+        peer.send(whole[-1:])
+        assert peer.heard() == "whole"
+        other.send(whole[:-1])
+        late(brief, other)
+        peer.say("still")
+        assert peer.heard() == "still"
+
+
+def test_who_is_not_read_has_no_deadline(server: Start) -> None:
+    """Its app reads nothing: so we do not either, and what is missing of its message may be in the socket."""
+    site = server("pressed:app", "--workers", "1", "--reactors", "1", "--body-timeout", "0.5")
+    most = (limits.WS_BLOCKS_AHEAD + 1) * limits.WS_BLOCK_BYTES
+    message = frame(BINARY, bytes(2 * most))
+    since = Since(site)
+    with site.gate() as gate, Peer(site, f"/deaf?{gate.path}") as peer:
+        assert peer.heard() == "in"
+        visitor = gate.entered()
+        peer.send(message[:most + 3 * PIECE_BYTES])
+        since.passes("received_bytes", most)
+        for _ in range(3):  # time passes: others are held to the same deadline
+            with Peer(site) as other:
+                other.send(message[:100])
+                late(site, other)
+        visitor.release()
+        peer.send(message[most + 3 * PIECE_BYTES:])
+        assert peer.heard() == str(2 * most)
 
 
 # ---- ends of workers and of the server ----

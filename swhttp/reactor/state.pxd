@@ -294,8 +294,8 @@ cdef struct Ws:
     WsHeld *held_first       # pushes that wait for the end of the message
     WsHeld *held_last
     uint32_t held_bytes
-    uint32_t answer_len
-    unsigned char *answer    # WS_OFFERED: the lines of our 101
+    uint32_t message_by      # WS_OPEN: when the message under way is to be whole (wsinput)
+    unsigned char *answer    # WS_OFFERED: the lines of our 101, and a NUL
     unsigned char *pong      # that is owed: length, bytes
     Conn *cork_next
     void *deflation          # a Deflation, referenced; NULL: none was agreed upon

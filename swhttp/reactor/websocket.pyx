@@ -22,7 +22,7 @@ through.
 
 from libc.stdint cimport uint64_t, uint8_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memset, strlen
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.ref cimport Py_DECREF, Py_INCREF
@@ -51,7 +51,8 @@ from swhttp.reactor.wscodec cimport ws_close_code_is_sendable, ws_decoder_free
 from swhttp.reactor.wsdeflate cimport Deflation
 from swhttp.reactor.wsevents cimport (wsevents_done, wsevents_forsake, wsevents_lost, wsevents_next,
                                       wsevents_worker_lost)
-from swhttp.reactor.wsinput cimport wsin_credit, wsin_end, wsin_feed, wsin_free, wsin_post, wsin_wants
+from swhttp.reactor.wsinput cimport (wsin_credit, wsin_due_ns, wsin_end, wsin_feed, wsin_free, wsin_post,
+                                     wsin_put_off, wsin_wants)
 from swhttp.reactor.wsoutput cimport (wsout_close, wsout_control, wsout_flushed, wsout_free, wsout_message,
                                       wsout_message_in_block, wsout_pong)
 from swhttp.reactor.wspush cimport wspush_drained, wspush_leave_all
@@ -73,6 +74,7 @@ cdef enum:
     GOING_AWAY = 1001
     NO_CODE = 1005
     ABNORMAL = 1006
+    POLICY_VIOLATION = 1008
     INTERNAL_ERROR = 1011
     SERVICE_RESTART = 1012
     TRY_AGAIN_LATER = 1013
@@ -88,12 +90,11 @@ cdef bint ws_offer(State *s, Conn *c, bytes answer, object deflation):
         return False
     w.state = WS_OFFERED
     w.filling = w.end_block = SW_NO_BLOCK
-    w.answer_len = <uint32_t>PyBytes_GET_SIZE(answer)
-    w.answer = <unsigned char *>malloc(w.answer_len)
+    w.answer = <unsigned char *>malloc(PyBytes_GET_SIZE(answer) + 1)
     if w.answer == NULL:
         free(w)
         return False
-    memcpy(w.answer, PyBytes_AS_STRING(answer), w.answer_len)
+    memcpy(w.answer, PyBytes_AS_STRING(answer), PyBytes_GET_SIZE(answer) + 1)
     if deflation is not None:
         Py_INCREF(deflation)
         w.deflation = <void *>deflation
@@ -157,7 +158,7 @@ cdef bint _accept(State *s, Conn *c, SlotLink *link, const sw_frame *frame, unsi
     if w.state != WS_OFFERED:
         return w.calls  # a handler that is called once more, because its worker died, accepts once more
     pieces[0].iov_base = w.answer
-    pieces[0].iov_len = w.answer_len
+    pieces[0].iov_len = strlen(<const char *>w.answer)
     pieces[1].iov_base = payload
     pieces[1].iov_len = frame.head_len
     pieces[2].iov_base = s.fields_tail
@@ -283,6 +284,7 @@ cdef void ws_input(State *s, Conn *c, unsigned char *data, size_t length) noexce
     if c.ws.state == WS_OVER:
         return
     used = wsin_feed(s, c, data, length)
+    _watch(s, c)
     if used < length and c.ws.state != WS_OVER:
         if not conn_keep_input(c, data + used, <uint32_t>(length - used)):
             ws_break(s, c)
@@ -302,6 +304,7 @@ cdef bint ws_go_on(State *s, Conn *c) noexcept nogil:
     if c.ws.state != WS_OVER and (c.input_to > c.input_from or c.ws.inflating):
         used = wsin_feed(s, c, c.input + c.input_from, c.input_to - c.input_from)
         conn_consume_input(c, <uint32_t>used)
+        _watch(s, c)
     ws_after(s, c)
     return c.fd >= 0 and c.ws != NULL and (c.ws.state == WS_OVER or wsin_wants(s, c))
 
@@ -487,26 +490,49 @@ cdef void ws_refused(State *s, Conn *c, int reason) noexcept nogil:
 
 # ---- time ----
 
+cdef void _watch(State *s, Conn *c) noexcept nogil:
+    """Of a message, a part may have come: then its deadline is one of the open socket's. It is put off with each byte;
+    that is seen when the timer is due."""
+    cdef uint64_t by_ns
+    if c.ws.decoder.opcode == 0:  # none, mostly
+        return
+    by_ns = wsin_due_ns(s, c)
+    if by_ns != 0 and (c.ws.due_ns == 0 or by_ns < c.ws.due_ns):
+        c.ws.due_ns = by_ns
+        timer_arm(s, c)
+
+
 cdef void _schedule(State *s, Conn *c) noexcept nogil:
     """Set the deadline of an open socket."""
     cdef Ws *w = c.ws
+    cdef uint64_t by_ns = wsin_due_ns(s, c)
     w.due_ns = 0
     if w.pinged:
         w.due_ns = w.pinged_ns + s.ws_ping_timeout_ns if s.ws_ping_timeout_ns else 0
     elif s.ws_ping_interval_ns:
         w.due_ns = w.heard_ns + s.ws_ping_interval_ns
+    if by_ns != 0 and (w.due_ns == 0 or by_ns < w.due_ns):
+        w.due_ns = by_ns
     timer_arm(s, c)
 
 
 cdef void ws_timer(State *s, Conn *c) noexcept nogil:
-    """Its deadline has passed: ping a client that has not been heard for a while, or give it up."""
+    """Its deadline has passed: ping a client that has not been heard for a while, or give it up; end one that has
+    begun a message and does not go on."""
     cdef Ws *w = c.ws
+    cdef uint64_t by_ns = wsin_due_ns(s, c)
     if w.state != WS_OPEN:
         conn_close(s, c)
         return
+    if by_ns != 0 and by_ns <= s.now_ns:
+        if wsin_wants(s, c) and not c.flags & CONN_READABLE:
+            ws_fail(s, c, POLICY_VIOLATION, b"ws-message-timeout")
+            ws_after(s, c)
+            return
+        wsin_put_off(s, c)  # more of it may have come long ago: we do not read
     if w.pinged and w.heard_ns >= w.pinged_ns:
         w.pinged = False
-    if not w.pinged and s.now_ns >= w.heard_ns + s.ws_ping_interval_ns:
+    if not w.pinged and s.ws_ping_interval_ns and s.now_ns >= w.heard_ns + s.ws_ping_interval_ns:
         w.pinged = True
         w.pinged_ns = s.now_ns
         if w.deflation != NULL:  # it has said nothing for a while
@@ -518,7 +544,7 @@ cdef void ws_timer(State *s, Conn *c) noexcept nogil:
         if s.ws_ping_timeout_ns == 0:
             w.pinged = False
             w.heard_ns = s.now_ns
-    elif w.pinged:
+    elif w.pinged and s.now_ns >= w.pinged_ns + s.ws_ping_timeout_ns:
         if c.input_to == c.input_from and wsin_wants(s, c) and c.out_first == NULL:
             s.line[REACTOR_WS_PING_TIMEOUT] += 1
             conn_log(s, c, INFO, 0, b"ws-ping-timeout")

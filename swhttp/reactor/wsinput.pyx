@@ -1,7 +1,8 @@
 """WebSocket messages that come in: bytes from the socket, records in blocks for the worker.
 
-It owns the block that is being filled, those that its worker has not read yet (frame.h, 4.), and how much may wait:
-`--ws-max-queue` messages, BLOCKS_AHEAD blocks with the worker, and one that is filled meanwhile. Past that it says no
+It owns the block that is being filled, those that its worker has not read yet (frame.h, 4.), how long a message may be
+under way, as long as a request's body (`--body-timeout`), and how much may wait: `--ws-max-queue` messages,
+BLOCKS_AHEAD blocks with the worker, and one that is filled meanwhile. Past that it says no
 (`wsin_wants`), and the socket is not read. What a stuck worker leaves unread is in few blocks, however small its
 messages are: so a client that says little is heard for as long as it takes, its pings too.
 
@@ -10,7 +11,7 @@ from them. What is compressed is inflated up to the room that there is, and goes
 `--ws-max-size`). The end of the stream, wherever it comes from, is `websocket`'s. Runs without the GIL, but to inflate.
 """
 
-from libc.stdint cimport uint64_t, uint8_t
+from libc.stdint cimport int32_t, uint64_t, uint8_t
 from libc.string cimport memcpy, memmove
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -35,6 +36,7 @@ cdef uint32_t MOST_FILL_BYTES = limits.WS_BLOCK_BYTES          # of an ASGI sock
 cdef uint32_t MOST_CALLS_BYTES = limits.WS_CALLS_BLOCK_BYTES   # of records that wait for a handler
 cdef int BLOCKS_AHEAD = 4
 cdef uint32_t INFLATE_BYTES = 65536  # at once
+cdef uint64_t BYTE_NS = 1000000000 // limits.MIN_RATE_BYTES_S  # what a byte adds to its message's time
 cdef uint32_t RECORD = sizeof(sw_ws_record)
 
 assert BLOCKS_AHEAD == sizeof((<Ws *>NULL).taken.blocks) // sizeof(WsBlock) == limits.WS_BLOCKS_AHEAD
@@ -241,6 +243,38 @@ cdef void wsin_forget(State *s, Conn *c) noexcept nogil:
     w.inflating = False
 
 
+# ---- the time of a message under way ----
+# `Ws.message_by` counts in BYTE_NS, modulo 2^32: that is 99 days, and no deadline is further off than one.
+
+cdef inline uint32_t _latest(State *s) noexcept nogil:
+    return <uint32_t>((s.now_ns + s.body_timeout_ns) // BYTE_NS)
+
+
+cdef inline void _goes_on(State *s, Ws *w, const WsPiece *piece) noexcept nogil:
+    """A piece has come of a message that is not whole: its time begins, or each byte has earned its own. Pings between
+    fragments earn nothing."""
+    cdef uint32_t latest = _latest(s)
+    if piece.first or latest - w.message_by < piece.length:
+        w.message_by = latest
+    else:
+        w.message_by += <uint32_t>piece.length
+
+
+cdef uint64_t wsin_due_ns(State *s, Conn *c) noexcept nogil:
+    """When the message under way is to be whole; 0: there is none of which anything is kept here."""
+    cdef Ws *w = c.ws
+    cdef int32_t left
+    if w.decoder.opcode == 0 or not w.decoder.begun or w.state != WS_OPEN:
+        return 0
+    left = <int32_t>(w.message_by - <uint32_t>(s.now_ns // BYTE_NS))
+    return s.now_ns + <uint64_t>left * BYTE_NS if left > 0 else s.now_ns
+
+
+cdef void wsin_put_off(State *s, Conn *c) noexcept nogil:
+    """That it is late is no fault of the client's: its time begins anew."""
+    c.ws.message_by = _latest(s)
+
+
 # ---- bytes ----
 
 cdef bint wsin_wants(State *s, Conn *c) noexcept nogil:
@@ -329,6 +363,8 @@ cdef bint _data(State *s, Conn *c, WsPiece *piece) noexcept nogil:
         w.compressed = piece.compressed
         w.utf8 = 0
         w.message_bytes = 0
+    if not piece.last:
+        _goes_on(s, w, piece)
     if w.compressed:
         w.last_piece = piece.last
         sw_ws_unmask(<unsigned char *>piece.data, piece.data, piece.length, piece.key, piece.phase)
