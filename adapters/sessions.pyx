@@ -239,9 +239,9 @@ cdef class Session:
     """A WebSocket of the callback API, as its handlers see it.
 
     id: by which anybody can push to it; path: decoded; query_string: as it came; client: (address, port), or None;
-    sequence: of the message, counted from 1; redelivered: a worker has died while it had this message; headers,
-    subprotocols: the handshake's, in on_open only. What can be said to it can be said after its
-    handler as well, by the functions of the package: its state alone is its handlers'.
+    sequence: of the message, counted from 1; redelivered: a worker has died while it had this message, which may have
+    been handled before; headers, subprotocols: the handshake's, in on_open only. What can be said to it can be said
+    after its handler as well, by the functions of the package: its state alone is its handlers'.
     """
 
     @property

@@ -12,7 +12,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from tests.support.counters import Since
 from tests.support.fleet import Start
+from tests.support.frames import Peer
+from tests.support.processes import read_process, wait_until
 from tests.support.server import Server
 
 PATIENCE_S = 20.0
@@ -47,6 +50,12 @@ class Client:
         return answer
 
 
+def _noted(site: Server) -> list[str]:
+    """What the handler has."""
+    with open(site.seen_path, encoding="utf-8") as file:
+        return file.read().splitlines()
+
+
 @pytest.fixture
 def clients(site: Server) -> Iterator[tuple[Client, Client]]:
     first, second = Client(site), Client(site)
@@ -70,8 +79,43 @@ def test_a_session_outlives_reload_and_death_of_its_workers(site: Server, client
     client.socket.send("die")
     client.socket.send("after")
     heard = [json.loads(client.hear()) for _ in range(3)]
-    assert [(one["data"], one["sequence"], one["count"], one["again"]) for one in heard] == [
-        ("before", 3, 3, False), ("die", 4, 4, True), ("after", 5, 5, False)]
+    assert [(one["data"], one["sequence"], one["count"]) for one in heard] == [
+        ("before", 3, 3), ("die", 4, 4), ("after", 5, 5)]
+    assert [one["again"] for one in heard[:2]] == [False, True]  # "after" may have been with that worker, too
+
+
+def test_all_that_a_dead_worker_may_have_handled_is_marked(server: Start) -> None:
+    """Its handlers go on while the master takes nothing, and what says so is lost with it."""
+    many = 40  # echoes of these do not fit the ring
+    site = server("reference:asgi", "--workers", "1", "--reactors", "1", "--ws-handler", "handled:handler")
+    site.expect_log("Worker died")
+
+    def heard(last: int) -> list[str]:
+        wait_until(lambda: any(line.startswith(f"heard {last}") for line in _noted(site)), f"{last} to be handled")
+        return _noted(site)
+
+    since = Since(site)
+    with site.gate() as gate, Peer(site, f"/heavy?{gate.path}") as peer:
+        peer.say("1")
+        visitor = gate.entered()
+        for number in range(2, many + 2):
+            peer.say(str(number))
+        since.becomes(ws_received=many + 1)
+        visitor.release()
+        visitor = gate.entered()  # with the second, and all but it wait in the worker
+        peer.say("one that the worker has not got")
+        since.becomes(ws_received=many + 2)
+        site.kill(signal.SIGSTOP)
+        wait_until(lambda: (master := read_process(site.pid)) is not None and master.state == "T", "the master to stop")
+        visitor.release()
+        before = heard(many + 1)
+        assert before == [f"heard {number}" for number in range(1, many + 2)]
+        site.kill(signal.SIGKILL, visitor.pid)
+        site.kill(signal.SIGCONT)
+        after = heard(many + 2)[len(before):]
+        assert 1 < len(after) - 1 < many, "some are done, several are not"
+        assert after == [*(f"heard {number} again" for number in range(many + 3 - len(after), many + 2)),
+                         f"heard {many + 2}"]
 
 
 def test_messages_are_handled_in_order_however_many_wait(site: Server, clients: tuple[Client, Client]) -> None:

@@ -128,7 +128,7 @@
 #define SW_WS_BINARY 2
 #define SW_WS_CLOSE 8
 #define SW_WS_MORE 1          /* flag: the message goes on in the next record */
-#define SW_WS_AGAIN 2         /* flag: a handler has died on this message */
+#define SW_WS_AGAIN 2         /* flag: a worker has died that had this message */
 
 /* Flags of request blocks. */
 #define SW_BLOCK_KEEP_ALIVE 1

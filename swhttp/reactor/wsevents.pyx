@@ -5,8 +5,9 @@ wait, CLOSE at the very end. Between two events a session is with no worker, so 
 least to do, and reloads and crashes do not touch it. The session's state (bytes) is kept here and goes with each event.
 
     a worker publishes DONE for each message whose handler has returned: that message will not be delivered again
-    a worker dies:   what was not DONE is delivered again, the first of it marked (SW_WS_AGAIN), for its handler had
-                     begun; a message on which MOST_DEATHS workers have died ends its session
+    a worker dies:   what it had been given and was not DONE is delivered again, marked (SW_WS_AGAIN): the first
+                     message's handler had begun, those of others may have returned, for a DONE waits in an event loop
+                     while the ring is full; a message on which MOST_DEATHS workers have died ends its session
     a handler fails: the session is closed with 1011
 
 An event is dispatched, taken back and dispatched again by the same rules as a request: it is one, with a request block
@@ -246,6 +247,15 @@ cdef bint wsevents_lost(State *s, Conn *c) noexcept nogil:
     return True
 
 
+cdef void _mark(sw_ws_event *event) noexcept nogil:
+    """A worker has died that had these messages."""
+    cdef unsigned char *records = _records(event)
+    cdef uint32_t at = 0
+    while at < event.records_len:
+        (<sw_ws_record *>(records + at)).flags |= SW_WS_AGAIN
+        at += <uint32_t>sw_ws_record_bytes((<sw_ws_record *>(records + at)).length)
+
+
 cdef bint _again(State *s, Conn *c) noexcept nogil:
     """Make the event anew, of what is left of it and the state as it is now. False: there is no block."""
     cdef WsEvent *out = &c.ws.taken.event
@@ -257,7 +267,7 @@ cdef bint _again(State *s, Conn *c) noexcept nogil:
     cdef unsigned char *records = _records(before)
     if out.done == 0:  # neither the state nor the messages have changed
         if out.kind == EVENT_WS_MESSAGE:
-            (<sw_ws_record *>records).flags |= SW_WS_AGAIN
+            _mark(before)
         return True
     for _nth in range(out.done):
         skipped += <uint32_t>sw_ws_record_bytes((<sw_ws_record *>(records + skipped)).length)
@@ -276,7 +286,7 @@ cdef bint _again(State *s, Conn *c) noexcept nogil:
     out.done = 0
     event.sequence = out.first if out.kind == EVENT_WS_MESSAGE else before.sequence
     if out.kind == EVENT_WS_MESSAGE:
-        (<sw_ws_record *>_records(event)).flags |= SW_WS_AGAIN
+        _mark(event)
     sw_blocks_give(&s.blocks, old, old_class)
     s.line[REACTOR_BLOCKS] = s.blocks.in_use
     return True

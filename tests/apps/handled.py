@@ -4,6 +4,7 @@
     /denied?GATE   is refused when the gate opens
     /fickle?FILE   is accepted, and its worker dies, if the file is not there; else it is refused
     /busy?GATE     the handler of its first message waits at the gate
+    /heavy?GATE    the same of the first two; each is noted as "heard SEQUENCE", with "again", and its echo is long
 
 Each end is noted as "closed CODE".
 """
@@ -15,6 +16,8 @@ import signal
 from typing import Any
 
 from site_parts import note, wait_at
+
+LONG = 16_000
 
 
 class Handler:
@@ -34,6 +37,11 @@ class Handler:
         """Send it back."""
         if session.path == "/busy" and session.sequence == 1:
             wait_at(session.query_string)
+        if session.path == "/heavy":
+            if session.sequence <= 2:
+                wait_at(session.query_string)
+            note(f"heard {session.sequence}" + " again" * session.redelivered)
+            data = data.ljust(LONG)
         session.push(data)
 
     def on_close(self, session: Any, code: int) -> None:
