@@ -214,10 +214,12 @@ def test_pushes_for_a_quick_client_are_not_dropped(site: Server) -> None:
 
 
 def test_a_session_is_in_so_many_groups_and_no_more(site: Server) -> None:
+    site.expect_log("reason=ws-too-many-groups")
     with Peer(site, f"/groups?{limits.WS_GROUPS + 2}") as peer:
         assert [peer.heard() for _ in range(limits.WS_GROUPS)] == [str(nth) for nth in range(limits.WS_GROUPS)]
         peer.say("what follows")
         assert peer.heard() == "what follows"
+    site.wait_for_log(r'reason=ws-too-many-groups client=127.0.0.1:\d+ request="GET /groups')
 
 
 def test_short_messages_are_not_compressed(site: Server) -> None:

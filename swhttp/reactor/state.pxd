@@ -562,7 +562,8 @@ cdef struct State:
     Conn *corked             # WebSockets whose output leaves at the end of this turn
     sw_ws_groups groups
     int push_fd              # what user processes push comes here, -1: nothing does
-    uint64_t ws_logged_ns
+    uint64_t ws_logged_ns    # when it was last logged that a client broke the protocol
+    uint64_t ws_warned_ns    # the same of what is no client's fault
     # Static files.
     const StaticSite *site   # NULL: there are none
     uint64_t file_logged_ns

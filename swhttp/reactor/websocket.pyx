@@ -401,6 +401,13 @@ cdef void ws_fail(State *s, Conn *c, uint16_t code, const char *why) noexcept no
     _ends(s, c, code, NULL, 0)
 
 
+cdef void ws_warn(State *s, Conn *c, const char *why) noexcept nogil:
+    """Something goes wrong with it that is not its client's fault: for the log, once a second."""
+    if s.now_ns - s.ws_warned_ns >= LOG_EVERY_NS:
+        s.ws_warned_ns = s.now_ns
+        conn_log_request(s, c, WARNING, 0, why)
+
+
 cdef void ws_peer_closes(State *s, Conn *c, uint16_t code, const unsigned char *data, uint32_t length) noexcept nogil:
     """The client's Close: the answer to ours, or to be answered. `data`: its code, if there is one, and its reason."""
     if c.ws.state == WS_OPEN and not wsout_close(s, c, 0 if code == NO_CODE else code, NULL, 0):

@@ -29,7 +29,7 @@ from swhttp.ipc.scoreboard cimport REACTOR_WS_DROPPED
 from swhttp.ipc.sessions cimport SW_SESSION_BLOCKS, SW_SESSION_SLOW, sw_session_set_slow
 from swhttp.reactor.connection cimport conn_close
 from swhttp.reactor.state cimport SLOT_STOPPING, SLOT_UP, WS_OPEN, Ws
-from swhttp.reactor.websocket cimport ws_after, ws_close
+from swhttp.reactor.websocket cimport ws_after, ws_close, ws_warn
 from swhttp.reactor.wsbytes cimport SW_UTF8_WHOLE, sw_utf8
 from swhttp.reactor.wscodec cimport ws_close_code_is_sendable, ws_header
 from swhttp.reactor.wsdeflate cimport Deflation, ws_deflate_shared
@@ -67,6 +67,7 @@ cdef Conn *_find(State *s, int64_t session) noexcept nogil:
 # ---- groups ----
 
 cdef bint _join(State *s, Conn *c, const unsigned char *name, uint32_t length) noexcept nogil:
+    """Put it into a group, if it is not in too many. False: no memory."""
     cdef Ws *w = c.ws
     cdef sw_ws_group *group = sw_ws_group_get(&s.groups, name, length)
     cdef sw_ws_membership *memberships
@@ -76,12 +77,14 @@ cdef bint _join(State *s, Conn *c, const unsigned char *name, uint32_t length) n
     for i in range(w.membership_count):
         if w.memberships[i].group == group:
             return True
+    if w.membership_count >= MOST_GROUPS:
+        ws_warn(s, c, b"ws-too-many-groups")
+        sw_ws_group_drop(&s.groups, group)
+        return True
     if w.membership_count == w.membership_room:
         room = w.membership_room * 2 if w.membership_room else 2
         memberships = <sw_ws_membership *>realloc(w.memberships, room * sizeof(sw_ws_membership))
-        if w.membership_count >= MOST_GROUPS or memberships == NULL:
-            if memberships != NULL:
-                w.memberships = memberships
+        if memberships == NULL:
             sw_ws_group_drop(&s.groups, group)
             return False
         w.memberships = memberships
