@@ -20,7 +20,7 @@ from tests.support.bodies import body
 from tests.support.client import Closed, Connection
 from tests.support.counters import gauge
 from tests.support.fleet import Start
-from tests.support.frames import CLOSE, PING, PONG, NotOpened, Peer, frame, opened
+from tests.support.frames import CLOSE, PING, PONG, NotOpened, Peer, closing, frame, opened
 from tests.support.server import TESTS, Server
 
 pytestmark = pytest.mark.unsanitized  # no allocation would reach the library
@@ -79,6 +79,25 @@ def site(request: pytest.FixtureRequest, server: Start, library: Path, memory: M
         f"paths:{request.param}", "--workers", "1", "--threads", "8", "--reactors", "1",
         "--access-log", os.devnull, "--access-log-format", "%(s)s %({content-type}o)s %({x-none}o)s",
         env={"LD_PRELOAD": str(library), "SWHTTP_TESTS_ENOMEM": str(tmp_path / "words")})  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ["state", "group"])
+def test_a_session_of_which_something_cannot_be_kept_is_closed(
+    server: Start, library: Path, memory: Memory, tmp_path: Path, what: str
+) -> None:
+    site = server("reference:wsgi", "--workers", "1", "--reactors", "1", "--ws-handler", "handled:handler",
+                  env={"LD_PRELOAD": str(library), "SWHTTP_TESTS_ENOMEM": str(tmp_path / "words")})
+    site.expect_log("reason=ws-no-memory")
+    with Peer(site, f"/{what}") as peer:
+        memory.fail_every(1)
+        peer.say("this")
+        assert peer.ending() == 1011
+        memory.fail_every(0)
+        peer.send(closing(1011))
+        peer.connection.expect_end()
+    assert memory.failed > 0
+    site.wait_for_log(rf'reason=ws-no-memory client=127.0.0.1:\d+ request="GET /{what}"')
+    opened(site)
 
 
 def take(client: Connection, expected: bytes) -> None:

@@ -17,6 +17,7 @@ cdef bint ws_ping(State *s, Conn *c, const unsigned char *data, uint32_t length)
 cdef void ws_peer_closes(State *s, Conn *c, uint16_t code, const unsigned char *data, uint32_t length) noexcept nogil
 cdef void ws_fail(State *s, Conn *c, uint16_t code, const char *why) noexcept nogil
 cdef void ws_warn(State *s, Conn *c, const char *why) noexcept nogil
+cdef void ws_no_memory(State *s, Conn *c) noexcept nogil
 cdef void ws_close(State *s, Conn *c, uint16_t code, const unsigned char *reason, uint32_t length) noexcept nogil
 cdef void ws_after(State *s, Conn *c) noexcept nogil
 cdef void ws_break(State *s, Conn *c) noexcept nogil

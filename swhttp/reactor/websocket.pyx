@@ -408,6 +408,15 @@ cdef void ws_warn(State *s, Conn *c, const char *why) noexcept nogil:
         conn_log_request(s, c, WARNING, 0, why)
 
 
+cdef void ws_no_memory(State *s, Conn *c) noexcept nogil:
+    """What an app has said of it cannot be kept: better no session than one that is not what it should be. Whoever
+    calls it calls `ws_after`."""
+    ws_warn(s, c, b"ws-no-memory")
+    c.ws.deaf = c.ws.calls
+    if c.fd >= 0:
+        ws_close(s, c, INTERNAL_ERROR, NULL, 0)
+
+
 cdef void ws_peer_closes(State *s, Conn *c, uint16_t code, const unsigned char *data, uint32_t length) noexcept nogil:
     """The client's Close: the answer to ours, or to be answered. `data`: its code, if there is one, and its reason."""
     if c.ws.state == WS_OPEN and not wsout_close(s, c, 0 if code == NO_CODE else code, NULL, 0):

@@ -30,7 +30,7 @@ from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_submit
 from swhttp.reactor.reasons cimport REASON_QUARANTINED, SW_REASON_TABLE
 from swhttp.reactor.response cimport response_drop
 from swhttp.reactor.state cimport CONN_READABLE, STAGE_SOCKET, WS_OFFERED, Ws, WsEvent
-from swhttp.reactor.websocket cimport ws_after, ws_close, ws_head, ws_release
+from swhttp.reactor.websocket cimport ws_after, ws_close, ws_head, ws_no_memory, ws_release
 from swhttp.reactor.wsinput cimport wsin_forget, wsin_free, wsin_take, wsin_whole
 
 from swhttp import limits
@@ -141,7 +141,7 @@ cdef void wsevents_next(State *s, Conn *c) noexcept nogil:
 
 
 cdef bint _keep_state(State *s, Conn *c, SlotLink *link, const sw_frame *frame, unsigned char *payload) noexcept nogil:
-    """The session's state is a new one. False: it cannot be."""
+    """The session's state is a new one, or the session ends for want of memory. False: it cannot be."""
     cdef WsEvent *out = &c.ws.taken.event
     cdef sw_shm_ref block
     cdef unsigned char *memory = NULL
@@ -160,6 +160,8 @@ cdef bint _keep_state(State *s, Conn *c, SlotLink *link, const sw_frame *frame, 
             free(out.memory)
             out.memory = memory
             out.memory_len = frame.body_len
+        else:
+            ws_no_memory(s, c)
     if shm:
         sw_arena_give(&link.arena, block.block)
     return frame.body_len <= MOST_STATE_BYTES and (frame.flags & SW_FRAME_STATE != 0 or frame.body_len == 0)

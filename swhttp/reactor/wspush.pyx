@@ -29,7 +29,7 @@ from swhttp.ipc.scoreboard cimport REACTOR_WS_DROPPED
 from swhttp.ipc.sessions cimport SW_SESSION_BLOCKS, SW_SESSION_SLOW, sw_session_set_slow
 from swhttp.reactor.connection cimport conn_close
 from swhttp.reactor.state cimport SLOT_STOPPING, SLOT_UP, WS_OPEN, Ws
-from swhttp.reactor.websocket cimport ws_after, ws_close, ws_warn
+from swhttp.reactor.websocket cimport ws_after, ws_close, ws_no_memory, ws_warn
 from swhttp.reactor.wsbytes cimport SW_UTF8_WHOLE, sw_utf8
 from swhttp.reactor.wscodec cimport ws_close_code_is_sendable, ws_header
 from swhttp.reactor.wsdeflate cimport Deflation, ws_deflate_shared
@@ -281,7 +281,9 @@ cdef bint wspush_verb(State *s, int slot, const sw_frame *frame, const unsigned 
     if verb == SW_WS_PUSH:
         _push(s, c, policy - 1 if policy else c.ws.overflow, opcode, body, frame.body_len)
     elif verb == SW_WS_JOIN:
-        _join(s, c, head, frame.head_len)
+        if not _join(s, c, head, frame.head_len):
+            ws_no_memory(s, c)
+            ws_after(s, c)
     elif verb == SW_WS_LEAVE:
         group = sw_ws_group_find(&s.groups, head, frame.head_len)
         for i in range(c.ws.membership_count):

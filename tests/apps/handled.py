@@ -4,6 +4,8 @@
     /denied?GATE   is refused when the gate opens
     /fickle?FILE   is accepted, and its worker dies, if the file is not there; else it is refused
     /busy?GATE     the handler of its first message waits at the gate
+    /state         each message is its state
+    /group         it joins the group that each message names
     /heavy?GATE    the same of the first two; each is noted as "heard SEQUENCE", with "again", and its echo is long
 
 Each end is noted as "closed CODE".
@@ -42,7 +44,12 @@ class Handler:
                 wait_at(session.query_string)
             note(f"heard {session.sequence}" + " again" * session.redelivered)
             data = data.ljust(LONG)
-        session.push(data)
+        if session.path == "/state":
+            session.state = data.encode()
+        elif session.path == "/group":
+            session.join(data)
+        else:
+            session.push(data)
 
     def on_close(self, session: Any, code: int) -> None:
         """Farewell."""
