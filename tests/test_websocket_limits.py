@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from swhttp import limits
-from tests.support import tight
+from tests.support import tight, tight_requests
 from tests.support.counters import Since, gauge, totals
 from tests.support.fleet import Start
 from tests.support.frames import (
@@ -29,7 +29,7 @@ from tests.support.frames import (
 )
 from tests.support.memory import MEBIBYTE, Growth
 from tests.support.pace import Pace
-from tests.support.processes import wait_until
+from tests.support.processes import read_process, wait_until
 from tests.support.server import Server
 
 QUEUE = 50
@@ -454,6 +454,40 @@ def test_messages_wait_for_a_block(server: Start) -> None:
         visitor.release()
         assert peer.heard() == "5"
         assert other.heard() == "second"
+
+
+def test_the_end_of_a_websocket_waits_for_room_in_its_workers_ring(server: Start) -> None:
+    site = server("pressed:app", "--workers", "1", "--reactors", "1", module=tight_requests.__name__)
+    (worker,) = site.workers()
+    fillers = [Peer(site) for _ in range(tight_requests.DESCRIPTORS // limits.WS_BLOCKS_AHEAD)]
+    closers = {code: Peer(site) for code in (4001, 4002)}
+    for peer in (*fillers, *closers.values()):
+        peer.say("here")
+        assert peer.heard() == "here"
+    site.kill(signal.SIGSTOP, worker)
+    wait_until(lambda: (process := read_process(worker)) is not None and process.state == "T", "the worker to stop")
+    since = Since(site)
+    sent = 0
+    for peer in fillers:
+        for nth in range(limits.WS_BLOCKS_AHEAD):
+            peer.say(str(nth))
+            sent += 1
+            since.becomes(ws_received=sent)  # so each is in a block of its own
+    with site.connect() as late:
+        late.send_request("GET", "/")
+        wait_until(lambda: totals(site)["waiting"] == 1, "a request that finds the ring full")
+        for code, peer in closers.items():
+            peer.send(closing(code, b"and why" * (code % 2)))  # without a reason there is no block
+            assert peer.ended() == code
+        assert totals(site)["waiting"] == 1, "the ring is still full"
+        site.kill(signal.SIGCONT, worker)
+        assert late.response().json()["pid"] == worker
+    wait_until(lambda: len(seen(site)) == len(closers), "the app to hear of the ends")
+    assert sorted(seen(site)) == [f"/echo {code}" for code in sorted(closers)]
+    for peer in fillers:
+        assert [peer.heard() for _ in range(limits.WS_BLOCKS_AHEAD)] == [str(nth) for nth in range(4)]
+        peer.send(closing(1000))
+        assert peer.ended() == 1000
 
 
 def test_requests_find_room_beside_all_websockets_that_there_may_be(server: Start) -> None:
