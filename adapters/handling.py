@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from swhttp.ipc.words import EVENT_WS_MESSAGE, EVENT_WS_OPEN
 
 if TYPE_CHECKING:
     from swhttp.adapters.sessions import Event
-
-_OPEN: Final = 10  # as frame.h has them
-_MESSAGE: Final = 11
 
 _logger = logging.getLogger("swhttp.worker")
 
@@ -33,9 +32,9 @@ def handle(event: Event, handler: Handler) -> None:
     session = event.session
     what = "on_open"
     try:
-        if event.kind == _OPEN:
+        if event.kind == EVENT_WS_OPEN:
             event.opened(handler.on_open(session) if handler.on_open is not None else None)
-        elif event.kind == _MESSAGE:
+        elif event.kind == EVENT_WS_MESSAGE:
             what = "on_message"
             while handler.on_message is not None and event.messages():
                 handler.on_message(session, event.next())
@@ -55,10 +54,10 @@ async def handle_in_loop(event: Event, handler: Handler) -> None:
     session = event.session
     what = "on_open"
     try:
-        if event.kind == _OPEN:
+        if event.kind == EVENT_WS_OPEN:
             answer = handler.on_open(session) if handler.on_open is not None else None
             event.opened(await answer if isawaitable(answer) else answer)
-        elif event.kind == _MESSAGE:
+        elif event.kind == EVENT_WS_MESSAGE:
             what = "on_message"
             while handler.on_message is not None and event.messages():
                 answer = handler.on_message(session, event.next())

@@ -26,10 +26,11 @@ from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.peers cimport PeerRow
 from swhttp.adapters.pusher cimport Frame, LoopPusher, Pusher
 from swhttp.adapters.socketadapter cimport SocketAdapter
-from swhttp.ipc.frame cimport (EVENT_WS_CLOSE, EVENT_WS_DONE, EVENT_WS_MESSAGE, EVENT_WS_OPEN, RESPONSE_SMALL,
+from swhttp.ipc.frame cimport (EVENT_WS_CLOSE, EVENT_WS_DONE, EVENT_WS_OPEN, RESPONSE_SMALL,
                                SW_BLOCK_ORIGIN, SW_FRAME_BAD, SW_FRAME_HEAD, SW_FRAME_LAST, SW_FRAME_STATE,
-                               SW_NO_LENGTH, SW_WS_AGAIN, SW_WS_TEXT, sw_block, sw_descriptor, sw_ws_event,
-                               sw_ws_record, sw_ws_record_bytes)
+                               SW_NO_LENGTH, SW_WS_AGAIN, sw_block, sw_descriptor, sw_ws_event, sw_ws_record,
+                               sw_ws_record_bytes)
+from swhttp.ipc.rfc6455 cimport SW_CLOSE_NORMAL, SW_WS_TEXT
 from swhttp.ipc.scoreboard cimport SLOT_APP_ERRORS
 
 from swhttp import limits, sockets
@@ -37,8 +38,6 @@ from swhttp.adapters import handling
 
 cdef object logger = logging.getLogger("swhttp.worker")
 cdef Py_ssize_t MOST_STATE_BYTES = limits.WS_STATE_BYTES
-
-OPEN, MESSAGE, CLOSE = EVENT_WS_OPEN, EVENT_WS_MESSAGE, EVENT_WS_CLOSE
 
 
 cdef class Sessions:
@@ -315,7 +314,7 @@ cdef class Session:
         self._speak()
         sockets.leave(self.id, group)
 
-    def close(self, code=1000, reason=""):
+    def close(self, code=SW_CLOSE_NORMAL, reason=""):
         """Close it. What its client has sent and no handler has seen is not delivered any more."""
         self._speak()
         sockets.close_session(self.id, code, reason)

@@ -18,10 +18,9 @@ from swhttp.adapters.socketcalls cimport Receive, Send
 from swhttp.adapters.websocket cimport OPEN, WebSocket
 from swhttp.ipc.frame cimport EVENT_WS_CLOSE, EVENT_WS_MESSAGE, EVENT_WS_OPEN, sw_descriptor
 from swhttp.ipc.request_table cimport SW_REQUEST_MAX_ENTRIES, sw_request_index
+from swhttp.ipc.rfc6455 cimport SW_CLOSE_INTERNAL_ERROR
 from swhttp.ipc.scoreboard cimport SLOT_APP_ERRORS, SLOT_WEBSOCKETS
 
-cdef enum:
-    APP_FAILED = 1011    # close code (RFC 6455 §7.4)
 
 cdef object logger = logging.getLogger("swhttp.worker")
 
@@ -103,7 +102,7 @@ cdef class SocketAdapter(AsgiAdapter):
             return AsgiAdapter.ended(self, exchange, error)
         socket = <WebSocket>exchange
         if error is not None:
-            socket.end_code = APP_FAILED
+            socket.end_code = SW_CLOSE_INTERNAL_ERROR
             if not (socket.gone and (isinstance(error, OSError) or is_of_ours(error, MAX_LINKS))):
                 self.outlet.line[SLOT_APP_ERRORS] += 1
                 logger.error("exception in the ASGI app", exc_info=error)

@@ -15,17 +15,15 @@ from swhttp.adapters.bell cimport NO_FUTURE, Bell
 from swhttp.adapters.exchange cimport WAIT_NONE, WAIT_SPACE, WAIT_TURN, Wait
 from swhttp.adapters.lines cimport accept_lines, octets
 from swhttp.adapters.websocket cimport CLOSING, HANDSHAKE, OPEN, REFUSED, Message, WebSocket
-from swhttp.ipc.frame cimport EVENT_WS_CLOSE, EVENT_WS_OPEN, SW_NO_LENGTH, SW_WS_BINARY, SW_WS_TEXT
+from swhttp.ipc.frame cimport EVENT_WS_CLOSE, EVENT_WS_OPEN, SW_NO_LENGTH
+from swhttp.ipc.rfc6455 cimport (SW_CLOSE_NORMAL, SW_CLOSE_NO_CODE, SW_WS_BINARY, SW_WS_REASON_BYTES, SW_WS_TEXT,
+                                 sw_close_code_is_sendable)
 
 from swhttp.adapters.errors import ClientDisconnected, InvalidResponse
 
 cdef extern from "Python.h":
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
 
-cdef enum:
-    NORMAL = 1000        # close codes (RFC 6455 §7.4)
-    NO_STATUS = 1005
-    MAX_REASON_BYTES = 123
 
 cdef str TYPE = "type"
 cdef str TEXT = "text"
@@ -193,21 +191,21 @@ cdef class Sending(Message):
             return self._take_response(CLOSE_MESSAGE)
         if socket.phase != OPEN and not socket.is_gone() and not socket.ended:
             raise RuntimeError("websocket.close was sent when it had been closed")
-        self.status = NORMAL
+        self.status = SW_CLOSE_NORMAL
         self.verb = CLOSE
         if socket.phase != OPEN or socket.is_gone():
             return 0
         if code is not None:
             if not isinstance(code, int) or not _can_be_sent(code):
                 raise InvalidResponse(f"close code {code!r} is not one that can be sent")
-            self.status = 0 if code == NO_STATUS else <uint16_t>code
+            self.status = 0 if code == SW_CLOSE_NO_CODE else <uint16_t>code
         if reason:
             if not isinstance(reason, str):
                 raise InvalidResponse(f"expected a str as reason, not {reason!r:.100}")
             self.data = reason
             self.at = _utf8(reason, &self.length)
-            if self.length > MAX_REASON_BYTES:
-                raise InvalidResponse(f"a close reason has at most {MAX_REASON_BYTES} bytes")
+            if self.length > SW_WS_REASON_BYTES:
+                raise InvalidResponse(f"a close reason has at most {SW_WS_REASON_BYTES} bytes")
             if self.status == 0:
                 self.length = 0
         return 0
@@ -346,5 +344,5 @@ cdef const unsigned char *_utf8(object text, Py_ssize_t *length) except NULL:
 
 
 cdef bint _can_be_sent(object code):
-    """RFC 6455 §7.4.1, §7.4.2, and what the registry has since. NO_STATUS: a close without a code."""
-    return NORMAL <= code <= 1003 or code == NO_STATUS or 1007 <= code <= 1014 or 3000 <= code <= 4999
+    """RFC 6455 §7.4.1, §7.4.2, and what the registry has since. SW_CLOSE_NO_CODE: a close without a code."""
+    return code == SW_CLOSE_NO_CODE or sw_close_code_is_sendable(code)

@@ -29,14 +29,13 @@ from swhttp.adapters.call cimport Call
 from swhttp.adapters.exchange cimport WAIT_ACK, WAIT_NONE, WAIT_SPACE, WAIT_TURN, Exchange, Wait
 from swhttp.adapters.outlet cimport Outlet
 from swhttp.ipc.frame cimport (EVENT_WS_CLOSE, EVENT_WS_MESSAGE, EVENT_WS_MESSAGE_SHM, SW_FRAME_LAST, SW_FRAME_MORE,
-                               SW_NO_LENGTH, SW_WS_CLOSE, SW_WS_MORE, SW_WS_TEXT, sw_chunk, sw_descriptor, sw_frame,
-                               sw_frame_bytes, sw_shm_ref, sw_ws_record, sw_ws_record_bytes)
+                               SW_NO_LENGTH, SW_WS_MORE, sw_chunk, sw_descriptor, sw_frame, sw_frame_bytes, sw_shm_ref,
+                               sw_ws_record, sw_ws_record_bytes)
 from swhttp.ipc.request_table cimport sw_request_closed, sw_request_set_read, sw_request_want_ack
+from swhttp.ipc.rfc6455 cimport SW_CLOSE_ABNORMAL, SW_CLOSE_NORMAL, SW_WS_CLOSE, SW_WS_TEXT
 from swhttp.ipc.scoreboard cimport SLOT_ARENA_FULL, SLOT_SHM_FRAMES
 
 cdef enum:
-    NORMAL = 1000        # close codes (RFC 6455 §7.4)
-    ABNORMAL = 1006
     FEW_BLOCKS = 4
 
 cdef str TYPE = "type"
@@ -55,8 +54,8 @@ cdef class WebSocket(AsgiExchange):
 
     def __cinit__(self, Outlet outlet, AsgiAdapter adapter, list rung):
         self.rung = rung
-        self.code = ABNORMAL
-        self.end_code = NORMAL
+        self.code = SW_CLOSE_ABNORMAL
+        self.end_code = SW_CLOSE_NORMAL
         self.reason = ""
         self.lasting = True
 

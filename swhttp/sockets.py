@@ -13,25 +13,13 @@ import os
 from typing import Any, Final, Protocol
 
 from swhttp import limits
+from swhttp.ipc import words
 
-# As frame.h has them.
-PUSH: Final = 1
-BROADCAST: Final = 2
-JOIN: Final = 3
-LEAVE: Final = 4
-END: Final = 5
-OVERFLOW: Final = 6
-_POLICY_SHIFT: Final = 4
-_TEXT: Final = 1
-_BINARY: Final = 2
-_NOBODY: Final = -1
-_REASON_BYTES: Final = 123  # of a Close frame (RFC 6455 §5.5)
 _AS_IT_HAS: Final = 1  # whoever pushes waits as the session's policy says
 _BLOCKS: Final = 2  # waits in any case
-_REACTORS: Final = 64  # that an id can name
 
-POLICIES: Final = ("drop", "close", "block")
-"""What becomes of a push for a session whose client is slow; in the order of SW_WS_DROP ..."""
+POLICIES: Final = {"drop": words.SW_WS_DROP, "close": words.SW_WS_CUT, "block": words.SW_WS_BLOCK}
+"""What becomes of a push for a session whose client is slow."""
 
 Data = str | bytes | bytearray | memoryview
 
@@ -116,34 +104,36 @@ async def abroadcast(group: str, data: Data, *, but: int | None = None) -> None:
 
 def join(session_id: int, group: str) -> None:
     """Have a session be one of a group. group: 1 to 255 bytes of UTF-8."""
-    _say(JOIN, session_id, 0, _group(group), b"")
+    _say(words.SW_WS_JOIN, session_id, 0, _group(group), b"")
 
 
 def leave(session_id: int, group: str) -> None:
     """Have it be one no more. It leaves all groups by itself when it ends."""
-    _say(LEAVE, session_id, 0, _group(group), b"")
+    _say(words.SW_WS_LEAVE, session_id, 0, _group(group), b"")
 
 
-def close_session(session_id: int, code: int = 1000, reason: str = "") -> None:
+def close_session(session_id: int, code: int = words.SW_CLOSE_NORMAL, reason: str = "") -> None:
     """Close a WebSocket, after what was pushed before. code: 1000 to 1014 but for 1004 to 1006, or 3000 to 4999;
     reason: at most 123 bytes of UTF-8."""
-    if code not in range(3000, 5000) and (code not in range(1000, 1015) or code in (1004, 1005, 1006)):
+    if not words.close_code_is_sendable(code):
         raise ValueError(f"{code!r} is no code that a WebSocket can be closed with")
     text = reason.encode()
-    if len(text) > _REASON_BYTES:
-        raise ValueError(f"a reason of {len(text)} bytes is longer than {_REASON_BYTES}")
-    _say(END, session_id, code, b"", text)
+    if len(text) > words.SW_WS_REASON_BYTES:
+        raise ValueError(f"a reason of {len(text)} bytes is longer than {words.SW_WS_REASON_BYTES}")
+    _say(words.SW_WS_END, session_id, code, b"", text)
 
 
 def set_overflow(session_id: int, policy: str) -> None:
     """What becomes of pushes to a session whose client is slow, from now on: "drop", "close" or "block"."""
-    _say(OVERFLOW, session_id, _policy(policy), b"", b"")
+    _say(words.SW_WS_OVERFLOW, session_id, _policy(policy), b"", b"")
 
 
 def _push(way: Way, session_id: int, data: Data, overflow: str | None) -> tuple[Any, ...] | None:
     reactor = _reactor(way, session_id)
     opcode, body = message(data)
-    flags = PUSH if overflow is None else PUSH | (_policy(overflow) + 1) << _POLICY_SHIFT
+    flags = words.SW_WS_PUSH
+    if overflow is not None:
+        flags |= (_policy(overflow) + 1) << words.SW_WS_POLICY_SHIFT
     if reactor is None:
         return None
     waits = _AS_IT_HAS if overflow is None else _BLOCKS * (overflow == "block")
@@ -154,8 +144,8 @@ def _broadcast(way: Way, group: str, data: Data, but: int | None) -> list[tuple[
     opcode, body = message(data)
     if but is not None:
         _reactor(way, but)
-    target = _NOBODY if but is None else but
-    return [(reactor, BROADCAST, opcode, target, _group(group), body, 0) for reactor in range(way.reactors)]
+    target = words.SW_NO_LENGTH if but is None else but
+    return [(reactor, words.SW_WS_BROADCAST, opcode, target, _group(group), body, 0) for reactor in range(way.reactors)]
 
 
 def _say(verb: int, session_id: int, status: int, head: bytes, body: bytes) -> None:
@@ -171,16 +161,16 @@ def _reactor(way: Way, session_id: int) -> int | None:
         raise TypeError(f"a session's id is an int, not {session_id!r:.100}")
     if not 0 <= session_id < 1 << 63:
         raise ValueError(f"{session_id} is no session's id")
-    reactor = session_id % _REACTORS
+    reactor = session_id % (1 << words.SW_SESSION_REACTOR_BITS)
     return reactor if reactor < way.reactors else None
 
 
 def message(data: Data) -> tuple[int, bytes]:
     """Opcode and bytes of what is to be sent. Raises TypeError, ValueError."""
     if isinstance(data, str):
-        opcode, body = _TEXT, data.encode()
+        opcode, body = words.SW_WS_TEXT, data.encode()
     elif isinstance(data, (bytes, bytearray, memoryview)):
-        opcode, body = _BINARY, bytes(data)
+        opcode, body = words.SW_WS_BINARY, bytes(data)
     else:
         raise TypeError(f"a message is str or bytes, not {data!r:.100}")
     if len(body) > limits.WS_PUSH_BYTES:
@@ -200,4 +190,4 @@ def _group(name: str) -> bytes:
 def _policy(name: str) -> int:
     if name not in POLICIES:
         raise ValueError(f"overflow is one of {', '.join(map(repr, POLICIES))}, not {name!r:.100}")
-    return POLICIES.index(name)
+    return POLICIES[name]

@@ -18,11 +18,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from swhttp import limits
+from swhttp.ipc import words
 
 _HEAD: Final = struct.Struct("=IBBHQqII")
 _REFERENCE_BYTES: Final = 8
-_SESSION: Final = 14
-_SESSION_SHM: Final = 15
 
 
 class UserWay:
@@ -41,13 +40,13 @@ class UserWay:
         end = self._ends[reactor]
         size = _padded(_HEAD.size + len(head) + len(body))
         if size <= limits.PUSH_PACKET_BYTES:
-            _send(end, _packet(_SESSION, size, flags, status, target, head, len(body), body), [])
+            _send(end, _packet(words.EVENT_WS_SESSION, size, flags, status, target, head, len(body), body), [])
             return
         size = _padded(_HEAD.size + len(head) + _REFERENCE_BYTES)
         file = os.memfd_create("swhttp-push", os.MFD_CLOEXEC)
         with contextlib.closing(os.fdopen(file, "wb", buffering=0)) as out:
             out.write(body)
-            _send(end, _packet(_SESSION_SHM, size, flags, status, target, head, len(body), b""), [file])
+            _send(end, _packet(words.EVENT_WS_SESSION_SHM, size, flags, status, target, head, len(body), b""), [file])
 
     async def asend(self, *frame: Any) -> None:
         """The same in a thread, for an event loop."""

@@ -61,6 +61,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "swhttp/ipc/rfc6455.h"
+
 /* Types of descriptors (master to worker). */
 #define EVENT_PACKAGE 1       /* a whole request; `block` holds it */
 #define EVENT_CLOSE 2         /* the client of `request_id` is gone: `closed` is set; this only wakes */
@@ -123,10 +125,7 @@
 /* In the request_id of EVENT_BUFFER_EMPTY: the rest is the id of a session whose client has caught up. */
 #define SW_WS_SESSION_NEWS (1ull << 63)
 
-/* Records of messages that come in. */
-#define SW_WS_TEXT 1
-#define SW_WS_BINARY 2
-#define SW_WS_CLOSE 8
+/* Records of messages that come in: SW_WS_TEXT, SW_WS_BINARY, SW_WS_CLOSE (rfc6455.h), and these. */
 #define SW_WS_MORE 1          /* flag: the message goes on in the next record */
 #define SW_WS_AGAIN 2         /* flag: a worker has died that had this message */
 
@@ -331,7 +330,7 @@ static inline int sw_frame_read_ws(const sw_frame *frame)
         return (frame->flags & ~SW_FRAME_MORE) == 0 && frame->head_len == 0
             && (frame->status == SW_WS_TEXT || frame->status == SW_WS_BINARY);
     case EVENT_WS_CLOSE:
-        return (frame->flags & ~SW_FRAME_LAST) == 0 && frame->head_len == 0 && frame->body_len <= 123;
+        return (frame->flags & ~SW_FRAME_LAST) == 0 && frame->head_len == 0 && frame->body_len <= SW_WS_REASON_BYTES;
     case EVENT_WS_SESSION:
     case EVENT_WS_SESSION_SHM:
         return (frame->flags & SW_WS_VERB) >= SW_WS_PUSH && (frame->flags & SW_WS_VERB) <= SW_WS_OVERFLOW

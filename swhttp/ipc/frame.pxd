@@ -38,9 +38,6 @@ cdef extern from "swhttp/ipc/frame.h" nogil:
         SW_WS_DROP
         SW_WS_CUT
         SW_WS_BLOCK
-        SW_WS_TEXT
-        SW_WS_BINARY
-        SW_WS_CLOSE
         SW_WS_MORE
         SW_WS_AGAIN
         SW_DESCRIPTOR_FD

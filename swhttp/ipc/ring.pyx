@@ -20,22 +20,22 @@ from swhttp.ipc.arena cimport (SW_NO_ARENA_BLOCK, sw_arena, sw_arena_at, sw_aren
                                sw_arena_take_back, sw_arena_trim)
 from swhttp.ipc.fdpass cimport SW_FD_BROKEN, SW_FD_NONE, sw_fd_drain, sw_fd_receive, sw_fd_send
 from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_BUFFER_FULL, EVENT_CLOSE, EVENT_CREDIT, EVENT_PACKAGE,
-                               EVENT_PACKAGE_CHUNK, EVENT_PACKAGE_END, EVENT_PACKAGE_START, EVENT_STOP,
-                               EVENT_WS_CLOSE, EVENT_WS_DONE, EVENT_WS_DONE_SHM, EVENT_WS_MESSAGE, EVENT_WS_MESSAGE_SHM,
-                               EVENT_WS_OPEN, EVENT_WS_SESSION, EVENT_WS_SESSION_SHM, RESPONSE_SHM, RESPONSE_SMALL,
-                               RESPONSE_TMPFILE, SW_BLOCK_BODY_FILE, SW_BLOCK_EXPECTS, SW_BLOCK_MORE_BODY,
-                               SW_BLOCK_ORIGIN, SW_BLOCK_UNIT, SW_DESCRIPTOR_FD, SW_FRAME_ABORT, SW_FRAME_CLOSE,
-                               SW_FRAME_HAS_DATE, SW_FRAME_HAS_SERVER, SW_FRAME_HEAD, SW_FRAME_INTERIM, SW_FRAME_LAST,
-                               SW_FRAME_MORE, SW_FRAME_TRAILERS, SW_NO_LENGTH, SW_WS_BINARY, SW_WS_CLOSE, SW_WS_MORE,
-                               SW_WS_TEXT, sw_block, sw_block_client, sw_chunk,
-                               sw_descriptor, sw_file_ref, sw_frame, sw_frame_bytes, sw_frame_read, sw_header,
-                               sw_origin, sw_shm_ref, sw_ws_record, sw_ws_record_bytes)
+                               EVENT_PACKAGE_CHUNK, EVENT_PACKAGE_END, EVENT_PACKAGE_START, EVENT_STOP, EVENT_WS_CLOSE,
+                               EVENT_WS_DONE, EVENT_WS_DONE_SHM, EVENT_WS_MESSAGE, EVENT_WS_MESSAGE_SHM, EVENT_WS_OPEN,
+                               EVENT_WS_SESSION, EVENT_WS_SESSION_SHM, RESPONSE_SHM, RESPONSE_SMALL, RESPONSE_TMPFILE,
+                               SW_BLOCK_BODY_FILE, SW_BLOCK_EXPECTS, SW_BLOCK_MORE_BODY, SW_BLOCK_ORIGIN, SW_BLOCK_UNIT,
+                               SW_DESCRIPTOR_FD, SW_FRAME_ABORT, SW_FRAME_CLOSE, SW_FRAME_HAS_DATE, SW_FRAME_HAS_SERVER,
+                               SW_FRAME_HEAD, SW_FRAME_INTERIM, SW_FRAME_LAST, SW_FRAME_MORE, SW_FRAME_TRAILERS,
+                               SW_NO_LENGTH, SW_WS_MORE, sw_block, sw_block_client, sw_chunk, sw_descriptor,
+                               sw_file_ref, sw_frame, sw_frame_bytes, sw_frame_read, sw_header, sw_origin, sw_shm_ref,
+                               sw_ws_record, sw_ws_record_bytes)
 from swhttp.ipc.memory cimport Segment, SharedMemory
 from swhttp.ipc.request_table cimport (SW_REQUEST_FREE, SW_REQUEST_QUEUED, SW_REQUEST_REVOKED, SW_REQUEST_TAKEN,
                                        sw_request_ack, sw_request_acked, sw_request_closed, sw_request_entry,
                                        sw_request_free, sw_request_id, sw_request_index, sw_request_queue,
                                        sw_request_read, sw_request_revoke, sw_request_set_full, sw_request_state,
                                        sw_request_take, sw_request_want_ack)
+from swhttp.ipc.rfc6455 cimport SW_WS_BINARY, SW_WS_CLOSE, SW_WS_TEXT
 from swhttp.ipc.tempfile cimport sw_is_regular, sw_temp_file, sw_write_all
 # (What ring.pxd declares is in scope: it is this module's own.)
 

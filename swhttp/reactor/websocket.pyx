@@ -33,6 +33,9 @@ from swhttp.ipc.frame cimport (EVENT_CLOSE, EVENT_WS_CLOSE, EVENT_WS_DONE, EVENT
                                EVENT_WS_MESSAGE_SHM, EVENT_WS_OPEN, SW_BLOCK_ORIGIN, SW_FRAME_LAST, SW_FRAME_MORE,
                                sw_block_origin, sw_origin, sw_shm_ref)
 from swhttp.ipc.request_table cimport sw_request_ack, sw_request_index
+from swhttp.ipc.rfc6455 cimport (SW_CLOSE_ABNORMAL, SW_CLOSE_GOING_AWAY, SW_CLOSE_INTERNAL_ERROR, SW_CLOSE_NO_CODE,
+                                 SW_CLOSE_POLICY_VIOLATION, SW_CLOSE_SERVICE_RESTART, SW_WS_PING,
+                                 sw_close_code_is_sendable)
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_RESPONSES, REACTOR_WEBSOCKETS, REACTOR_WS_PING_TIMEOUT
 from swhttp.reactor.accesslog cimport access_accepted
 from swhttp.reactor.connection cimport (conn_close, conn_drop_block, conn_end, conn_keep_input, conn_consume_input,
@@ -47,7 +50,7 @@ from swhttp.reactor.state cimport (CONN_HEAD_SENT, CONN_HUNG_UP, CONN_KEEP_ALIVE
 from swhttp.reactor.system cimport SHUT_WR, iovec, shutdown
 from swhttp.reactor.timers cimport timer_arm
 from swhttp.reactor.tls cimport tls_end, tls_shut
-from swhttp.reactor.wscodec cimport ws_close_code_is_sendable, ws_decoder_free
+from swhttp.reactor.wscodec cimport ws_decoder_free
 from swhttp.reactor.wsdeflate cimport Deflation
 from swhttp.reactor.wsevents cimport (wsevents_done, wsevents_forsake, wsevents_lost, wsevents_next,
                                       wsevents_worker_lost)
@@ -68,16 +71,7 @@ cdef int INFO = logging.INFO
 cdef int WARNING = logging.WARNING
 
 cdef enum:
-    OP_PING = 9
     MOST_TARGET_BYTES = 256  # that are kept of it, for the logs
-    # Close codes (RFC 6455 §7.4.1).
-    GOING_AWAY = 1001
-    NO_CODE = 1005
-    ABNORMAL = 1006
-    POLICY_VIOLATION = 1008
-    INTERNAL_ERROR = 1011
-    SERVICE_RESTART = 1012
-    TRY_AGAIN_LATER = 1013
 
 
 # ---- the handshake ----
@@ -195,7 +189,7 @@ cdef bint _accept(State *s, Conn *c, SlotLink *link, const sw_frame *frame, unsi
     w.heard_ns = s.now_ns
     _schedule(s, c)
     if s.draining:
-        ws_close(s, c, GOING_AWAY, NULL, 0)
+        ws_close(s, c, SW_CLOSE_GOING_AWAY, NULL, 0)
     c.flags |= CONN_READABLE
     conn_todo(s, c)
     return True
@@ -252,7 +246,7 @@ cdef bint ws_frame(State *s, Conn *c, SlotLink *link, int slot, const sw_frame *
         return c.ws.calls and wsevents_done(s, c, link, frame, payload)
     if frame.type != EVENT_WS_CLOSE or c.ws.calls or c.ws.state == WS_OFFERED:
         return False
-    if frame.status != 0 and not ws_close_code_is_sendable(frame.status):
+    if frame.status != 0 and not sw_close_code_is_sendable(frame.status):
         return False
     if c.ws.state == WS_OPEN and c.fd >= 0:
         ws_close(s, c, frame.status, payload, frame.body_len)
@@ -313,7 +307,7 @@ cdef void ws_tell_gone(State *s, Conn *c) noexcept nogil:
     """An app has accepted a WebSocket whose client was gone by then: it may wait for a message already."""
     c.ws.ended = True
     if c.request_id != 0 and not c.ws.end_told:
-        c.ws.end_told = dispatch_event(s, c, EVENT_WS_CLOSE, 0, ABNORMAL)
+        c.ws.end_told = dispatch_event(s, c, EVENT_WS_CLOSE, 0, SW_CLOSE_ABNORMAL)
         if not c.ws.end_told:
             conn_starve(s, c)
 
@@ -362,7 +356,7 @@ cdef void _ends(State *s, Conn *c, uint16_t code, const unsigned char *reason, u
 cdef void ws_break(State *s, Conn *c) noexcept nogil:
     """The connection is lost; the next turn closes it."""
     c.ws.state = WS_OVER
-    _ends(s, c, ABNORMAL, NULL, 0)
+    _ends(s, c, SW_CLOSE_ABNORMAL, NULL, 0)
     c.flags |= CONN_HUNG_UP
     conn_todo(s, c)
 
@@ -376,7 +370,7 @@ cdef void ws_close(State *s, Conn *c, uint16_t code, const unsigned char *reason
         ws_break(s, c)
         return
     _await_close(s, c)
-    _ends(s, c, code if code != 0 else NO_CODE, reason, length)
+    _ends(s, c, code if code != 0 else SW_CLOSE_NO_CODE, reason, length)
 
 
 cdef void _await_close(State *s, Conn *c) noexcept nogil:
@@ -414,12 +408,12 @@ cdef void ws_no_memory(State *s, Conn *c) noexcept nogil:
     ws_warn(s, c, b"ws-no-memory")
     c.ws.deaf = c.ws.calls
     if c.fd >= 0:
-        ws_close(s, c, INTERNAL_ERROR, NULL, 0)
+        ws_close(s, c, SW_CLOSE_INTERNAL_ERROR, NULL, 0)
 
 
 cdef void ws_peer_closes(State *s, Conn *c, uint16_t code, const unsigned char *data, uint32_t length) noexcept nogil:
     """The client's Close: the answer to ours, or to be answered. `data`: its code, if there is one, and its reason."""
-    if c.ws.state == WS_OPEN and not wsout_close(s, c, 0 if code == NO_CODE else code, NULL, 0):
+    if c.ws.state == WS_OPEN and not wsout_close(s, c, 0 if code == SW_CLOSE_NO_CODE else code, NULL, 0):
         ws_break(s, c)
         return
     c.ws.state = WS_OVER
@@ -456,7 +450,7 @@ cdef bint ws_lost(State *s, Conn *c) noexcept nogil:
     """Its connection is about to be closed. True: the row is still needed, by its worker or for events that are due."""
     wsout_free(s, c)
     c.ws.state = WS_OVER
-    _ends(s, c, ABNORMAL, NULL, 0)
+    _ends(s, c, SW_CLOSE_ABNORMAL, NULL, 0)
     c.ws.due_ns = 0
     if c.ws.calls:
         return wsevents_lost(s, c)
@@ -485,7 +479,7 @@ cdef void ws_worker_lost(State *s, Conn *c) noexcept nogil:
         _uncount(s, c)
         wspush_leave_all(s, c)
         conn_log_request(s, c, WARNING, 0, SW_REASON_TABLE[REASON_WORKER_LOST].slug)
-        ws_close(s, c, INTERNAL_ERROR, NULL, 0)
+        ws_close(s, c, SW_CLOSE_INTERNAL_ERROR, NULL, 0)
     ws_after(s, c)
 
 
@@ -500,7 +494,7 @@ cdef void ws_refused(State *s, Conn *c, int reason) noexcept nogil:
     if c.fd < 0:
         ws_release(s, c)
         return
-    ws_close(s, c, INTERNAL_ERROR, NULL, 0)
+    ws_close(s, c, SW_CLOSE_INTERNAL_ERROR, NULL, 0)
     ws_after(s, c)
 
 
@@ -542,7 +536,7 @@ cdef void ws_timer(State *s, Conn *c) noexcept nogil:
         return
     if by_ns != 0 and by_ns <= s.now_ns:
         if wsin_wants(s, c) and not c.flags & CONN_READABLE:
-            ws_fail(s, c, POLICY_VIOLATION, b"ws-message-timeout")
+            ws_fail(s, c, SW_CLOSE_POLICY_VIOLATION, b"ws-message-timeout")
             ws_after(s, c)
             return
         wsin_put_off(s, c)  # more of it may have come long ago: we do not read
@@ -554,7 +548,7 @@ cdef void ws_timer(State *s, Conn *c) noexcept nogil:
         if w.deflation != NULL:  # it has said nothing for a while
             with gil:
                 (<Deflation>w.deflation).rest()
-        if not wsout_control(s, c, OP_PING, NULL, 0):
+        if not wsout_control(s, c, SW_WS_PING, NULL, 0):
             conn_close(s, c)
             return
         if s.ws_ping_timeout_ns == 0:
@@ -564,7 +558,7 @@ cdef void ws_timer(State *s, Conn *c) noexcept nogil:
         if c.input_to == c.input_from and wsin_wants(s, c) and c.out_first == NULL:
             s.line[REACTOR_WS_PING_TIMEOUT] += 1
             conn_log(s, c, INFO, 0, b"ws-ping-timeout")
-            wsout_close(s, c, INTERNAL_ERROR, <const unsigned char *><const char *>b"ping timeout", 12)
+            wsout_close(s, c, SW_CLOSE_INTERNAL_ERROR, <const unsigned char *><const char *>b"ping timeout", 12)
             conn_close(s, c)
             return
         # Its pong may be behind what its worker has no room for, our ping behind what it takes slowly.
@@ -579,7 +573,7 @@ cdef void ws_end_all(State *s) noexcept nogil:
     for row in range(s.conns_used):
         c = &s.conns[row]
         if c.fd >= 0 and c.ws != NULL and c.ws.state == WS_OPEN:
-            ws_close(s, c, GOING_AWAY, NULL, 0)
+            ws_close(s, c, SW_CLOSE_GOING_AWAY, NULL, 0)
             ws_after(s, c)
 
 
@@ -590,7 +584,7 @@ cdef void ws_end_slot(State *s, int slot) noexcept nogil:
     while c != NULL:
         following = c.next
         if c.fd >= 0 and c.ws != NULL and c.ws.state == WS_OPEN and not c.ws.calls:
-            ws_close(s, c, SERVICE_RESTART, NULL, 0)
+            ws_close(s, c, SW_CLOSE_SERVICE_RESTART, NULL, 0)
             ws_after(s, c)
         c = following
 

@@ -1,5 +1,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from swhttp.ipc.rfc6455 cimport SW_WS_CONTROL_BYTES
+
 cdef enum:
     WS_NEED = 0  # all input is consumed
     WS_DATA = 1  # a piece of a message
@@ -7,16 +9,6 @@ cdef enum:
     WS_PONG = 3
     WS_CLOSED = 4  # the peer's close frame; nothing after it counts
     WS_BAD = 5  # the connection is to be failed; nothing after it counts
-
-    WS_CONTINUATION = 0x0
-    WS_TEXT = 0x1
-    WS_BINARY = 0x2
-    WS_CLOSE_OPCODE = 0x8
-    WS_PING_OPCODE = 0x9
-    WS_PONG_OPCODE = 0xA
-
-    WS_CONTROL_BYTES = 125
-    WS_HEADER_BYTES = 10  # of a frame that we send, at most
 
 cdef struct WsLimits:
     uint64_t max_message_bytes  # of a message's payload as it comes, all its frames together
@@ -51,7 +43,7 @@ cdef struct WsPiece:
     bint first  # the first piece of the message
     bint last  # the last one
     bint compressed  # the message is
-    unsigned char control[125]  # WS_PING, WS_PONG, WS_CLOSED: payload
+    unsigned char control[SW_WS_CONTROL_BYTES]  # WS_PING, WS_PONG, WS_CLOSED: payload
     uint32_t control_length  # a close's: 0, or with its code two bytes and more
     uint16_t code  # WS_CLOSED: the peer's, 1005: none; WS_BAD: to close with
     const char *why  # WS_BAD
@@ -61,4 +53,3 @@ cdef size_t ws_decode(WsDecoder *d, const WsLimits *limits, const unsigned char 
                       WsPiece *piece) noexcept nogil
 cdef void ws_decoder_free(WsDecoder *d) noexcept nogil
 cdef int ws_header(unsigned char *to, uint8_t opcode, bint fin, bint compressed, uint64_t length) noexcept nogil
-cdef bint ws_close_code_is_sendable(int code) noexcept nogil

@@ -20,6 +20,9 @@ from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
+from swhttp.ipc.rfc6455 cimport (SW_CLOSE_BAD_DATA, SW_CLOSE_INTERNAL_ERROR, SW_CLOSE_NO_CODE, SW_CLOSE_PROTOCOL_ERROR,
+                                 SW_CLOSE_TOO_BIG, SW_WS_BINARY, SW_WS_CLOSE, SW_WS_CONTINUATION, SW_WS_CONTROL_BYTES,
+                                 SW_WS_PING, SW_WS_PONG, sw_close_code_is_sendable)
 from swhttp.reactor.wsbytes cimport SW_UTF8_WHOLE, sw_utf8, sw_ws_unmask
 # (What wscodec.pxd declares is in scope: it is this module's own.)
 
@@ -40,12 +43,6 @@ cdef enum:
     OPCODE = 0x0F
     MASK = 0x80
     LENGTH = 0x7F
-
-    NO_CODE = 1005
-    PROTOCOL_ERROR = 1002
-    BAD_DATA = 1007
-    TOO_BIG = 1009
-    INTERNAL_ERROR = 1011
 
 cdef uint16_t max_empty = bounds.MAX_WS_EMPTY_FRAGMENTS
 
@@ -103,7 +100,7 @@ cdef bint _keep_control(WsDecoder *d, const unsigned char *data, size_t length, 
     if d.control == NULL:
         d.control = <unsigned char *>malloc(<size_t>d.left)
         if d.control == NULL:
-            return _bad(d, piece, INTERNAL_ERROR, "ws-no-memory")
+            return _bad(d, piece, SW_CLOSE_INTERNAL_ERROR, "ws-no-memory")
     sw_ws_unmask(d.control + d.control_length, data, length, d.key, d.control_length & 3)
     d.control_length += <uint8_t>length
     d.left -= length
@@ -120,10 +117,10 @@ cdef void _control(WsDecoder *d, const unsigned char *data, WsPiece *piece) noex
     sw_ws_unmask(piece.control + have, data, <size_t>d.left, d.key, have & 3)
     piece.control_length = have + <uint8_t>d.left
     d.stage = HEADER
-    if opcode == WS_CLOSE_OPCODE:
+    if opcode == SW_WS_CLOSE:
         _closed(d, piece)
     else:
-        piece.kind = WS_PING if opcode == WS_PING_OPCODE else WS_PONG
+        piece.kind = WS_PING if opcode == SW_WS_PING else WS_PONG
 
 
 cdef void ws_decoder_free(WsDecoder *d) noexcept nogil:
@@ -198,42 +195,42 @@ cdef bint _judge(WsDecoder *d, const WsLimits *limits, const unsigned char *head
         return True
     first, opcode, short = header[0], header[0] & OPCODE, header[1] & LENGTH
     reserved = first & RSV
-    if reserved and (reserved != RSV1 or not limits.deflate or opcode == WS_CONTINUATION or opcode & IS_CONTROL):
-        return _bad(d, piece, PROTOCOL_ERROR, "ws-reserved-bits")
+    if reserved and (reserved != RSV1 or not limits.deflate or opcode == SW_WS_CONTINUATION or opcode & IS_CONTROL):
+        return _bad(d, piece, SW_CLOSE_PROTOCOL_ERROR, "ws-reserved-bits")
     if not header[1] & MASK:
-        return _bad(d, piece, PROTOCOL_ERROR, "ws-unmasked-frame")
+        return _bad(d, piece, SW_CLOSE_PROTOCOL_ERROR, "ws-unmasked-frame")
     if opcode & IS_CONTROL:
-        if opcode > WS_PONG_OPCODE:
-            return _bad(d, piece, PROTOCOL_ERROR, "ws-unknown-opcode")
+        if opcode > SW_WS_PONG:
+            return _bad(d, piece, SW_CLOSE_PROTOCOL_ERROR, "ws-unknown-opcode")
         if not first & FIN:
-            return _bad(d, piece, PROTOCOL_ERROR, "ws-fragmented-control-frame")
-        if short > WS_CONTROL_BYTES:
-            return _bad(d, piece, PROTOCOL_ERROR, "ws-long-control-frame")
+            return _bad(d, piece, SW_CLOSE_PROTOCOL_ERROR, "ws-fragmented-control-frame")
+        if short > SW_WS_CONTROL_BYTES:
+            return _bad(d, piece, SW_CLOSE_PROTOCOL_ERROR, "ws-long-control-frame")
         return True
-    if opcode > WS_BINARY:
-        return _bad(d, piece, PROTOCOL_ERROR, "ws-unknown-opcode")
-    if opcode == WS_CONTINUATION and d.opcode == 0:
-        return _bad(d, piece, PROTOCOL_ERROR, "ws-nothing-to-continue")
-    if opcode != WS_CONTINUATION and d.opcode != 0:
-        return _bad(d, piece, PROTOCOL_ERROR, "ws-message-not-ended")
+    if opcode > SW_WS_BINARY:
+        return _bad(d, piece, SW_CLOSE_PROTOCOL_ERROR, "ws-unknown-opcode")
+    if opcode == SW_WS_CONTINUATION and d.opcode == 0:
+        return _bad(d, piece, SW_CLOSE_PROTOCOL_ERROR, "ws-nothing-to-continue")
+    if opcode != SW_WS_CONTINUATION and d.opcode != 0:
+        return _bad(d, piece, SW_CLOSE_PROTOCOL_ERROR, "ws-message-not-ended")
     if short >= 126 and have < (4 if short == 126 else 10):
         return True
     length = _length(header)
     if (short == 126 and length < 126) or (short == 127 and length < 65536):
-        return _bad(d, piece, PROTOCOL_ERROR, "ws-length-not-minimal")
+        return _bad(d, piece, SW_CLOSE_PROTOCOL_ERROR, "ws-length-not-minimal")
     if length >> 63:
-        return _bad(d, piece, PROTOCOL_ERROR, "ws-length-out-of-range")
-    if opcode != WS_CONTINUATION:
+        return _bad(d, piece, SW_CLOSE_PROTOCOL_ERROR, "ws-length-out-of-range")
+    if opcode != SW_WS_CONTINUATION:
         if length > limits.max_message_bytes:
-            return _bad(d, piece, TOO_BIG, "ws-message-too-large")
+            return _bad(d, piece, SW_CLOSE_TOO_BIG, "ws-message-too-large")
         return True
     # Without this subtraction the sum could overflow.
     if length > limits.max_message_bytes - d.message_bytes:
-        return _bad(d, piece, TOO_BIG, "ws-message-too-large")
+        return _bad(d, piece, SW_CLOSE_TOO_BIG, "ws-message-too-large")
     if d.fragments >= limits.max_fragments:
-        return _bad(d, piece, TOO_BIG, "ws-too-many-fragments")
+        return _bad(d, piece, SW_CLOSE_TOO_BIG, "ws-too-many-fragments")
     if length == 0 and d.empty >= max_empty:
-        return _bad(d, piece, TOO_BIG, "ws-too-many-empty-fragments")
+        return _bad(d, piece, SW_CLOSE_TOO_BIG, "ws-too-many-empty-fragments")
     return True
 
 
@@ -248,7 +245,7 @@ cdef bint _begin(WsDecoder *d, const unsigned char *header) noexcept nogil:
         d.stage, d.control_length = CONTROL, 0
         return True
     d.stage, d.phase = PAYLOAD, 0
-    if opcode != WS_CONTINUATION:
+    if opcode != SW_WS_CONTINUATION:
         d.opcode, d.compressed, d.begun = opcode, (header[0] & RSV1) != 0, False
         d.message_bytes = d.fragments = d.empty = 0
     d.message_bytes += d.left
@@ -259,22 +256,22 @@ cdef bint _begin(WsDecoder *d, const unsigned char *header) noexcept nogil:
 
 cdef void _closed(WsDecoder *d, WsPiece *piece) noexcept nogil:
     """RFC 6455 §5.5.1, §7.4."""
-    piece.kind, piece.code = WS_CLOSED, NO_CODE
+    piece.kind, piece.code = WS_CLOSED, SW_CLOSE_NO_CODE
     d.stage = OVER
     if piece.control_length == 0:
         return
     if piece.control_length == 1:
-        _bad(d, piece, PROTOCOL_ERROR, "ws-bad-close")
+        _bad(d, piece, SW_CLOSE_PROTOCOL_ERROR, "ws-bad-close")
         return
     piece.code = <uint16_t>(piece.control[0] << 8 | piece.control[1])
-    if not ws_close_code_is_sendable(piece.code):
-        _bad(d, piece, PROTOCOL_ERROR, "ws-bad-close-code")
+    if not sw_close_code_is_sendable(piece.code):
+        _bad(d, piece, SW_CLOSE_PROTOCOL_ERROR, "ws-bad-close-code")
     elif sw_utf8(SW_UTF8_WHOLE, piece.control + 2, piece.control_length - 2) != SW_UTF8_WHOLE:
-        _bad(d, piece, BAD_DATA, "ws-bad-close-reason")
+        _bad(d, piece, SW_CLOSE_BAD_DATA, "ws-bad-close-reason")
 
 
 cdef int ws_header(unsigned char *to, uint8_t opcode, bint fin, bint compressed, uint64_t length) noexcept nogil:
-    """Write the header of a frame of ours; how many bytes it has, WS_HEADER_BYTES at most."""
+    """Write the header of a frame of ours; how many bytes it has, SW_WS_HEADER_BYTES at most."""
     cdef int i
     to[0] = opcode | (FIN if fin else 0) | (RSV1 if compressed else 0)
     if length < 126:
@@ -287,9 +284,3 @@ cdef int ws_header(unsigned char *to, uint8_t opcode, bint fin, bint compressed,
     for i in range(8):
         to[2 + i] = <uint8_t>(length >> (56 - 8 * i))
     return 10
-
-
-cdef bint ws_close_code_is_sendable(int code) noexcept nogil:
-    """May a close frame hold this code? Those that RFC 6455 §7.4 and the registry at IANA define, and the two ranges
-    for libraries and applications. 1004, 1005, 1006 and 1015 are never on the wire."""
-    return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999

@@ -24,6 +24,7 @@ from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_at, sw_blocks_give, sw_blo
 from swhttp.ipc.frame cimport (EVENT_WS_CLOSE, EVENT_WS_DONE_SHM, EVENT_WS_MESSAGE, EVENT_WS_OPEN, SW_FRAME_BAD,
                                SW_FRAME_LAST, SW_FRAME_STATE, SW_WS_AGAIN, sw_block, sw_chunk, sw_shm_ref,
                                sw_ws_event, sw_ws_record, sw_ws_record_bytes, sw_ws_session_id)
+from swhttp.ipc.rfc6455 cimport SW_CLOSE_INTERNAL_ERROR, SW_CLOSE_POLICY_VIOLATION
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_REPLAYED, REACTOR_WS_EVENTS
 from swhttp.reactor.connection cimport conn_log_request, conn_starve, conn_todo
 from swhttp.reactor.dispatch cimport dispatch_finish, dispatch_submit
@@ -38,10 +39,6 @@ from swhttp import limits
 cdef uint32_t MOST_STATE_BYTES = limits.WS_STATE_BYTES
 cdef int MOST_DEATHS = limits.MOST_DEATHS
 cdef int WARNING = 30
-
-cdef enum:
-    POLICY_VIOLATION = 1008
-    INTERNAL_ERROR = 1011
 
 
 cdef inline uint32_t _padded(uint32_t length) noexcept nogil:
@@ -186,7 +183,7 @@ cdef bint wsevents_done(State *s, Conn *c, SlotLink *link, const sw_frame *frame
     if frame.flags & SW_FRAME_BAD:
         w.deaf = True
         if c.fd >= 0:
-            ws_close(s, c, INTERNAL_ERROR, NULL, 0)
+            ws_close(s, c, SW_CLOSE_INTERNAL_ERROR, NULL, 0)
     if not last:
         return True
     w.queued -= out.messages - out.done  # after a failure nobody wants the rest
@@ -213,7 +210,7 @@ cdef bint wsevents_denied(State *s, Conn *c, SlotLink *link, const sw_frame *fra
     if not frame.flags & SW_FRAME_LAST:
         return True
     if c.fd >= 0:
-        ws_close(s, c, POLICY_VIOLATION, NULL, 0)
+        ws_close(s, c, SW_CLOSE_POLICY_VIOLATION, NULL, 0)
     w.ended = w.end_told = True
     w.taken.event.kind = 0
     dispatch_finish(s, c)
@@ -319,7 +316,7 @@ cdef void wsevents_worker_lost(State *s, Conn *c) noexcept nogil:
     c.stage = STAGE_SOCKET
     c.deaths = 0
     if c.fd >= 0:
-        ws_close(s, c, INTERNAL_ERROR, NULL, 0)
+        ws_close(s, c, SW_CLOSE_INTERNAL_ERROR, NULL, 0)
     _go_on(s, c)
 
 

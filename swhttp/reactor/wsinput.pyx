@@ -18,9 +18,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from swhttp.ipc.blocks cimport (SW_NO_BLOCK, sw_blocks_at, sw_blocks_bytes, sw_blocks_give, sw_blocks_half_free,
                                 sw_blocks_take)
-from swhttp.ipc.frame cimport (EVENT_WS_CLOSE, EVENT_WS_MESSAGE, SW_WS_CLOSE, SW_WS_MORE, SW_WS_TEXT, sw_chunk,
-                               sw_ws_record)
+from swhttp.ipc.frame cimport EVENT_WS_CLOSE, EVENT_WS_MESSAGE, SW_WS_MORE, sw_chunk, sw_ws_record
 from swhttp.ipc.request_table cimport sw_request_index, sw_request_read
+from swhttp.ipc.rfc6455 cimport SW_CLOSE_BAD_DATA, SW_CLOSE_TOO_BIG, SW_WS_CLOSE, SW_WS_TEXT
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_WS_RECEIVED
 from swhttp.reactor.connection cimport conn_starve, conn_todo
 from swhttp.reactor.dispatch cimport dispatch_chunk, dispatch_event
@@ -302,10 +302,10 @@ cdef bint _placed(State *s, Conn *c, uint32_t length, bint last) noexcept nogil:
     cdef unsigned char *at = _base(s, w) + w.fill_at
     w.message_bytes += length
     if w.message_bytes > s.ws_limits.max_message_bytes:
-        ws_fail(s, c, 1009, b"ws-message-too-large")
+        ws_fail(s, c, SW_CLOSE_TOO_BIG, b"ws-message-too-large")
         return False
     if not _text(c, at, length, last):
-        ws_fail(s, c, 1007, b"ws-bad-utf8")
+        ws_fail(s, c, SW_CLOSE_BAD_DATA, b"ws-bad-utf8")
         return False
     w.fill_at += length
     if last:
@@ -346,7 +346,7 @@ cdef bint _inflate(State *s, Conn *c, unsigned char *data, size_t length) noexce
             except MemoryError:
                 failed = True
         if failed:
-            ws_fail(s, c, 1007, b"ws-bad-deflate")
+            ws_fail(s, c, SW_CLOSE_BAD_DATA, b"ws-bad-deflate")
             return False
         length = 0
         if not _placed(s, c, got, w.last_piece and not more):

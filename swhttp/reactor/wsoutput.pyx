@@ -17,6 +17,7 @@ from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from swhttp.ipc.arena cimport sw_arena_give
+from swhttp.ipc.rfc6455 cimport SW_WS_CLOSE, SW_WS_CONTINUATION, SW_WS_CONTROL_BYTES, SW_WS_HEADER_BYTES, SW_WS_PONG
 from swhttp.ipc.scoreboard cimport REACTOR_WS_SENT
 from swhttp.reactor.connection cimport conn_close
 from swhttp.reactor.outbox cimport out_begin, out_keep, out_put, out_put_block
@@ -35,12 +36,7 @@ cdef uint64_t PONG_BACKLOG_BYTES = limits.WS_PONG_BACKLOG_BYTES
 cdef uint64_t CORKED_BYTES = limits.HIGH_WATER_BYTES // 2
 
 cdef enum:
-    OP_CONTINUATION = 0
-    OP_CLOSE = 8
-    OP_PONG = 10
-    HEADER_BYTES = 10
     SMALL_BYTES = 4096       # goes behind its header in one piece of memory
-    MOST_CONTROL_BYTES = 125
 
 
 cdef bint _send(State *s, Conn *c, iovec *pieces, int count) noexcept nogil:
@@ -87,7 +83,7 @@ cdef void wsout_uncork(State *s) noexcept nogil:
 cdef bint _frame(State *s, Conn *c, uint8_t opcode, bint fin, bint compressed, const unsigned char *data,
                  size_t length) noexcept nogil:
     cdef iovec pieces[2]
-    cdef unsigned char header[HEADER_BYTES]
+    cdef unsigned char header[SW_WS_HEADER_BYTES]
     cdef unsigned char *p = s.scratch
     cdef int size
     if length <= SMALL_BYTES:
@@ -118,8 +114,8 @@ cdef bint _compressed(State *s, Conn *c, uint8_t opcode, bint fin, const unsigne
         try:
             packed = (<Deflation>c.ws.deflation).deflate(data, length, fin)
             # A fragment that has nothing yet is not worth a frame, unless it is the first, which carries RSV1.
-            done = (not fin and opcode == OP_CONTINUATION and not packed) or _frame(
-                s, c, opcode, fin, opcode != OP_CONTINUATION,
+            done = (not fin and opcode == SW_WS_CONTINUATION and not packed) or _frame(
+                s, c, opcode, fin, opcode != SW_WS_CONTINUATION,
                 <const unsigned char *>PyBytes_AS_STRING(packed), PyBytes_GET_SIZE(packed))
         except MemoryError:
             done = False
@@ -129,7 +125,7 @@ cdef bint _compressed(State *s, Conn *c, uint8_t opcode, bint fin, const unsigne
 cdef uint8_t _frame_opcode(State *s, Conn *c, uint8_t opcode) noexcept nogil:
     """Of the next piece of a message of the worker's."""
     if c.ws.mid_message:
-        return OP_CONTINUATION
+        return SW_WS_CONTINUATION
     s.line[REACTOR_WS_SENT] += 1
     return opcode
 
@@ -170,7 +166,7 @@ cdef bint wsout_message_in_block(State *s, Conn *c, uint8_t opcode, bint more, u
                                  int slot, uint32_t block) noexcept nogil:
     """The same, in a block of an arena, which is given back in any case."""
     cdef bint compressed = _compresses(c, more, length)
-    cdef unsigned char header[HEADER_BYTES]
+    cdef unsigned char header[SW_WS_HEADER_BYTES]
     cdef iovec pieces[2]
     cdef bint sent
     opcode = _frame_opcode(s, c, opcode)
@@ -229,39 +225,39 @@ cdef bint wsout_shared(State *s, Conn *c, const unsigned char *frame, size_t len
 cdef bint wsout_control(State *s, Conn *c, uint8_t opcode, const unsigned char *data, uint32_t length) noexcept nogil:
     """A Ping, a Pong or a Close (RFC 6455 §5.5). Pongs leave at the end of the turn: of a burst of pings each would
     cost a system call. The others leave now, for this turn may be at its end. False: the connection is lost."""
-    cdef unsigned char frame[HEADER_BYTES + MOST_CONTROL_BYTES]
+    cdef unsigned char frame[SW_WS_HEADER_BYTES + SW_WS_CONTROL_BYTES]
     cdef iovec piece
     cdef int size = ws_header(frame, opcode, True, False, length)
     if length > 0:
         memcpy(frame + size, data, length)
     piece.iov_base = frame
     piece.iov_len = size + length
-    if c.ws.corked or (opcode == OP_PONG and c.out_first == NULL):
+    if c.ws.corked or (opcode == SW_WS_PONG and c.out_first == NULL):
         return _cork(s, c, &piece, 1)
     return out_put(s, c, &piece, 1, False)
 
 
 cdef bint wsout_close(State *s, Conn *c, uint16_t code, const unsigned char *reason, uint32_t length) noexcept nogil:
     """A Close; code 0: without one. False: the connection is lost."""
-    cdef unsigned char payload[MOST_CONTROL_BYTES]
+    cdef unsigned char payload[SW_WS_CONTROL_BYTES]
     if code == 0:
-        return wsout_control(s, c, OP_CLOSE, payload, 0)
-    if length > MOST_CONTROL_BYTES - 2:
-        length = MOST_CONTROL_BYTES - 2
+        return wsout_control(s, c, SW_WS_CLOSE, payload, 0)
+    if length > SW_WS_CONTROL_BYTES - 2:
+        length = SW_WS_CONTROL_BYTES - 2
     payload[0] = <unsigned char>(code >> 8)
     payload[1] = <unsigned char>(code & 255)
     if length > 0:
         memcpy(payload + 2, reason, length)
-    return wsout_control(s, c, OP_CLOSE, payload, length + 2)
+    return wsout_control(s, c, SW_WS_CLOSE, payload, length + 2)
 
 
 cdef bint wsout_pong(State *s, Conn *c, const unsigned char *data, uint32_t length) noexcept nogil:
     """Answer a ping. Of those that come while the client takes nothing only the last is answered (RFC 6455 §5.5.3): a
     flood of pings makes no flood of pongs that wait. False: the connection is lost."""
     if c.out_bytes <= PONG_BACKLOG_BYTES:
-        return wsout_control(s, c, OP_PONG, data, length)
+        return wsout_control(s, c, SW_WS_PONG, data, length)
     if c.ws.pong == NULL:
-        c.ws.pong = <unsigned char *>malloc(1 + MOST_CONTROL_BYTES)
+        c.ws.pong = <unsigned char *>malloc(1 + SW_WS_CONTROL_BYTES)
         if c.ws.pong == NULL:
             return False
     c.ws.pong[0] = <unsigned char>length
@@ -276,7 +272,7 @@ cdef bint wsout_flushed(State *s, Conn *c) noexcept nogil:
     if pong == NULL or c.out_bytes > PONG_BACKLOG_BYTES:
         return True
     c.ws.pong = NULL
-    sent = wsout_control(s, c, OP_PONG, pong + 1, pong[0])
+    sent = wsout_control(s, c, SW_WS_PONG, pong + 1, pong[0])
     free(pong)
     return sent
 

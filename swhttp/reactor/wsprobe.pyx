@@ -9,11 +9,12 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from swhttp.ipc.rfc6455 cimport (SW_CLOSE_BAD_DATA, SW_CLOSE_TOO_BIG, SW_WS_HEADER_BYTES, SW_WS_TEXT,
+                                 sw_close_code_is_sendable)
 from swhttp.reactor.state cimport Conn, Ws
 from swhttp.reactor.wsbytes cimport SW_UTF8_BAD, SW_UTF8_WHOLE, sw_utf8, sw_ws_unmask
-from swhttp.reactor.wscodec cimport (WS_BAD, WS_CLOSED, WS_DATA, WS_HEADER_BYTES, WS_NEED, WS_PING, WS_TEXT, WsDecoder,
-                                     WsLimits, WsPiece, ws_close_code_is_sendable, ws_decode, ws_decoder_free,
-                                     ws_header)
+from swhttp.reactor.wscodec cimport (WS_BAD, WS_CLOSED, WS_DATA, WS_NEED, WS_PING, WsDecoder, WsLimits, WsPiece,
+                                     ws_decode, ws_decoder_free, ws_header)
 from swhttp.reactor.wsdeflate cimport Deflation, ws_deflate_shared
 
 from typing import NamedTuple
@@ -122,13 +123,13 @@ cdef class Decoder:
         out = self.deflation.inflate(to, piece.length, piece.last, INFLATE_STEP_BYTES, &more)
         while True:
             if out is None:
-                self._bad(events, 1007, "ws-bad-deflate")
+                self._bad(events, SW_CLOSE_BAD_DATA, "ws-bad-deflate")
                 return
             if len(out) > INFLATE_STEP_BYTES:
                 raise AssertionError("it inflates more than it was asked to")
             self.inflated += len(out)
             if self.inflated > self.limits.max_message_bytes:
-                self._bad(events, 1009, "ws-message-too-large")
+                self._bad(events, SW_CLOSE_TOO_BIG, "ws-message-too-large")
                 return
             last = piece.last and not more
             if out or last or (first and not more):
@@ -139,22 +140,22 @@ cdef class Decoder:
             out = self.deflation.inflate(NULL, 0, False, INFLATE_STEP_BYTES, &more)
 
     cdef _give(self, uint8_t opcode, bytes data, bint first, bint last, list events):
-        if opcode == WS_TEXT:
+        if opcode == SW_WS_TEXT:
             self.utf8 = sw_utf8(self.utf8, data, len(data))
             if self.utf8 == SW_UTF8_BAD or (last and self.utf8 != SW_UTF8_WHOLE):
-                self._bad(events, 1007, "ws-bad-utf8")
+                self._bad(events, SW_CLOSE_BAD_DATA, "ws-bad-utf8")
                 return
         events.append(Data(opcode, data, bool(first), bool(last)))
 
 
 def header(uint8_t opcode, uint64_t length, *, bint fin=True, bint compressed=False):
     """The header of a frame of ours."""
-    cdef unsigned char to[WS_HEADER_BYTES]
+    cdef unsigned char to[SW_WS_HEADER_BYTES]
     return to[:ws_header(to, opcode, fin, compressed, length)]
 
 
 def close_code_is_sendable(int code):
-    return bool(ws_close_code_is_sendable(code))
+    return bool(sw_close_code_is_sendable(code))
 
 
 def unmask(bytes data, bytes key, int phase=0, *, int offset=0, bint in_place=False):

@@ -19,11 +19,13 @@ from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from swhttp.ipc.arena cimport sw_arena_at, sw_arena_give
-from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_WS_SESSION_SHM, SW_NO_LENGTH, SW_WS_BINARY,
-                               SW_WS_BLOCK, SW_WS_BROADCAST, SW_WS_CUT, SW_WS_DROP, SW_WS_END, SW_WS_JOIN, SW_WS_LEAVE,
-                               SW_WS_OVERFLOW, SW_WS_POLICY_SHIFT, SW_WS_PUSH, SW_WS_SESSION_NEWS, SW_WS_TEXT,
-                               SW_WS_VERB, sw_descriptor, sw_shm_ref,
-                               sw_ws_session_generation, sw_ws_session_id, sw_ws_session_reactor, sw_ws_session_row)
+from swhttp.ipc.frame cimport (EVENT_BUFFER_EMPTY, EVENT_WS_SESSION_SHM, SW_NO_LENGTH, SW_WS_BLOCK, SW_WS_BROADCAST,
+                               SW_WS_CUT, SW_WS_DROP, SW_WS_END, SW_WS_JOIN, SW_WS_LEAVE, SW_WS_OVERFLOW,
+                               SW_WS_POLICY_SHIFT, SW_WS_PUSH, SW_WS_SESSION_NEWS, SW_WS_VERB, sw_descriptor,
+                               sw_shm_ref, sw_ws_session_generation, sw_ws_session_id, sw_ws_session_reactor,
+                               sw_ws_session_row)
+from swhttp.ipc.rfc6455 cimport (SW_CLOSE_TRY_AGAIN_LATER, SW_WS_BINARY, SW_WS_HEADER_BYTES, SW_WS_REASON_BYTES,
+                                 SW_WS_TEXT, sw_close_code_is_sendable)
 from swhttp.ipc.ring cimport sw_ring_publish, sw_ring_reserve
 from swhttp.ipc.scoreboard cimport REACTOR_WS_DROPPED
 from swhttp.ipc.sessions cimport SW_SESSION_BLOCKS, SW_SESSION_SLOW, sw_session_set_slow
@@ -31,7 +33,7 @@ from swhttp.reactor.connection cimport conn_close
 from swhttp.reactor.state cimport SLOT_STOPPING, SLOT_UP, WS_OPEN, Ws
 from swhttp.reactor.websocket cimport ws_after, ws_close, ws_no_memory, ws_warn
 from swhttp.reactor.wsbytes cimport SW_UTF8_WHOLE, sw_utf8
-from swhttp.reactor.wscodec cimport ws_close_code_is_sendable, ws_header
+from swhttp.reactor.wscodec cimport ws_header
 from swhttp.reactor.wsdeflate cimport Deflation, ws_deflate_shared
 from swhttp.reactor.wsgroups cimport (sw_ws_group, sw_ws_group_add, sw_ws_group_drop, sw_ws_group_find,
                                       sw_ws_group_get, sw_ws_membership)
@@ -46,8 +48,6 @@ cdef uint32_t MOST_NAME_BYTES = limits.WS_GROUP_NAME_BYTES
 cdef uint32_t MOST_PUSH_BYTES = limits.WS_PUSH_BYTES
 
 cdef enum:
-    TRY_AGAIN_LATER = 1013
-    HEADER_BYTES = 10
     WINDOWS = 16             # sets of parameters: the window's bits
 
 
@@ -165,7 +165,7 @@ cdef bint _takes(State *s, Conn *c, int policy) noexcept nogil:
         return True
     s.line[REACTOR_WS_DROPPED] += 1
     if policy == SW_WS_CUT:
-        ws_close(s, c, TRY_AGAIN_LATER, <const unsigned char *><const char *>b"too slow", 8)
+        ws_close(s, c, SW_CLOSE_TRY_AGAIN_LATER, <const unsigned char *><const char *>b"too slow", 8)
         ws_after(s, c)
     return False
 
@@ -188,7 +188,7 @@ cdef void _push(State *s, Conn *c, int policy, uint8_t opcode, const unsigned ch
 # ---- broadcast ----
 
 cdef bytes _framed(uint8_t opcode, bint compressed, const unsigned char *data, size_t length):
-    cdef unsigned char header[HEADER_BYTES]
+    cdef unsigned char header[SW_WS_HEADER_BYTES]
     cdef int size = ws_header(header, opcode, True, compressed, length)
     return PyBytes_FromStringAndSize(<const char *>header, size) + PyBytes_FromStringAndSize(<const char *>data, length)
 
@@ -264,7 +264,7 @@ cdef bint wspush_verb(State *s, int slot, const sw_frame *frame, const unsigned 
             if utf8 != SW_UTF8_WHOLE:
                 return False
     elif verb == SW_WS_END:
-        if (frame.body_len > 123 or not ws_close_code_is_sendable(frame.status)
+        if (frame.body_len > SW_WS_REASON_BYTES or not sw_close_code_is_sendable(frame.status)
                 or sw_utf8(SW_UTF8_WHOLE, body, frame.body_len) != SW_UTF8_WHOLE):
             return False
     elif verb == SW_WS_OVERFLOW and frame.status > SW_WS_BLOCK:
