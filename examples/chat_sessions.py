@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import swhttp
-from swhttp.adapters.sessions import Session
 
 PAGE = Path(__file__).with_name("chat.html").read_bytes()
 ROOM = "room"
@@ -35,11 +34,11 @@ def say(text: str, who: str = "") -> None:
 class Chat:
     """What is called for all WebSockets, in any worker. The first message is a name, the others are said under it."""
 
-    def on_open(self, session: Session) -> None:
+    def on_open(self, session: swhttp.Session) -> None:
         """Somebody has opened the page."""
         session.join(ROOM)
 
-    def on_message(self, session: Session, data: str | bytes) -> None:
+    def on_message(self, session: swhttp.Session, data: str | bytes) -> None:
         """Somebody has said something."""
         if not isinstance(data, str):
             session.close(1003, "texts only")
@@ -49,7 +48,7 @@ class Chat:
             session.state = data[:40].encode()
             say(f"{data[:40]} has come")
 
-    def on_close(self, session: Session, code: int) -> None:
+    def on_close(self, session: swhttp.Session, code: int) -> None:
         """The page is closed."""
         if session.state:
             say(f"{session.state.decode()} has left")

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from swhttp.sockets import abroadcast, apush, broadcast, close_session, join, leave, push
 
+if TYPE_CHECKING:
+    from swhttp.adapters.sessions import Session
+
 __version__ = "0.1.0"
 
-__all__ = ["abroadcast", "apush", "broadcast", "close_session", "join", "leave", "push", "run"]
+__all__ = ["Session", "abroadcast", "apush", "broadcast", "close_session", "join", "leave", "push", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    # Of the processes that import this package only workers have sessions.
+    if name == "Session":
+        from swhttp.adapters.sessions import Session
+
+        return Session
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def run(app: Any, **options: Any) -> NoReturn:

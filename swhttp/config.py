@@ -355,10 +355,10 @@ class Config:
         help="Whether WebSockets are served: by an app that is ASGI, or by --ws-handler. none: a request for one is "
              "plain HTTP.")
     ws_handler: str = _option(
-        "", "--ws-handler", group="WebSocket", metavar="MODULE:OBJECT", default_text="none", code=True,
+        "", "--ws-handler", group="WebSocket", metavar="MODULE[:OBJECT]", default_text="none", code=True,
         method="on_message",
-        help="An object with on_open, on_message and on_close, which gets all WebSockets instead of APP. They stay "
-             "open while workers are reloaded, or die.")
+        help="A module or an object with on_open, on_message and on_close, which gets all WebSockets instead of APP. "
+             "They stay open while workers are reloaded, or die.")
     ws_max_size: int = _option(
         limits.WS_MAX_BYTES, "--ws-max-size", group="WebSocket", metavar="BYTES",
         aliases=("--websocket-max-message-size",),
@@ -580,9 +580,9 @@ class Config:
         if not given:
             return
         if isinstance(given, str):
-            module, _, attribute = given.partition(":")
-            if not (_is_dotted(module) and _is_dotted(attribute)):
-                raise _bad("--ws-handler", f"{given!r} is not of the form module:object, as in chat:handler")
+            module, colon, attribute = given.partition(":")
+            if not _is_dotted(module) or (colon and not _is_dotted(attribute)):
+                raise _bad("--ws-handler", f"{given!r} is not of the form module or module:object, as in chat:handler")
         if self.ws == "none":
             raise _bad("--ws-handler", "it gets no WebSocket with --ws none")
 

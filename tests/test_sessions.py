@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.support.counters import Since
 from tests.support.fleet import Start
-from tests.support.frames import Peer
+from tests.support.frames import Peer, opened
 from tests.support.processes import read_process, wait_until
 from tests.support.server import Server
 
@@ -145,6 +148,20 @@ def test_on_open_can_refuse(site: Server) -> None:
     with pytest.raises(InvalidStatus) as refused:
         Client(site, "/refused")
     assert refused.value.response.status_code == 403
+
+
+def test_a_module_can_be_the_handler(server: Start) -> None:
+    site = server("reference:wsgi", "--ws-handler", "handled", "--workers", "1", "--reactors", "1")
+    opened(site)
+    wait_until(lambda: os.path.exists(site.seen_path) and _noted(site) == ["closed 1000"], "its on_close to be called")
+
+
+def test_the_class_is_there_for_annotations_and_costs_nothing_until_then() -> None:
+    program = ("import sys, swhttp\n"
+               "before = [name for name in sys.modules if name.startswith('swhttp.adapters')]\n"
+               "print(before, swhttp.Session.__module__, hasattr(swhttp, 'Sessions'))")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[] swhttp.adapters.sessions False\n"
 
 
 def test_a_user_process_pushes_and_its_nonsense_hurts_nobody(server: Start) -> None:

@@ -57,3 +57,4 @@ class Handler:
 
 
 handler = Handler()
+on_open, on_message, on_close = handler.on_open, handler.on_message, handler.on_close  # this module is a handler, too
