@@ -52,6 +52,8 @@ cdef class Exchange:
     cdef Py_ssize_t push(self, const unsigned char *data, Py_ssize_t length, bint last) except -1
     cdef Py_ssize_t _publish(self, const unsigned char *data, Py_ssize_t length, bint last) except -1
     cdef bint push_file(self, int fd, uint64_t offset, uint64_t length, bint last) except -1
+    cdef bint put(self, uint8_t type, uint8_t flags, uint16_t status, int64_t length, const void *payload,
+                  uint32_t payload_len, uint32_t head_len, uint32_t body_len) noexcept
     cdef bint put_lines(self, uint8_t flags, uint16_t status, bytes lines) noexcept
     cdef bint put_credit(self, uint64_t total_bytes) noexcept
     cdef bint fail(self) noexcept

@@ -504,42 +504,41 @@ cdef class Exchange:
         self.outlet.publish(self.reactor, size, self.complete)
         return True
 
-    cdef bint put_lines(self, uint8_t flags, uint16_t status, bytes lines) noexcept:
-        """Publish lines that are not the head's: of an interim response, or trailers. False while there is no room."""
-        cdef uint64_t size = sw_frame_bytes(PyBytes_GET_SIZE(lines), 0)
+    cdef bint put(self, uint8_t type, uint8_t flags, uint16_t status, int64_t length, const void *payload,
+                  uint32_t payload_len, uint32_t head_len, uint32_t body_len) noexcept:
+        """Write and publish a frame that has nothing of the head: fields of sw_frame, and what follows it. False while
+        there is no room."""
+        cdef uint64_t size = sw_frame_bytes(0, payload_len)
         cdef unsigned char *at = self.outlet.reserve(self.reactor, size)
         cdef sw_frame *frame = <sw_frame *>at
         if at == NULL:
             self.need = size
             return False
         frame.size = <uint32_t>size
-        frame.type = RESPONSE_SMALL
+        frame.type = type
         frame.flags = flags
         frame.status = status
         frame.request_id = self.request_id
-        frame.content_length = SW_NO_LENGTH
-        frame.head_len = <uint32_t>PyBytes_GET_SIZE(lines)
-        frame.body_len = 0
-        memcpy(at + sizeof(sw_frame), PyBytes_AS_STRING(lines), PyBytes_GET_SIZE(lines))
+        frame.content_length = length
+        frame.head_len = head_len
+        frame.body_len = body_len
+        if payload_len:
+            memcpy(at + sizeof(sw_frame), payload, payload_len)
         if flags & SW_FRAME_LAST:
             self.complete = True
         self.outlet.publish(self.reactor, size, self.complete)
         return True
 
+    cdef bint put_lines(self, uint8_t flags, uint16_t status, bytes lines) noexcept:
+        """Publish lines that are not the head's: of an interim response, or trailers. False while there is no room."""
+        cdef uint32_t length = <uint32_t>PyBytes_GET_SIZE(lines)
+        return self.put(RESPONSE_SMALL, flags, status, SW_NO_LENGTH, <const char *>PyBytes_AS_STRING(lines), length,
+                        length, 0)
+
     cdef bint put_credit(self, uint64_t total_bytes) noexcept:
         """Let the reactor post the request body up to `total_bytes` of it. False while there is no room."""
-        cdef sw_frame *frame = <sw_frame *>self.outlet.reserve(self.reactor, sizeof(sw_frame))
-        if frame == NULL:
-            self.need = sizeof(sw_frame)
+        if not self.put(EVENT_CREDIT, 0, 0, <int64_t>total_bytes, NULL, 0, 0, 0):
             return False
-        frame.size = sizeof(sw_frame)
-        frame.type = EVENT_CREDIT
-        frame.flags = 0
-        frame.status = 0
-        frame.request_id = self.request_id
-        frame.content_length = <int64_t>total_bytes
-        frame.head_len = frame.body_len = 0
-        self.outlet.publish(self.reactor, sizeof(sw_frame), False)
         self.outlet.line[SLOT_CREDITS] += 1
         return True
 

@@ -56,7 +56,5 @@ cdef class WebSocket(AsgiExchange):
     cdef bint wait_for_message(self, Bell bell) except -1
     cdef int forget_bell(self, Bell bell) except -1
     cdef int ring_all(self, bint here) except -1
-    cdef bint put(self, uint8_t type, uint8_t flags, uint16_t status, int64_t length, const void *payload,
-                  uint32_t payload_len, uint32_t head_len, uint32_t body_len) noexcept
     cdef Wait push_message(self, Message message) noexcept
     cdef int go_on(self) except -1

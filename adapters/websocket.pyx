@@ -29,7 +29,7 @@ from swhttp.adapters.call cimport Call
 from swhttp.adapters.exchange cimport WAIT_ACK, WAIT_NONE, WAIT_SPACE, WAIT_TURN, Exchange, Wait
 from swhttp.adapters.outlet cimport Outlet
 from swhttp.ipc.frame cimport (EVENT_WS_CLOSE, EVENT_WS_MESSAGE, EVENT_WS_MESSAGE_SHM, SW_FRAME_LAST, SW_FRAME_MORE,
-                               SW_NO_LENGTH, SW_WS_MORE, sw_chunk, sw_descriptor, sw_frame, sw_frame_bytes, sw_shm_ref,
+                               SW_NO_LENGTH, SW_WS_MORE, sw_chunk, sw_descriptor, sw_frame_bytes, sw_shm_ref,
                                sw_ws_record, sw_ws_record_bytes)
 from swhttp.ipc.request_table cimport sw_request_closed, sw_request_set_read, sw_request_want_ack
 from swhttp.ipc.rfc6455 cimport SW_CLOSE_ABNORMAL, SW_CLOSE_NORMAL, SW_WS_CLOSE, SW_WS_TEXT
@@ -286,39 +286,19 @@ cdef class WebSocket(AsgiExchange):
             return 0
         if not self.put_credit(self.read):
             self.outlet.want_space(self.reactor)
-            if not self.put_credit(self.read):
-                if not self.owes_credit:
-                    self.owes_credit = True
-                    self.adapter.crowded.append(self)
-                return 0
-        self.told = self.read
+            if not self.put_credit(self.read) and not self.owes_credit:
+                self.owes_credit = True
+                self.adapter.crowded.append(self)
         return 0
 
     # ---- what goes
 
     cdef bint put(self, uint8_t type, uint8_t flags, uint16_t status, int64_t length, const void *payload,
                   uint32_t payload_len, uint32_t head_len, uint32_t body_len) noexcept:
-        """Write and publish one frame. False while there is no room."""
-        cdef uint64_t size = sw_frame_bytes(0, payload_len)
-        cdef unsigned char *at = self.outlet.reserve(self.reactor, size)
-        cdef sw_frame *frame = <sw_frame *>at
-        if at == NULL:
-            self.need = size
+        """As ever; and by each frame the reactor knows what has been read."""
+        if not Exchange.put(self, type, flags, status, length, payload, payload_len, head_len, body_len):
             return False
-        frame.size = <uint32_t>size
-        frame.type = type
-        frame.flags = flags
-        frame.status = status
-        frame.request_id = self.request_id
-        frame.content_length = length
-        frame.head_len = head_len
-        frame.body_len = body_len
-        if payload_len:
-            memcpy(at + sizeof(sw_frame), payload, payload_len)
-        if type == EVENT_WS_CLOSE and flags & SW_FRAME_LAST:
-            self.complete = True
         self.told = self.read
-        self.outlet.publish(self.reactor, size, self.complete)
         return True
 
     cdef Wait push_message(self, Message message) noexcept:
