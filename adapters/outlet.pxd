@@ -7,6 +7,7 @@ from swhttp.ipc.sessions cimport sw_address
 
 cdef enum:
     NEED_CHANNEL = 0x40000000  # in a `need`: room for a file as well; frames are far smaller
+    NEED_READ = 0x20000000     # that all but so many bytes of what is published have been read
 
 
 cdef extern from *:
@@ -30,6 +31,8 @@ cdef class Outlet:
     cdef uint32_t slowness(self, int reactor, uint32_t row, uint64_t generation) noexcept
     cdef unsigned char *reserve(self, int reactor, uint64_t length) noexcept
     cdef bint has_room(self, int reactor, uint64_t need) noexcept
+    cdef uint64_t published(self, int reactor) noexcept
+    cdef uint64_t unread(self, int reactor) noexcept
     cdef unsigned char *shm_take(self, uint64_t length, uint32_t *room, uint32_t *block) noexcept
     cdef void shm_return(self, uint32_t block) noexcept
     cdef int pass_file(self, int reactor, int fd, uint64_t request_id) noexcept

@@ -47,8 +47,16 @@ cdef class Outlet:
         return NULL
 
     cdef bint has_room(self, int reactor, uint64_t need) noexcept:
-        """Is there room for what `Exchange.need` says?"""
+        """Is there room for what `Exchange.need` or `Pusher.need` says?"""
         return False
+
+    cdef uint64_t published(self, int reactor) noexcept:
+        """Where what has been published for a reactor ends: counted in bytes, it only grows."""
+        return 0
+
+    cdef uint64_t unread(self, int reactor) noexcept:
+        """How much of it the reactor has not read. What followed from the rest can be seen from then on."""
+        return 0
 
     cdef unsigned char *shm_take(self, uint64_t length, uint32_t *room, uint32_t *block) noexcept:
         """A free block of the slot's arena, at best one of `length` bytes: `room` says; NULL while there is none.
@@ -80,7 +88,8 @@ cdef class Outlet:
     cdef int wait(self, int reactor, uint64_t request_id, uint64_t need) except -1:
         """Block this thread, without the GIL, until there may be news since `watch` or the last `wait`.
 
-        need: what had no room (`Exchange.need`), or 0. It may return early: the caller tries, asks, waits again.
+        need: what had no room (`Exchange.need`, `Pusher.need`), or 0. It may return early: the caller tries, asks,
+        waits again.
         """
         raise RuntimeError("this worker's loop does not block")
 

@@ -1,12 +1,17 @@
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from swhttp.adapters.outlet cimport Outlet
+
+
+cdef enum:
+    MOST_REACTORS = 64  # that a session's id can name
 
 
 cdef enum Put:
     PUT_DONE
     PUT_NO_SPACE   # in the ring: `need` says how much is wanted
     PUT_NO_BLOCK   # in the arena, and it is too large for the ring
+    PUT_NO_WAY     # its client is slow, or too much is under way: `need`, too
 
 
 cdef class Frame:
@@ -18,22 +23,37 @@ cdef class Frame:
     cdef int64_t content_length
     cdef bytes head
     cdef bytes body
+    cdef bint counts             # among what is under way
+    cdef Py_ssize_t ahead        # bytes that it counts for there
+    cdef uint64_t end            # where it ends among what has been published
+    cdef Frame next              # that was published after it
     cdef Py_ssize_t cost(self) noexcept
 
 
 cdef class Pusher:
     cdef Outlet outlet
     cdef readonly int reactors
-    cdef uint64_t need           # of the frame for which there was no room
+    cdef uint64_t need           # what the frame that could not be sent waits for, as `Outlet.wait` takes it
+    cdef list first              # per reactor: of the frames that count, the oldest that it has not read
+    cdef list last
+    cdef Py_ssize_t ahead[MOST_REACTORS]   # bytes of these
+    cdef Py_ssize_t queued[MOST_REACTORS]  # bytes of those that count and are not published yet
+    cdef dict told               # session -> frame by which it is to block from now on, which the reactor has not read
+    cdef bint moved              # some that counted have been read
     cdef Put put(self, Frame frame) noexcept
-    cdef bint is_full(self, int64_t session, int waits) noexcept
+    cdef bint may_go(self, Frame frame, int waits) noexcept
+    cdef bint _has_way(self, Frame frame) noexcept
+    cdef void _under_way(self, Frame frame) noexcept
+    cdef void _settle(self, int reactor) noexcept
     cdef int post(self, Frame frame) except -1
     cdef int wake(self) except -1
+    cdef uint32_t _pace(self, Frame frame) noexcept
     cdef Frame verb(self, int reactor, int flags, int status, int64_t target, bytes head, bytes body)
 
 
 cdef class BlockingPusher(Pusher):
     cdef uint64_t waits          # so far: each has a name of its own
+    cdef int _send(self, Frame frame, int waits) except -1
 
 
 cdef class LoopPusher(Pusher):
@@ -50,4 +70,8 @@ cdef class LoopPusher(Pusher):
     cdef int room(self) except -1
     cdef bint has_room(self) noexcept
     cdef int _queue(self, Frame frame) except -1
+    cdef str _why(self, Frame frame, int waits)
+    cdef int _listen(self, object waiter, Frame frame) except -1
+    cdef object _teller(self, loop, future)
+    cdef int _tell_moved(self) except -1
     cdef bint _is_crowded(self) noexcept

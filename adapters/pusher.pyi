@@ -6,7 +6,6 @@ from swhttp.adapters.outlet import Outlet
 
 class Pusher:
     reactors: int
-    full: set[int]
     def __init__(self, outlet: Outlet, reactors: int) -> None: ...
 
 class BlockingPusher(Pusher):

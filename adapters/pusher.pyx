@@ -12,8 +12,12 @@ Where there is no room:
  * the thread of an event loop must not: what it sends waits here, up to PUSH_BACKLOG_BYTES, past which it is told so
    (BufferError), unless it awaits room (`asend`). Other threads of that worker wait past the same bound.
 
-Whether a session's client is slow, and who pushes is to wait then (SW_WS_BLOCK), is a word in the session table, which
-the reactor writes. EVENT_BUFFER_EMPTY only wakes those who wait.
+Whether a session's client is slow, and whether who pushes is to wait then (SW_WS_BLOCK), is a word in the session
+table, which the reactor writes when it has read what makes the client slow. So whoever is to wait does so as well while
+more than PUSH_AHEAD_BYTES, pushed by this process in that way to the same reactor, are not read (`may_go`): else all
+that fits in ring and arena could be under way before the word is there. What has been read is looked up before the
+word, in which it shows then. That wait is short: a reactor reads whatever its clients do. EVENT_BUFFER_EMPTY only wakes
+those who wait for a client; a reactor that has been asked for room wakes those who wait for it to read.
 """
 
 import asyncio
@@ -28,9 +32,9 @@ from libc.string cimport memcpy
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
-from swhttp.adapters.outlet cimport PUSHES, Outlet
-from swhttp.ipc.frame cimport (EVENT_WS_SESSION, SW_FRAME_LAST, sw_frame, sw_frame_bytes, sw_shm_ref,
-                               sw_ws_session_generation, sw_ws_session_reactor, sw_ws_session_row)
+from swhttp.adapters.outlet cimport NEED_READ, PUSHES, Outlet
+from swhttp.ipc.frame cimport (EVENT_WS_SESSION, SW_FRAME_LAST, SW_WS_BLOCK, SW_WS_OVERFLOW, sw_frame, sw_frame_bytes,
+                               sw_shm_ref, sw_ws_session_generation, sw_ws_session_row)
 from swhttp.ipc.scoreboard cimport SLOT_ARENA_FULL, SLOT_SHM_FRAMES
 from swhttp.ipc.sessions cimport SW_SESSION_BLOCKS, SW_SESSION_SLOW
 
@@ -41,7 +45,10 @@ cdef extern from "pythread.h":
 
 cdef Py_ssize_t BACKLOG_BYTES = limits.PUSH_BACKLOG_BYTES
 cdef Py_ssize_t COST_BYTES = limits.PUSH_COST_BYTES
+cdef Py_ssize_t AHEAD_BYTES = limits.PUSH_AHEAD_BYTES
 cdef double AGAIN_S = limits.PUSH_AGAIN_S
+
+assert MOST_REACTORS >= limits.MAX_REACTORS
 
 cdef enum:
     TURN_CALLS = 16  # of asend(), before the others get their turn
@@ -62,6 +69,9 @@ cdef class Pusher:
     def __init__(self, Outlet outlet, int reactors, *_):
         self.outlet = outlet
         self.reactors = reactors
+        self.first = [None] * reactors
+        self.last = [None] * reactors
+        self.told = {}
 
     cdef Put put(self, Frame frame) noexcept:
         """Publish a frame, if there is room."""
@@ -113,6 +123,8 @@ cdef class Pusher:
             memcpy(at, &reference, sizeof(reference))
             outlet.line[SLOT_SHM_FRAMES] += 1
         outlet.publish(frame.reactor, size, frame.type != EVENT_WS_SESSION and (frame.flags & SW_FRAME_LAST) != 0)
+        if frame.counts:
+            self._under_way(frame)
         return PUT_DONE
 
     cdef Frame verb(self, int reactor, int flags, int status, int64_t target, bytes head, bytes body):
@@ -129,17 +141,76 @@ cdef class Pusher:
         frame.content_length = target
         frame.head = head
         frame.body = body
+        if flags == SW_WS_OVERFLOW:
+            self._settle(reactor)  # if nobody ever pushes, this does it
+            frame.counts = status == SW_WS_BLOCK
         return frame
 
-    cdef bint is_full(self, int64_t session, int waits) noexcept:
-        """Has who pushes to this session to wait? `waits`: 0 never, 1 as the session has it, 2 if its client is slow.
-        """
-        cdef uint32_t slow
+    # ---- who is to wait
+
+    cdef uint32_t _pace(self, Frame frame) noexcept:
+        """SW_SESSION_ bits of the session that it is for."""
+        cdef uint64_t session = <uint64_t>frame.content_length
+        return self.outlet.slowness(frame.reactor, sw_ws_session_row(session), sw_ws_session_generation(session))
+
+    cdef bint may_go(self, Frame frame, int waits) noexcept:
+        """May it be sent now? `waits`: 0: in any case; else not while its client is slow, or too much is under way: 1
+        if the session has it so, 2 whatever it has. False: `need` says for what `Outlet.wait` is to wait."""
+        cdef bint has_way
         if waits == 0:
+            return True
+        if waits == 1 and not self._pace(frame) & SW_SESSION_BLOCKS and (
+                not self.told or frame.content_length not in self.told):
+            return True
+        frame.counts = True
+        frame.ahead = frame.cost()
+        has_way = self._has_way(frame)  # before the look at the word: what has been read is in it
+        if self._pace(frame) & SW_SESSION_SLOW:
+            self.need = 0
             return False
-        slow = self.outlet.slowness(sw_ws_session_reactor(session), sw_ws_session_row(session),
-                                    sw_ws_session_generation(session))
-        return slow & SW_SESSION_SLOW != 0 and (waits == 2 or slow & SW_SESSION_BLOCKS != 0)
+        return has_way
+
+    cdef bint _has_way(self, Frame frame) noexcept:
+        """Is little enough under way to its reactor?"""
+        cdef int reactor = frame.reactor
+        cdef Py_ssize_t ahead
+        self._settle(reactor)
+        ahead = self.ahead[reactor] + self.queued[reactor]
+        if ahead == 0 or ahead + frame.ahead <= AHEAD_BYTES:
+            return True
+        self.need = 0
+        if self.first[reactor] is not None:
+            self.need = NEED_READ | (self.outlet.published(reactor) - (<Frame>self.first[reactor]).end)
+        return False
+
+    cdef void _under_way(self, Frame frame) noexcept:
+        """It has been published just now."""
+        cdef int reactor = frame.reactor
+        frame.end = self.outlet.published(reactor)
+        frame.head = frame.body = b""
+        self.ahead[reactor] += frame.ahead
+        if self.first[reactor] is None:
+            self.first[reactor] = frame
+        else:
+            (<Frame>self.last[reactor]).next = frame
+        self.last[reactor] = frame
+        if frame.flags == SW_WS_OVERFLOW:
+            self.told[frame.content_length] = frame
+
+    cdef void _settle(self, int reactor) noexcept:
+        """What the reactor has read is not under way any more."""
+        cdef Frame frame = <Frame>self.first[reactor]
+        cdef uint64_t read
+        if frame is None:
+            return
+        read = self.outlet.published(reactor) - self.outlet.unread(reactor)
+        while frame is not None and frame.end <= read:
+            self.moved = True
+            self.ahead[reactor] -= frame.ahead
+            if frame.flags == SW_WS_OVERFLOW and self.told.get(frame.content_length) is frame:
+                del self.told[frame.content_length]
+            frame = frame.next
+            self.first[reactor] = frame
 
     cdef int post(self, Frame frame) except -1:
         """Send one that must go, whatever waits already: of a handler's event."""
@@ -154,37 +225,33 @@ cdef class BlockingPusher(Pusher):
     """Of a WSGI worker: whoever finds no room waits in its thread. Who waits is woken by the outlet."""
 
     def send(self, int reactor, int flags, int status, int64_t target, bytes head, bytes body, int waits):
-        """Send a verb about a session or a group. `waits`: while the session is full."""
-        cdef Frame frame = self.verb(reactor, flags, status, target, head, body)
-        if self.is_full(target, waits):
-            self.waits += 1
-            key = PUSHES | self.waits
-            self.outlet.watch(reactor, key)
-            try:
-                while self.is_full(target, waits):
-                    self.outlet.wait(reactor, key, 0)
-            finally:
-                self.outlet.unwatch(reactor, key)
-        self.post(frame)
+        """Send a verb about a session or a group. `waits`: as `may_go` takes it."""
+        self._send(self.verb(reactor, flags, status, target, head, body), waits)
 
     cdef int post(self, Frame frame) except -1:
-        cdef Put result = self.put(frame)
+        return self._send(frame, 0)
+
+    cdef int _send(self, Frame frame, int waits) except -1:
+        cdef Put result = PUT_NO_WAY
         cdef uint64_t key
-        if result == PUT_DONE:
-            return 0
+        if self.may_go(frame, waits):
+            result = self.put(frame)
+            if result == PUT_DONE:
+                return 0
         self.waits += 1
         key = PUSHES | self.waits
         self.outlet.watch(frame.reactor, key)
         try:
             while True:
                 self.outlet.want_space(frame.reactor)
-                result = self.put(frame)
+                # Anew each time: others may have sent while this one waited for room.
+                result = self.put(frame) if self.may_go(frame, waits) else PUT_NO_WAY
                 if result == PUT_DONE:
                     return 0
-                if result == PUT_NO_SPACE:
-                    self.outlet.wait(frame.reactor, key, self.need)
-                else:
+                if result == PUT_NO_BLOCK:
                     time.sleep(AGAIN_S)
+                else:
+                    self.outlet.wait(frame.reactor, key, self.need)
         finally:
             self.outlet.unwatch(frame.reactor, key)
 
@@ -205,44 +272,62 @@ cdef class LoopPusher(Pusher):
         self.waiters = []
 
     def send(self, int reactor, int flags, int status, int64_t target, bytes head, bytes body, int waits):
-        """Send a verb about a session or a group. `waits`: while the session is full. Raises BufferError, in the
-        loop's thread."""
+        """Send a verb about a session or a group. `waits`: as `may_go` takes it. Raises BufferError, in the loop's
+        thread."""
         cdef Frame frame = self.verb(reactor, flags, status, target, head, body)
-        if self.is_full(target, waits) or self._is_crowded():
+        if self._is_crowded() or not self.may_go(frame, waits):
             if PyThread_get_thread_ident() == self.thread:
-                raise BufferError("the client is slow: await swhttp.apush() instead of calling push()"
-                                  if self.is_full(target, waits) else
-                                  "too much waits to be sent already: await swhttp.apush() or abroadcast()")
+                raise BufferError(self._why(frame, waits))
             while True:
                 done = threading.Event()
-                self.waiters.append(done.set)  # first: the news may come while we look
-                if not self.is_full(target, waits) and not self._is_crowded():
+                self._listen(done.set, frame)  # first: the news may come while we look
+                if not self._is_crowded() and self.may_go(frame, waits):
                     break
                 done.wait()
         self._queue(frame)
 
+    cdef str _why(self, Frame frame, int waits):
+        """Why it cannot be sent now."""
+        if self._is_crowded():
+            return "too much waits to be sent already: await swhttp.apush() or abroadcast()"
+        if self._pace(frame) & SW_SESSION_SLOW:
+            return "the client is slow: await swhttp.apush() instead of calling push()"
+        return "too much is under way to see whether the client is slow: await swhttp.apush() instead of calling push()"
+
     async def asend(self, reactor, flags, status, target, head, body, waits):
         """The same; it waits where `send` raises, and gives others a turn now and then."""
         frame = self.verb(reactor, flags, status, target, head, body)
-        if self.is_full(target, waits) or self._is_crowded():
+        if self._is_crowded() or not self.may_go(frame, waits):
+            loop = asyncio.get_running_loop()
             while True:
-                news = self.next_news()
-                if not self.is_full(target, waits) and not self._is_crowded():
+                future = loop.create_future()
+                self._listen(self._teller(loop, future), frame)
+                if not self._is_crowded() and self.may_go(frame, waits):
                     break
-                await news
+                await future
         self._queue(frame)
         self.calls += 1
         if self.calls % TURN_CALLS == 0:
             await asyncio.sleep(0)
 
+    cdef int _listen(self, object waiter, Frame frame) except -1:
+        """`waiter` is called at the next piece of news, also when the reactor has read of what is under way there."""
+        self.waiters.append(waiter)
+        if self.first[frame.reactor] is not None:
+            # Within a drain this is no good, for the slot is awake: but at its end `has_room` asks again.
+            self.outlet.want_space(frame.reactor)
+        return 0
+
+    cdef object _teller(self, loop, future):
+        if loop is self.loop:
+            return lambda: future.done() or future.set_result(None)
+        return lambda: _tell(loop, future)
+
     def next_news(self):
         """A future, of the loop that runs, that is done at the next piece of news."""
         loop = asyncio.get_running_loop()
         future = loop.create_future()
-        if loop is self.loop:
-            self.waiters.append(lambda: future.done() or future.set_result(None))
-        else:
-            self.waiters.append(lambda: _tell(loop, future))
+        self.waiters.append(self._teller(loop, future))
         return future
 
     def is_crowded(self):
@@ -262,6 +347,10 @@ cdef class LoopPusher(Pusher):
         queue.append(frame)
         self.waiting += 1
         self.backlog_bytes += frame.cost()
+        if frame.counts:
+            self.queued[frame.reactor] += frame.ahead
+            if frame.flags == SW_WS_OVERFLOW:
+                self.told[frame.content_length] = frame
         if not self.drains:
             self.drains = True
             if PyThread_get_thread_ident() == self.thread:
@@ -289,12 +378,16 @@ cdef class LoopPusher(Pusher):
         cdef Frame frame
         cdef bint was_crowded = self._is_crowded(), again = False
         cdef int reactor
+        cdef Py_ssize_t cost
+        if self.waiters:
+            self._tell_moved()
         if self.waiting == 0:
             return 0
         for reactor in range(self.reactors):
             queue = self.queues[reactor]
             while queue:
                 frame = <Frame>queue[0]
+                cost = frame.cost()
                 result = self.put(frame)
                 if result != PUT_DONE:
                     again = again or result == PUT_NO_BLOCK
@@ -302,7 +395,9 @@ cdef class LoopPusher(Pusher):
                     break
                 queue.popleft()
                 self.waiting -= 1
-                self.backlog_bytes -= frame.cost()
+                self.backlog_bytes -= cost
+                if frame.counts:
+                    self.queued[reactor] -= frame.ahead
         if was_crowded and not self._is_crowded():
             self.wake()
         if again and not self.drains:
@@ -310,10 +405,27 @@ cdef class LoopPusher(Pusher):
             self.loop.call_later(AGAIN_S, self._drain)
         return 0
 
+    cdef int _tell_moved(self) except -1:
+        """Tell those who wait whether the reactors have read something of what is under way."""
+        cdef int reactor
+        for reactor in range(self.reactors):
+            self._settle(reactor)
+        if self.moved:
+            self.moved = False
+            self.wake()
+        return 0
+
     cdef bint has_room(self) noexcept:
         """Before sleep, once it is announced: ask for room again, and look. True when somebody can go on."""
         cdef int reactor
+        if self.waiting == 0 and not self.waiters:
+            return False
         for reactor in range(self.reactors):
+            if self.waiters and self.first[reactor] is not None:
+                self.outlet.want_space(reactor)
+                self._settle(reactor)
+                if self.moved:
+                    return True
             if self.queues[reactor] and self.needs[reactor]:
                 self.outlet.want_space(reactor)
                 if self.outlet.has_room(reactor, self.needs[reactor]):

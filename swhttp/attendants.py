@@ -30,9 +30,9 @@ from swhttp.messages import Message
 class Attendants:
     """All of them.
 
-    `binds`: where the server listens; `pushes`: fds by which user processes push; `let_go`: as for Attendant, by
-    whether a user process is the one; `log`: level and text; `give_up`: the server cannot
-    start; `changed`: files have; what it is told names them.
+    `binds`: where the server listens; `pushes`, `slowness`: what user processes push by; `let_go`: as for Attendant,
+    by whether a user process is the one; `log`: level and text; `give_up`: the server cannot start; `changed`: files
+    have; what it is told names them.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Attendants:
         binds: tuple[str, ...],
         children: Children,
         pushes: Sequence[int],
+        slowness: Callable[[int], int],
         let_go: Callable[[bool], None],
         log: Callable[[int, str], None],
         give_up: Callable[[ExitCode, str], None],
@@ -67,7 +68,7 @@ class Attendants:
 
             self._users.append(make(
                 f"Process {one.name}", let_go=functools.partial(let_go, True), keep_fds=pushes,
-                run=functools.partial(userprocess.run, one.name, one.value, config.app_dir, pushes),
+                run=functools.partial(userprocess.run, one.name, one.value, config.app_dir, pushes, slowness),
                 grace_s=config.graceful_timeout_s))
         self._watcher: Attendant | None = None
         if config.reload:

@@ -75,8 +75,8 @@ class Manager:
             *self._first_word_fds(), *self._stacks_fds(), *memory.manager_fds()],
             self._let_go_for_zygote, IGNORED, self._log)
         self._attendants = Attendants(
-            config, bind_texts, self._children, tuple(memory.user_sockets), self._let_go_of_all, self._log,
-            self._give_up, self._changed)
+            config, bind_texts, self._children, tuple(memory.user_sockets), memory.slowness, self._let_go_of_all,
+            self._log, self._give_up, self._changed)
         self._begun = False
         self._scales: list[int] = []  # asked for before
         self._reloads = 0  # asked for, and not begun

@@ -2,7 +2,7 @@
 
 It owns the order of these steps; `swhttp.attendants` keeps it running. SIGTERM ends it unless it installs a handler;
 what is sent to whole groups does nothing to it, unless it installs handlers, nor keeps that from programs that it
-starts. It has nothing of the server's memory, and no way to the server but to push to WebSockets.
+starts. Of the server's memory it has the session tables, to read, and no way to the server but to push to WebSockets.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from swhttp.worker import application
 
 
 def run(
-    name: str, target: str | Callable[[], Any], app_dir: str, pushes: Sequence[int], end: socket.socket,
+    name: str, target: str | Callable[[], Any], app_dir: str, pushes: Sequence[int], slowness: Callable[[int], int],
+    end: socket.socket,
 ) -> int:
-    """Be the process `name`. `target`: `module:callable`, or the callable; `pushes`: fds of the way to the reactors.
-    Returns its exit status."""
-    sockets.use(UserWay(pushes), also_in_children=True)
+    """Be the process `name`. `target`: `module:callable`, or the callable; `pushes`: fds of the way to the reactors;
+    `slowness`: as `UserWay` takes it. Returns its exit status."""
+    sockets.use(UserWay(pushes, slowness), also_in_children=True)
     hygiene.do_nothing_at(hygiene.GROUP_SIGNALS)
     privileges.make_traceable()
     manager = Channel(end)

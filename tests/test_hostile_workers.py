@@ -213,14 +213,20 @@ def test_a_worker_that_publishes_this_of_a_websocket_is_replaced_and_the_others_
 
 
 def test_what_is_pushed_into_a_message_that_does_not_end_has_a_bound(site: Server) -> None:
+    """And so has what is pushed to a client that takes nothing: it is the same one."""
     before = site.workers()
+    site.expect_log("reason=ws-push-overflow")
     waits = WS_PUSH | 3 << 4
     bytes_ = limits.WS_PUSH_BYTES
+    pushers = len(site.counters().slots) + limits.MAX_USER_PROCESSES
+    most = limits.HIGH_WATER_BYTES + pushers * limits.WS_PUSHER_BYTES
     plan = [["frame", WS_MESSAGE, WS_MORE, WS_TEXT, "ID", NO_LENGTH, "", 4, b"text".hex()],
-            *[["frame", WS_SESSION_SHM, waits, WS_BINARY, 0, "SESSION", "", bytes_, block(BLOCKS - 1)]]
-            * (limits.WS_HELD_BYTES // bytes_ + 1), ["raw", "ee" * 64]]
+            ["repeat", most // bytes_ + 2,
+             ["frame", WS_SESSION_SHM, waits, WS_BINARY, 0, "ID", "", bytes_, block(BLOCKS - 1)], "SESSION"],
+            ["raw", "ee" * 64]]
     with Peer(site, "/hostile?plan=" + quote(json.dumps(plan))) as peer:
         assert [found.payload for found in peer.rest()] == [b"accepted", b"text"]
+    site.wait_for_log("reason=ws-push-overflow client=")
     replaced(site, before)
 
 

@@ -16,6 +16,7 @@ from tests.support.frames import (
     BINARY,
     CLOSE,
     CONTINUATION,
+    FIN,
     PING,
     PONG,
     RSV1,
@@ -31,6 +32,7 @@ from tests.support.memory import MEBIBYTE, Growth
 from tests.support.pace import Pace
 from tests.support.processes import read_process, wait_until
 from tests.support.server import Server
+from tests.support.standstill import standstill
 
 QUEUE = 50
 PIECE_BYTES = 65536
@@ -192,14 +194,36 @@ def test_pushes_for_a_slow_client_close_it(site: Server) -> None:
 
 
 def test_who_pushes_waits_for_a_slow_client(site: Server) -> None:
+    """Also when it is 12 MiB, and nobody can see at first that the client is slow."""
     since = Since(site)
-    with Growth(site) as growth, Peer(site, "/push?block", buffer_bytes=4096) as peer:
+    with (site.gate() as gate, Growth(site) as growth,
+          Peer(site, f"/push?block&{gate.path}", buffer_bytes=4096) as peer):
+        visitor = gate.entered()
+        with standstill(site):
+            visitor.release()
         opened(site)
-        for _ in range(64):
+        for _ in range(192):
             assert peer.next().opcode == BINARY
         assert peer.heard() == "pushed"
         assert since["ws_dropped"] == 0
     growth.within(8 * MEBIBYTE)
+
+
+def test_what_is_pushed_into_a_message_comes_behind_it_and_before_a_close(site: Server) -> None:
+    with Peer(site, "/torn", buffer_bytes=4096) as peer:
+        wait_until(lambda: "torn" in seen(site), "all to be said, of which nothing can have come")
+        length, fin = 0, 0
+        while not fin:
+            found = peer.next()
+            assert found.opcode == (CONTINUATION if length else BINARY)
+            length += len(found.payload)
+            fin = found.first & FIN
+        assert length == 16 * MEBIBYTE
+        assert peer.heard() == "pushed"
+        assert peer.next()[:2] == (CLOSE, b"\x0f\xa0enough")
+        peer.send(closing(4000))
+        peer.connection.expect_end()
+    wait_until(lambda: "/torn 4000" in seen(site), "the app to hear of it")
 
 
 def test_pushes_for_a_quick_client_are_not_dropped(site: Server) -> None:

@@ -120,7 +120,7 @@
 
 #define SW_WS_DROP 0          /* a push for a session whose client is slow is dropped */
 #define SW_WS_CUT 1           /* the session is closed (1013) */
-#define SW_WS_BLOCK 2         /* who pushes waits */
+#define SW_WS_BLOCK 2         /* who pushes waits; what is under way by then is sent */
 
 /* In the request_id of EVENT_BUFFER_EMPTY: the rest is the id of a session whose client has caught up. */
 #define SW_WS_SESSION_NEWS (1ull << 63)

@@ -4,7 +4,7 @@ It owns the mappings, the eventfds, the channels for fds and the geometry of all
 (`keep_for_worker`, `keep_for_zygote`, `keep_for_user`, `keep_for_manager`). It never looks at what the rings or blocks
 hold.
 
-    per reactor   blocks, session table (workers: read-only)
+    per reactor   blocks, session table (workers: read-only; the latter is all that user processes have)
     per slot      | sleeping words | request rings, one per reactor | response rings | request tables | arena |
     once          scoreboard
 
@@ -15,6 +15,7 @@ its slot.
 """
 
 from libc.errno cimport errno
+from libc.stdint cimport uint32_t, uint64_t
 from posix.mman cimport (MAP_FAILED, MAP_FIXED, MAP_NORESERVE, MAP_SHARED, PROT_READ, PROT_WRITE, mmap, mprotect,
                          munmap)
 
@@ -24,7 +25,9 @@ import socket
 
 from swhttp.ipc.arena cimport sw_arena, sw_arena_add, sw_arena_attach, sw_arena_reset
 from swhttp.ipc.fdpass cimport sw_fd_drain
+from swhttp.ipc.frame cimport sw_ws_session_generation, sw_ws_session_reactor, sw_ws_session_row
 from swhttp.ipc.ring cimport sw_ring_reset, sw_sleep_end, sw_sleeping
+from swhttp.ipc.sessions cimport sw_session, sw_session_slow
 
 from swhttp import limits
 from swhttp.ipc import scoreboard as scoreboard_module
@@ -240,6 +243,15 @@ cdef class SharedMemory:
         sw_arena_reset(self._at(slot, self._arena_start()))
         sw_sleep_end(<sw_sleeping *>self.slot_sleeping(slot))
 
+    def slowness(self, session):
+        """SW_SESSION_ bits of the session with this id, for those who have the session tables; 0 when it is gone."""
+        cdef uint64_t name = session
+        cdef uint32_t row = sw_ws_session_row(name), reactor = sw_ws_session_reactor(name)
+        if reactor >= <uint32_t>self.geometry.reactors or row >= <uint32_t>self.geometry.sessions:
+            return 0
+        return sw_session_slow(<sw_session *>(<Segment>self.sessions[reactor]).address + row,
+                               sw_ws_session_generation(name))
+
     def give_back(self, int slot):
         """What the arena of a slot has used goes back to the kernel: its worker is dead, and no reactor holds any."""
         cdef size_t size = sum(size * count for size, count in self.geometry.arena_classes)
@@ -277,10 +289,14 @@ cdef class SharedMemory:
         _close_rows([self.user_sockets])
 
     def keep_for_user(self):
-        """In a user process: nothing but its ends of the sockets for pushes."""
+        """In a user process: nothing but its ends of the sockets for pushes, and the session tables, to read."""
         kept, self.user_sockets = self.user_sockets, []
+        tables, self.sessions = self.sessions, []
         self.close()
-        self.user_sockets = kept
+        for segment in tables:
+            (<Segment>segment).protect()
+            (<Segment>segment).close_fd()
+        self.user_sockets, self.sessions = kept, tables
 
     def keep_for_manager(self):
         """In the manager: it looks at the scoreboard only, but hands everything down to the workers it forks."""

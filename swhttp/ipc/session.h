@@ -11,8 +11,8 @@
 #include <string.h>
 
 #define SW_ADDRESS_TEXT 46 /* INET6_ADDRSTRLEN */
-#define SW_SESSION_SLOW 1u   /* what it is sent piles up */
-#define SW_SESSION_BLOCKS 2u /* who pushes to it is to wait then */
+#define SW_SESSION_SLOW 1   /* what it is sent piles up */
+#define SW_SESSION_BLOCKS 2 /* who pushes to it is to wait while it is slow */
 
 typedef struct {
     uint16_t listener;     /* which --bind accepted it */

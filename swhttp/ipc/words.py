@@ -1,4 +1,4 @@
-"""Numbers of frame.h and rfc6455.h that Python says itself; nothing else in Python spells one of them.
+"""Numbers of frame.h, session.h and rfc6455.h that Python says itself; nothing else in Python spells one of them.
 
 The headers are right: tests/ipc/test_words.py holds these against them, name by name.
 """
@@ -25,6 +25,8 @@ SW_WS_DROP: Final = 0
 SW_WS_CUT: Final = 1
 SW_WS_BLOCK: Final = 2
 SW_SESSION_REACTOR_BITS: Final = 6
+SW_SESSION_SLOW: Final = 1
+SW_SESSION_BLOCKS: Final = 2
 
 SW_WS_TEXT: Final = 1
 SW_WS_BINARY: Final = 2

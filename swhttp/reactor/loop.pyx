@@ -171,6 +171,7 @@ cdef class Reactor:
         # Ids of sessions are not used again, not even by the next server: generations go on with the time.
         s.last_generation = <uint64_t>(int(time.time()) - EPOCH_S) << 10
         s.push_fd = memory.pusher_sockets[index] if settings.ws else -1
+        s.pushers = <uint64_t>(geometry.slots + limits.MAX_USER_PROCESSES)
         s.groups.seed = <uint32_t>int.from_bytes(os.urandom(4), "little")
         sw_blocks_init(&s.blocks, (<Segment>memory.blocks[index]).address)
         for size, count in geometry.block_classes:

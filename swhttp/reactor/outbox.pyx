@@ -38,6 +38,7 @@ from swhttp import limits
 
 cdef uint64_t MAX_OUTBOX_BYTES = limits.OUTBOX_BYTES
 cdef uint32_t MAX_OUTBOX_PIECES = limits.OUTBOX_PIECES
+cdef uint64_t PUSHER_BYTES = limits.WS_PUSHER_BYTES
 cdef uint64_t HIGH_WATER_BYTES = limits.HIGH_WATER_BYTES
 cdef uint64_t SEND_PER_TURN_BYTES = limits.SEND_PER_TURN_BYTES
 cdef uint64_t WARM_ARENA_BYTES = limits.WARM_ARENA_BYTES
@@ -119,8 +120,14 @@ cdef void _piece_free(State *s, Conn *c, OutPiece *piece) noexcept nogil:
         s.line[REACTOR_ARENA_HELD] -= 1
     else:
         out_file_drop(s, piece.file)
-    c.out_pieces -= 1
+    c.out_pieces -= piece.kind != OUT_HEAP
     free(piece)
+
+
+cdef uint64_t out_most_bytes(State *s, Conn *c) noexcept nogil:
+    """That may wait in memory. To a WebSocket all processes may be pushing: as much as they may have under way when it
+    turns out that its client is slow, and who is to wait for it does."""
+    return MAX_OUTBOX_BYTES if c.ws == NULL else MAX_OUTBOX_BYTES + s.pushers * PUSHER_BYTES
 
 
 cdef OutPiece *_piece_add(State *s, Conn *c, uint8_t kind, uint64_t left) noexcept nogil:
@@ -130,7 +137,7 @@ cdef OutPiece *_piece_add(State *s, Conn *c, uint8_t kind, uint64_t left) noexce
     piece = <OutPiece *>malloc(sizeof(OutPiece))
     if piece == NULL:
         return NULL
-    c.out_pieces += 1
+    c.out_pieces += kind != OUT_HEAP
     memset(piece, 0, sizeof(OutPiece))
     piece.kind = kind
     piece.left = left
@@ -150,7 +157,7 @@ cdef bint _keep(State *s, Conn *c, const unsigned char *data, size_t length) noe
     cdef OutPiece *last = c.out_last
     cdef size_t part
     cdef uint32_t room
-    if c.out_held + length > MAX_OUTBOX_BYTES:
+    if c.out_held + length > out_most_bytes(s, c):
         return False
     if last != NULL and last.kind == OUT_HEAP:
         part = last.room - <size_t>(last.at + last.left)
@@ -282,7 +289,7 @@ cdef bint out_put_block(State *s, Conn *c, iovec *pieces, int count, int which, 
                 continue
             if i == which:
                 piece = NULL
-                if c.out_held + pieces[i].iov_len <= MAX_OUTBOX_BYTES:
+                if c.out_held + pieces[i].iov_len <= out_most_bytes(s, c):
                     piece = _piece_add(s, c, OUT_ARENA, pieces[i].iov_len - skip)
                 kept = held = piece != NULL
                 if held:
@@ -550,7 +557,7 @@ cdef bint _to_file(State *s, Conn *c, OutPiece *piece) noexcept nogil:
     return True
 
 
-cdef bint _to_heap(State *s, OutPiece *piece) noexcept nogil:
+cdef bint _to_heap(State *s, Conn *c, OutPiece *piece) noexcept nogil:
     cdef unsigned char *memory = <unsigned char *>malloc(<size_t>piece.left)
     if memory == NULL:
         return False
@@ -558,6 +565,7 @@ cdef bint _to_heap(State *s, OutPiece *piece) noexcept nogil:
     sw_arena_drop(&s.links[piece.slot].arena, piece.block, WARM_ARENA_BYTES)
     s.line[REACTOR_ARENA_HELD] -= 1
     piece.kind = OUT_HEAP
+    c.out_pieces -= 1
     piece.memory = memory
     piece.at = 0
     piece.room = <uint32_t>piece.left
@@ -576,7 +584,7 @@ cdef int out_leave_arena(State *s, Conn *c, int slot) noexcept nogil:
             if not _to_file(s, c, piece):
                 s.spool_error = errno
                 where = OUT_HEAP
-                if not _to_heap(s, piece):
+                if not _to_heap(s, c, piece):
                     return -1
         piece = piece.next
     return where

@@ -3,6 +3,9 @@
  * whole frame that sw_frame_read finds right, or it is dropped. A body too large for a packet comes in a memfd
  * (SCM_RIGHTS, EVENT_WS_SESSION_SHM), which is read and never mapped: its owner can still shrink it. Only files in memory
  * are read, which a seal can be asked of: no read of them waits for anybody.
+ *
+ * One fd more may come, behind that file: any, which is kept open until the packet has been acted on. So its sender, who
+ * has the other end of a pipe, hears of that.
  */
 #ifndef SWHTTP_PUSHES_H
 #define SWHTTP_PUSHES_H
@@ -26,6 +29,7 @@ typedef struct {
     const unsigned char *head;
     const unsigned char *body;
     unsigned char *memory; /* of a body that came in a file: to be freed */
+    int ticket;            /* to be closed when it has been acted on; -1: none */
     _Alignas(8) unsigned char packet[SW_PUSH_PACKET_BYTES];
 } sw_push;
 
@@ -56,19 +60,19 @@ static inline int sw_push_receive(int fd, sw_push *push)
 {
     union {
         struct cmsghdr head;
-        char bytes[CMSG_SPACE(sizeof(int))];
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
     } control;
     struct iovec piece = {push->packet, sizeof push->packet};
     struct msghdr message;
     struct cmsghdr *head;
     sw_frame *frame = &push->frame;
     ssize_t got;
-    int file = -1, is_right = 0;
+    int fds[2] = {-1, -1}, is_right = 0;
     memset(&message, 0, sizeof message);
     message.msg_iov = &piece;
     message.msg_iovlen = 1;
     message.msg_control = &control;
-    message.msg_controllen = CMSG_LEN(sizeof(int)); /* CMSG_SPACE has room for a second fd, and we would not see it */
+    message.msg_controllen = CMSG_LEN(2 * sizeof(int)); /* and no padding, in which one more could hide */
     do
         got = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     while (got < 0 && errno == EINTR);
@@ -81,26 +85,33 @@ static inline int sw_push_receive(int fd, sw_push *push)
     }
     head = CMSG_FIRSTHDR(&message);
     if (head != NULL && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS
-        && head->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(&file, CMSG_DATA(head), sizeof file);
+        && (head->cmsg_len == CMSG_LEN(sizeof(int)) || head->cmsg_len == CMSG_LEN(2 * sizeof(int))))
+        memcpy(fds, CMSG_DATA(head), head->cmsg_len - CMSG_LEN(0));
     push->memory = NULL;
+    push->ticket = -1;
     if (!(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && sw_frame_read(frame, push->packet, (uint64_t)got)
         && frame->size == (uint64_t)got && frame->request_id == 0) {
         push->head = push->packet + sizeof *frame;
         push->body = push->head + frame->head_len;
         if (frame->type == EVENT_WS_SESSION)
-            is_right = file < 0;
-        else if (frame->type == EVENT_WS_SESSION_SHM && file >= 0)
-            is_right = (push->body = push->memory = sw_push_read_file(file, frame->body_len)) != NULL;
+            is_right = fds[0] < 0;
+        else if (frame->type == EVENT_WS_SESSION_SHM && fds[0] >= 0)
+            is_right = (push->body = push->memory = sw_push_read_file(fds[0], frame->body_len)) != NULL;
     }
-    if (file >= 0)
-        close(file);
+    if (fds[0] >= 0)
+        close(fds[0]);
+    if (is_right)
+        push->ticket = fds[1];
+    else if (fds[1] >= 0)
+        close(fds[1]);
     return is_right;
 }
 
 static inline void sw_push_end(sw_push *push)
 {
     free(push->memory);
+    if (push->ticket >= 0)
+        close(push->ticket);
 }
 
 #endif

@@ -19,11 +19,12 @@ from libc.stdint cimport int64_t
 
 from swhttp.ipc.frame cimport EVENT_STOP, sw_descriptor
 from swhttp.ipc.ring cimport sw_eventfd_write, sw_ring_publish, sw_ring_reserve, sw_ring_want_space
-from swhttp.ipc.scoreboard cimport SLOT_PID
+from swhttp.ipc.scoreboard cimport REACTOR_WS_SENT, SLOT_PID
 from swhttp.reactor.dispatch cimport dispatch_requeue, dispatch_revoke, dispatch_submit, dispatch_waiting
 from swhttp.reactor.state cimport (SLOT_DOWN, SLOT_STAGED, SLOT_STOPPING, SLOT_UP, STAGE_IN_FLIGHT, Conn, SlotLink,
                                    sw_gauge_get, sw_gauge_set_fenced)
 from swhttp.reactor.websocket cimport ws_end_slot
+from swhttp.reactor.wspush cimport wspush_tell
 
 
 cdef void _begin(State *s, int slot, uint32_t generation, bint asgi, int state) noexcept nogil:
@@ -40,6 +41,8 @@ cdef void _begin(State *s, int slot, uint32_t generation, bint asgi, int state) 
     link.state = state
     if slot >= s.slots_used:
         s.slots_used = slot + 1
+    if s.line[REACTOR_WS_SENT]:  # since before it was up some of its threads may wait for a client who was sent much
+        wspush_tell(s, slot, 0)
 
 
 cdef void slot_up(State *s, int slot, uint32_t generation, bint asgi) noexcept nogil:

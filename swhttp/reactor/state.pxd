@@ -245,6 +245,7 @@ cdef union WsTaken:          # what workers have of it
 cdef struct WsHeld:          # a message that waits for the end of another one
     WsHeld *next
     size_t length
+    uint16_t code            # of a Close
     uint8_t opcode
 
 
@@ -361,7 +362,7 @@ cdef struct Conn:
     OutPiece *out_last
     uint64_t out_bytes       # that wait for the socket
     uint64_t out_held        # of these, bytes that are not in files
-    uint32_t out_pieces
+    uint32_t out_pieces      # that are in arenas or files
     uint8_t pace
     uint8_t deaths           # workers that died after they had begun this request
     uint8_t aside            # it is not counted as its worker's load any more
@@ -561,6 +562,7 @@ cdef struct State:
     uint32_t ws_rows         # rows whose client is gone while its session still has events
     Conn *corked             # WebSockets whose output leaves at the end of this turn
     sw_ws_groups groups
+    uint64_t pushers         # processes that may push to one WebSocket at a time
     int push_fd              # what user processes push comes here, -1: nothing does
     uint64_t ws_logged_ns    # when it was last logged that a client broke the protocol
     uint64_t ws_warned_ns    # the same of what is no client's fault

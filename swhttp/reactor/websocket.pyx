@@ -232,6 +232,10 @@ cdef bint _message(State *s, Conn *c, SlotLink *link, int slot, const sw_frame *
         conn_close(s, c)
         return True
     response_progress(s, c)
+    if w.full:
+        wspush_drained(s, c)  # what was held may have left just now
+    if w.state != WS_OPEN:
+        ws_after(s, c)  # a Close was held, too
     return True
 
 

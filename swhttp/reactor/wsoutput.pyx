@@ -2,8 +2,8 @@
 
 It owns the order of what goes out. A message of several pieces becomes as many fragments (RFC 6455 §5.4): so a ping is
 answered in the middle of one, and a worker that dies there leaves a stream in which a Close can still be sent. What is
-pushed meanwhile by others waits for its end, at most HELD_BYTES. It decides nothing about the connection: False means
-that it is lost. Runs without the GIL, but to compress.
+pushed meanwhile by others waits for its end, and so does a Close that they want behind it. It decides nothing else
+about the connection: False means that it is lost. Runs without the GIL, but to compress.
 
 Answers to a client from whom more messages wait with the worker are put together, and so is what comes by broadcasts:
 they leave at the end of the turn, one system call for all of them. A message of 64 bytes to each of 1,000 clients costs
@@ -24,14 +24,13 @@ from swhttp.reactor.outbox cimport out_begin, out_keep, out_put, out_put_block
 from swhttp.reactor.response cimport response_progress
 from swhttp.reactor.state cimport CONN_WRITABLE_WAIT, WS_OPEN, WsHeld
 from swhttp.reactor.system cimport iovec
-from swhttp.reactor.websocket cimport ws_flushed
+from swhttp.reactor.websocket cimport ws_close, ws_flushed
 from swhttp.reactor.wscodec cimport ws_header
 from swhttp.reactor.wsdeflate cimport Deflation
 
 from swhttp import limits
 
 cdef size_t COMPRESS_LEAST_BYTES = limits.WS_COMPRESS_LEAST_BYTES
-cdef uint32_t HELD_BYTES = limits.WS_HELD_BYTES
 cdef uint64_t PONG_BACKLOG_BYTES = limits.WS_PONG_BACKLOG_BYTES
 cdef uint64_t CORKED_BYTES = limits.HIGH_WATER_BYTES // 2
 
@@ -131,18 +130,21 @@ cdef uint8_t _frame_opcode(State *s, Conn *c, uint8_t opcode) noexcept nogil:
 
 
 cdef bint _end_piece(State *s, Conn *c, bint more, bint compressed) noexcept nogil:
-    """It is out; with the last of its message what others have pushed follows."""
+    """It is out; with the last of its message what others have pushed follows, and their Close."""
     cdef WsHeld *held
     cdef bint kept = True
     c.ws.mid_message = more
     c.ws.mid_compressed = compressed
     if more:
         return True
-    while c.ws.held_first != NULL and kept:
+    while c.ws.held_first != NULL and kept and c.ws.state == WS_OPEN:
         held = c.ws.held_first
         c.ws.held_first = held.next
-        c.ws.held_bytes -= <uint32_t>held.length
-        kept = wsout_push(s, c, held.opcode, <unsigned char *>held + sizeof(WsHeld), held.length)
+        c.ws.held_bytes -= <uint32_t>(sizeof(WsHeld) + held.length)
+        if held.opcode == SW_WS_CLOSE:
+            ws_close(s, c, held.code, <unsigned char *>held + sizeof(WsHeld), <uint32_t>held.length)
+        else:
+            kept = wsout_push(s, c, held.opcode, <unsigned char *>held + sizeof(WsHeld), held.length)
         free(held)
     if c.ws.held_first == NULL:
         c.ws.held_last = NULL
@@ -182,35 +184,43 @@ cdef bint wsout_message_in_block(State *s, Conn *c, uint8_t opcode, bint more, u
     return sent and _end_piece(s, c, more, compressed)
 
 
-cdef bint _hold(Conn *c, uint8_t opcode, const unsigned char *data, size_t length) noexcept nogil:
-    """Keep a push for the end of the message that is under way."""
+cdef bint _hold(Conn *c, uint8_t opcode, uint16_t code, const unsigned char *data, size_t length) noexcept nogil:
+    """Keep a push, or a Close, for the end of the message that is under way; behind a Close nothing goes out. False: no
+    memory."""
     cdef WsHeld *held
-    if c.ws.held_bytes + length > HELD_BYTES:
-        return False
+    if c.ws.held_last != NULL and c.ws.held_last.opcode == SW_WS_CLOSE:
+        return True
     held = <WsHeld *>malloc(sizeof(WsHeld) + length)
     if held == NULL:
         return False
     held.next = NULL
     held.opcode = opcode
+    held.code = code
     held.length = length
-    memcpy(<unsigned char *>held + sizeof(WsHeld), data, length)
+    if length > 0:
+        memcpy(<unsigned char *>held + sizeof(WsHeld), data, length)
     if c.ws.held_last != NULL:
         c.ws.held_last.next = held
     else:
         c.ws.held_first = held
     c.ws.held_last = held
-    c.ws.held_bytes += <uint32_t>length
+    c.ws.held_bytes += <uint32_t>(sizeof(WsHeld) + length)
     return True
 
 
 cdef bint wsout_push(State *s, Conn *c, uint8_t opcode, const unsigned char *data, size_t length) noexcept nogil:
-    """A whole message from anywhere. False: the connection is lost, or there is no room for it."""
+    """A whole message from anywhere. False: the connection is lost, or there is no memory (ENOMEM)."""
     if c.ws.mid_message:
-        return _hold(c, opcode, data, length)
+        return _hold(c, opcode, 0, data, length)
     s.line[REACTOR_WS_SENT] += 1
     if c.ws.deflation != NULL and length >= COMPRESS_LEAST_BYTES:
         return _compressed(s, c, opcode, True, data, length)
     return _frame(s, c, opcode, True, False, data, length)
+
+
+cdef bint wsout_close_later(Conn *c, uint16_t code, const unsigned char *reason, uint32_t length) noexcept nogil:
+    """A Close behind what is held. False: no memory."""
+    return _hold(c, SW_WS_CLOSE, code, reason, length)
 
 
 cdef bint wsout_shared(State *s, Conn *c, const unsigned char *frame, size_t length) noexcept nogil:

@@ -4,7 +4,12 @@ It owns the groups, and what becomes of a push for a client that is slow (`Ws.ov
 
     drop     it is not sent
     close    the session ends, 1013
-    block    it is sent; whoever pushes next sees in the session table that its client is slow, and waits
+    block    it is sent; whoever pushes next sees in the session table that its client is slow, and waits. What others
+             have under way by then is sent as well: no more than WS_PUSHER_BYTES each (swhttp.adapters.pusher). More
+             than that of all processes nobody has who waits, so past it the connection is cut.
+
+The word in the table is written before the room of what was pushed is given back in a worker's ring, and before the end
+of a user process's packet shows there: who sees that it was read sees the word, too.
 
 A broadcast is framed once, and compressed once for each set of parameters that its receivers have agreed upon: as a
 message that refers to none before it, after which each receiver's own compression begins anew. It never trusts what it
@@ -12,6 +17,7 @@ reads: a session that is gone is no error (it may just have left), a verb that c
 but to compress.
 """
 
+from libc.errno cimport ENOMEM, errno
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport realloc
 from libc.string cimport memcpy
@@ -30,18 +36,19 @@ from swhttp.ipc.ring cimport sw_ring_publish, sw_ring_reserve
 from swhttp.ipc.scoreboard cimport REACTOR_WS_DROPPED
 from swhttp.ipc.sessions cimport SW_SESSION_BLOCKS, SW_SESSION_SLOW, sw_session_set_slow
 from swhttp.reactor.connection cimport conn_close
-from swhttp.reactor.state cimport SLOT_STOPPING, SLOT_UP, WS_OPEN, Ws
+from swhttp.reactor.state cimport SLOT_STAGED, SLOT_STOPPING, SLOT_UP, WS_OPEN, Ws
 from swhttp.reactor.websocket cimport ws_after, ws_close, ws_no_memory, ws_warn
 from swhttp.reactor.wsbytes cimport SW_UTF8_WHOLE, sw_utf8
 from swhttp.reactor.wscodec cimport ws_header
 from swhttp.reactor.wsdeflate cimport Deflation, ws_deflate_shared
 from swhttp.reactor.wsgroups cimport (sw_ws_group, sw_ws_group_add, sw_ws_group_drop, sw_ws_group_find,
                                       sw_ws_group_get, sw_ws_membership)
-from swhttp.reactor.wsoutput cimport wsout_push, wsout_shared
+from swhttp.reactor.wsoutput cimport wsout_close_later, wsout_push, wsout_shared
 
 from swhttp import limits
 
 cdef uint64_t HIGH_WATER_BYTES = limits.HIGH_WATER_BYTES
+cdef uint64_t PUSHER_BYTES = limits.WS_PUSHER_BYTES
 cdef size_t COMPRESS_LEAST_BYTES = limits.WS_COMPRESS_LEAST_BYTES
 cdef uint16_t MOST_GROUPS = limits.WS_GROUPS
 cdef uint32_t MOST_NAME_BYTES = limits.WS_GROUP_NAME_BYTES
@@ -124,15 +131,16 @@ cdef void wspush_leave_all(State *s, Conn *c) noexcept nogil:
 
 # ---- slow clients ----
 
-cdef void _tell(State *s, int slot, Conn *c) noexcept nogil:
-    """Wake those in a worker who wait for this session. In a full ring that is lost: who waits looks again then."""
+cdef void wspush_tell(State *s, int slot, uint64_t session) noexcept nogil:
+    """Wake those in a worker who wait for this session, or for any. In a full ring that is lost: who waits looks again
+    then."""
     cdef SlotLink *link = &s.links[slot]
     cdef sw_descriptor *d
-    if link.state != SLOT_UP and link.state != SLOT_STOPPING:
+    if link.state != SLOT_UP and link.state != SLOT_STAGED and link.state != SLOT_STOPPING:
         return
     d = <sw_descriptor *>sw_ring_reserve(&link.requests, sizeof(sw_descriptor))
     if d != NULL:
-        d.request_id = SW_WS_SESSION_NEWS | sw_ws_session_id(<uint32_t>s.index, c.row, c.generation)
+        d.request_id = SW_WS_SESSION_NEWS | session
         d.block = 0
         d.type = EVENT_BUFFER_EMPTY
         d.flags = 0
@@ -142,27 +150,34 @@ cdef void _tell(State *s, int slot, Conn *c) noexcept nogil:
 
 cdef void _show(State *s, Conn *c) noexcept nogil:
     """Let those who push see how it is with its client."""
-    cdef uint32_t slow = 0
+    cdef uint32_t slow = SW_SESSION_BLOCKS if c.ws.overflow == SW_WS_BLOCK else 0
     if c.ws.full:
-        slow = SW_SESSION_SLOW | SW_SESSION_BLOCKS if c.ws.overflow == SW_WS_BLOCK else SW_SESSION_SLOW
+        slow |= SW_SESSION_SLOW
     sw_session_set_slow(&s.sessions[c.row], slow)
 
 
 cdef void wspush_drained(State *s, Conn *c) noexcept nogil:
     """Its client has caught up, or is gone: those who wait for it go on."""
+    cdef uint64_t session = sw_ws_session_id(<uint32_t>s.index, c.row, c.generation)
     cdef int slot
-    if c.out_bytes > HIGH_WATER_BYTES // 2 and c.fd >= 0 and c.ws.state == WS_OPEN:
+    if c.out_bytes + c.ws.held_bytes > HIGH_WATER_BYTES // 2 and c.fd >= 0 and c.ws.state == WS_OPEN:
         return
     c.ws.full = False
     _show(s, c)
     for slot in range(s.slots_used):
-        _tell(s, slot, c)
+        wspush_tell(s, slot, session)
 
 
 cdef bint _takes(State *s, Conn *c, int policy) noexcept nogil:
     """May another message be pushed to it? If not, `policy` has been followed."""
-    if c.out_bytes + c.ws.held_bytes <= HIGH_WATER_BYTES or policy == SW_WS_BLOCK:
+    if c.out_bytes + c.ws.held_bytes <= HIGH_WATER_BYTES:
         return True
+    if policy == SW_WS_BLOCK:
+        if c.out_held + c.ws.held_bytes <= HIGH_WATER_BYTES + s.pushers * PUSHER_BYTES:
+            return True
+        ws_warn(s, c, b"ws-push-overflow")
+        conn_close(s, c)
+        return False
     s.line[REACTOR_WS_DROPPED] += 1
     if policy == SW_WS_CUT:
         ws_close(s, c, SW_CLOSE_TRY_AGAIN_LATER, <const unsigned char *><const char *>b"too slow", 8)
@@ -173,6 +188,8 @@ cdef bint _takes(State *s, Conn *c, int policy) noexcept nogil:
 cdef void _pushed(State *s, Conn *c, bint sent) noexcept nogil:
     """It is on its way, if it could be sent at all; who pushes next may have to wait."""
     if not sent:
+        if errno == ENOMEM:
+            ws_warn(s, c, b"ws-no-memory")
         conn_close(s, c)
     elif not c.ws.full and c.out_bytes + c.ws.held_bytes > HIGH_WATER_BYTES:
         c.ws.full = True
@@ -292,6 +309,11 @@ cdef bint wspush_verb(State *s, int slot, const sw_frame *frame, const unsigned 
                 break
     elif verb == SW_WS_END:
         c.ws.deaf = c.ws.calls  # a handler that closes does not want what has come since
+        if c.ws.held_first != NULL:  # it comes after what was pushed before
+            if not wsout_close_later(c, frame.status, body, frame.body_len):
+                ws_no_memory(s, c)
+                ws_after(s, c)
+            return True
         ws_close(s, c, frame.status, body, frame.body_len)
         ws_after(s, c)
     else:

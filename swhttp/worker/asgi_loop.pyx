@@ -163,7 +163,7 @@ cdef class AsgiLoop(Runners):
             self.pusher.wake()
         sockets.resume()
         if (self.budget <= 0 or (self.adapter.crowded and self.adapter.has_room())
-                or (self.pusher.waiting and self.pusher.has_room())):
+                or self.pusher.has_room()):
             self._drain_soon()
         else:
             channel.line[SLOT_SLEEPS] += 1
@@ -281,9 +281,9 @@ async def _serve_app(context, loaded, loop, Channel channel, LoopPusher pusher, 
     loop.call_soon(worker.drain)
     ready()
     await worker.ended
-    loop.remove_reader(channel.eventfd)
     await hooks.exited_in_loop()
     await lifespan.shutdown()
+    loop.remove_reader(channel.eventfd)  # now: what they push may have had to wait
 
 
 def _on_manager(context, worker, ours):

@@ -20,7 +20,7 @@ from libc.string cimport memcpy
 
 from posix.unistd cimport close
 
-from swhttp.adapters.outlet cimport NEED_CHANNEL, Outlet
+from swhttp.adapters.outlet cimport NEED_CHANNEL, NEED_READ, Outlet
 from swhttp.ipc.arena cimport SW_NO_ARENA_BLOCK, sw_arena_at, sw_arena_own, sw_arena_take, sw_arena_take_back
 from swhttp.ipc.clock cimport sw_monotonic_ns
 from swhttp.ipc.fdpass cimport sw_fd_receive, sw_fd_send
@@ -28,8 +28,8 @@ from swhttp.ipc.frame cimport (SW_BLOCK_UNIT, SW_DESCRIPTOR_FD, sw_block, sw_chu
 from swhttp.ipc.memory cimport Segment, SharedMemory
 from swhttp.ipc.request_table cimport sw_request_entry, sw_request_index, sw_request_take
 from swhttp.ipc.ring cimport (sw_eventfd_write, sw_ring_advance, sw_ring_attach, sw_ring_has_more, sw_ring_max_frame,
-                              sw_ring_peek, sw_ring_publish, sw_ring_release, sw_ring_reserve, sw_ring_want_space,
-                              sw_sleeping, sw_wake_claim)
+                              sw_ring_peek, sw_ring_publish, sw_ring_release, sw_ring_reserve, sw_ring_unread,
+                              sw_ring_want_space, sw_sleeping, sw_wake_claim)
 from swhttp.ipc.scoreboard cimport (SLOT_DONE, SLOT_FRAME_BYTES, SLOT_FRAMES, SLOT_LOST, SLOT_QUIET, SLOT_TAKEN,
                                     SLOT_WAKES, Scoreboard)
 from swhttp.ipc.sessions cimport sw_address, sw_session, sw_session_address, sw_session_slow
@@ -228,6 +228,8 @@ cdef class Channel(Outlet):
 
     cdef bint has_room(self, int reactor, uint64_t need) noexcept:
         cdef pollfd channel
+        if need & NEED_READ:
+            return self.unread(reactor) <= need & ~<uint64_t>NEED_READ
         if sw_ring_reserve(&self.links[reactor].responses, need & ~<uint64_t>NEED_CHANNEL) == NULL:
             return False
         if not need & NEED_CHANNEL:
@@ -236,6 +238,12 @@ cdef class Channel(Outlet):
         channel.fd = self.links[reactor].files
         channel.events = POLLOUT
         return poll(&channel, 1, 0) > 0
+
+    cdef uint64_t published(self, int reactor) noexcept:
+        return self.links[reactor].responses.own
+
+    cdef uint64_t unread(self, int reactor) noexcept:
+        return sw_ring_unread(&self.links[reactor].responses)
 
     cdef unsigned char *shm_take(self, uint64_t length, uint32_t *room, uint32_t *block) noexcept:
         block[0] = sw_arena_take(&self.arena, length, room)

@@ -163,9 +163,9 @@ class Rig:
         view[row * 128:row * 128 + 8] = (generation << 1 | 1).to_bytes(8, "little")
 
     def full(self, session: int, full: bool) -> None:
-        """The client of a session turns out to be slow, or has caught up."""
+        """The client of a session, which blocks, turns out to be slow, or has caught up."""
         at = (session >> 6 & 0xFFFF) * 128 + SLOW_AT
-        self.memory.sessions[session & 63].view()[at:at + 4] = (3 * full).to_bytes(4, "little")
+        self.memory.sessions[session & 63].view()[at:at + 4] = (2 + full).to_bytes(4, "little")
         if not full:
             self.post(session | 1 << 63, type=ring.BUFFER_EMPTY)
 

@@ -7,7 +7,9 @@
     /deaf?GATE     the same, but that only this one waits, in a thread
     /rest?GATE     the same, and what it reads then it only counts
     /pour?COUNT    so many messages of 64 KiB, then "poured"
-    /push?POLICY   pushes 64 messages of 64 KiB to itself, with this policy, then "pushed"; then as /echo
+    /push?POLICY   pushes 64 messages of 64 KiB to itself, with this policy, then "pushed"; then as /echo. With `&GATE`
+                   it waits there before, and they are 192
+    /torn          one message of 16 MiB; while that goes out it pushes "pushed" to itself, and closes itself with 4000
     /groups?COUNT  is in so many groups, "0" and on; broadcasts to each its name; then as /echo
     /close?CODE    closes with this code
 
@@ -29,7 +31,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 PIECE = bytes(65536)
-PUSHES = 64
+PUSHES, MANY_PUSHES = 64, 192
+TORN_BYTES = 1 << 24
 
 
 async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -67,14 +70,25 @@ async def begin(path: str, query: str, scope: Message, receive: Receive, send: S
         for _ in range(int(query)):
             await send({"type": "websocket.send", "bytes": PIECE})
         await send({"type": "websocket.send", "text": "poured"})
+    elif path == "/torn":
+        sending = asyncio.ensure_future(send({"type": "websocket.send", "bytes": bytes(TORN_BYTES)}))
+        await asyncio.wait([sending], timeout=0.2)
+        assert not sending.done()
+        swhttp.push(scope["swhttp.session"], "pushed", overflow="block")
+        swhttp.close_session(scope["swhttp.session"], 4000, "enough")
+        note("torn")
+        await sending
     elif path == "/groups":
         for nth in range(int(query)):
             swhttp.join(scope["swhttp.session"], str(nth))
         for nth in range(int(query)):
             await swhttp.abroadcast(str(nth), str(nth))
     elif path == "/push":
-        for _ in range(PUSHES):
-            await swhttp.apush(scope["swhttp.session"], PIECE, overflow=query)
+        policy, _, gate = query.partition("&")
+        if gate:
+            await asyncio.to_thread(wait_at, gate)
+        for _ in range(MANY_PUSHES if gate else PUSHES):
+            await swhttp.apush(scope["swhttp.session"], PIECE, overflow=policy)
         note("pushed")
         await swhttp.apush(scope["swhttp.session"], "pushed", overflow="block")
 

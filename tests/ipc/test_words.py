@@ -12,7 +12,7 @@ DEFINED = re.compile(r"^#define (\w+) \(?(-?\d+)\)?(?:\s|$)", re.MULTILINE)
 
 
 def test_they_are_those_of_the_headers() -> None:
-    headers = [TESTS.parent / "swhttp" / "ipc" / name for name in ("frame.h", "rfc6455.h")]
+    headers = [TESTS.parent / "swhttp" / "ipc" / name for name in ("frame.h", "session.h", "rfc6455.h")]
     defined = {name: int(number) for path in headers for name, number in DEFINED.findall(path.read_text())}
     spelt = {name: value for name, value in vars(words).items() if name.isupper()}
     assert len(spelt) > 10

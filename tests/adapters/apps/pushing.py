@@ -53,9 +53,9 @@ async def asgi(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if "in=thread" in query:
         text = await asyncio.to_thread(said, query)
     elif "in=await" in query:
-        size, count = (int(parse_qs(query)[name][0]) for name in ("size", "count"))
-        for _ in range(count):
-            await swhttp.apush(SESSION, bytes(size))
+        asked = parse_qs(query)
+        for _ in range(int(asked["count"][0])):
+            await swhttp.apush(SESSION, bytes(int(asked["size"][0])), overflow=asked.get("overflow", [None])[0])
         text = "said"
     else:
         text = said(query)
