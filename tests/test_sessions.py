@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -53,12 +52,6 @@ class Client:
         return answer
 
 
-def _noted(site: Server) -> list[str]:
-    """What the handler has."""
-    with open(site.seen_path, encoding="utf-8") as file:
-        return file.read().splitlines()
-
-
 @pytest.fixture
 def clients(site: Server) -> Iterator[tuple[Client, Client]]:
     first, second = Client(site), Client(site)
@@ -94,8 +87,8 @@ def test_all_that_a_dead_worker_may_have_handled_is_marked(server: Start) -> Non
     site.expect_log("Worker died")
 
     def heard(last: int) -> list[str]:
-        wait_until(lambda: any(line.startswith(f"heard {last}") for line in _noted(site)), f"{last} to be handled")
-        return _noted(site)
+        wait_until(lambda: any(line.startswith(f"heard {last}") for line in site.notes()), f"{last} to be handled")
+        return site.notes()
 
     since = Since(site)
     with site.gate() as gate, Peer(site, f"/heavy?{gate.path}") as peer:
@@ -153,7 +146,7 @@ def test_on_open_can_refuse(site: Server) -> None:
 def test_a_module_can_be_the_handler(server: Start) -> None:
     site = server("reference:wsgi", "--ws-handler", "handled", "--workers", "1", "--reactors", "1")
     opened(site)
-    wait_until(lambda: os.path.exists(site.seen_path) and _noted(site) == ["closed 1000"], "its on_close to be called")
+    wait_until(lambda: site.notes() == ["closed 1000"], "its on_close to be called")
 
 
 def test_the_class_is_there_for_annotations_and_costs_nothing_until_then() -> None:

@@ -33,15 +33,6 @@ FRAGMENTS = limits.MAX_WS_FRAGMENTS
 PINGS = 10_000
 
 
-def seen(site: Server) -> list[str]:
-    """How WebSockets have ended."""
-    try:
-        with open(site.seen_path, encoding="utf-8") as file:
-            return file.read().splitlines()
-    except FileNotFoundError:
-        return []
-
-
 @pytest.fixture(scope="module")
 def site(module_server: Start) -> Server:
     """Two workers, who take messages up to 1 MiB, and give up soon on those who owe a Close."""
@@ -93,11 +84,11 @@ PARTS = {
 @pytest.mark.parametrize("case", WRONG)
 def test_what_a_client_may_not_send_closes_with_the_right_code(site: Server, bystander: Peer, case: str) -> None:
     data, code = WRONG[case]
-    before = seen(site).count(f"/echo {code}")
+    before = site.notes().count(f"/echo {code}")
     with Peer(site) as peer:
         peer.send(data + frame(TEXT, b"and on"))
         assert peer.ended() == code
-    wait_until(lambda: seen(site).count(f"/echo {code}") == before + 1, "the app to hear of it")
+    wait_until(lambda: site.notes().count(f"/echo {code}") == before + 1, "the app to hear of it")
 
 
 def test_a_bomb_ends_at_the_size_of_a_message(site: Server, bystander: Peer) -> None:
@@ -185,23 +176,23 @@ def test_who_does_not_close_the_connection_is_cut(site: Server, bystander: Peer)
 
 @pytest.mark.parametrize("after", AFTER_A_CLOSE)
 def test_what_follows_a_close_is_not_looked_at(site: Server, bystander: Peer, after: str) -> None:
-    before = seen(site).count("/echo 4002")
+    before = site.notes().count("/echo 4002")
     with Peer(site) as peer:
         peer.send(closing(4002, b"gone") + AFTER_A_CLOSE[after])
         assert peer.ended() == 4002
-    wait_until(lambda: seen(site).count("/echo 4002") == before + 1, "the app to hear the code")
+    wait_until(lambda: site.notes().count("/echo 4002") == before + 1, "the app to hear the code")
 
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("how", ["close", "reset", "half_close"])
 def test_who_goes_in_the_middle_of_a_frame_is_gone(site: Server, bystander: Peer, how: str, part: str) -> None:
-    before = seen(site).count("/echo 1006")
+    before = site.notes().count("/echo 1006")
     with Peer(site) as peer:
         peer.say("here")
         assert peer.heard() == "here"
         peer.send(PARTS[part])
         getattr(peer.connection, how)()
-        wait_until(lambda: seen(site).count("/echo 1006") == before + 1, "the app to hear 1006")
+        wait_until(lambda: site.notes().count("/echo 1006") == before + 1, "the app to hear 1006")
 
 
 def test_who_vanishes_during_the_handshake_takes_nobody_along(site: Server, bystander: Peer) -> None:
@@ -226,7 +217,7 @@ def test_messages_that_come_with_the_handshake_are_heard(site: Server) -> None:
 
 def test_an_app_hears_the_rest_when_its_client_has_gone(site: Server) -> None:
     """More blocks than its window has: it reads on, and answers nobody, until it has come to the end."""
-    before = seen(site).count("/deaf 1006")
+    before = site.notes().count("/deaf 1006")
     with site.gate() as gate, Peer(site, f"/deaf?{gate.path}") as peer:
         assert peer.heard() == "in"
         visitor = gate.entered()
@@ -235,7 +226,8 @@ def test_an_app_hears_the_rest_when_its_client_has_gone(site: Server) -> None:
         wait_until(lambda: site.counters().reactors[0]["ws_received"] >= limits.WS_BLOCKS_AHEAD, "all to be read")
         peer.connection.close()
         visitor.release()
-        wait_until(lambda: seen(site).count("/deaf 1006") == before + 1 or "/deaf cut" in seen(site), "the app to end")
+        wait_until(lambda: site.notes().count("/deaf 1006") == before + 1 or "/deaf cut" in site.notes(),
+                   "the app to end")
     gauge(site, "in_flight")
 
 
@@ -250,8 +242,9 @@ def test_an_app_reads_all_that_came_before_the_close(site: Server) -> None:
         assert peer.next().opcode == 8
         peer.connection.close()
         visitor.release()
-        wait_until(lambda: any(line.startswith("/rest") for line in seen(site)), "the app to end")
-        assert [line for line in seen(site) if line.startswith("/rest")] == [f"/rest 4001 {limits.WS_BLOCKS_AHEAD + 1}"]
+        wait_until(lambda: any(line.startswith("/rest") for line in site.notes()), "the app to end")
+        rest = [line for line in site.notes() if line.startswith("/rest")]
+        assert rest == [f"/rest 4001 {limits.WS_BLOCKS_AHEAD + 1}"]
 
 
 def test_counters_of_open_sockets_come_back(site: Server) -> None:
@@ -295,20 +288,20 @@ def test_who_vanishes_while_its_handshake_waits_for_a_handler_takes_nobody_along
 
 
 def test_who_vanishes_while_a_handler_welcomes_it_is_bidden_farewell(handled: Server) -> None:
-    before, workers = seen(handled).count("closed 1006"), handled.workers()
+    before, workers = handled.notes().count("closed 1006"), handled.workers()
     with handled.gate() as gate, handled.connect() as client:
         client.send(handshake(f"/held?{gate.path}"))
         visitor = gate.entered()
         client.reset()
         gauge(handled, "open")
         visitor.release()
-        wait_until(lambda: seen(handled).count("closed 1006") == before + 1, "the handler to hear of the end")
+        wait_until(lambda: handled.notes().count("closed 1006") == before + 1, "the handler to hear of the end")
     opened(handled)
     assert handled.workers() == workers
 
 
 def test_who_vanishes_before_a_handler_refuses_it_never_was(handled: Server) -> None:
-    before, workers = seen(handled), handled.workers()
+    before, workers = handled.notes(), handled.workers()
     with handled.gate() as gate, handled.connect() as client:
         client.send(handshake(f"/denied?{gate.path}"))
         visitor = gate.entered()
@@ -316,7 +309,7 @@ def test_who_vanishes_before_a_handler_refuses_it_never_was(handled: Server) -> 
         gauge(handled, "open")
         visitor.release()
         gauge(handled, "in_flight")
-    assert seen(handled) == before
+    assert handled.notes() == before
     opened(handled)
     assert handled.workers() == workers
 
@@ -329,7 +322,7 @@ def test_a_session_that_the_next_worker_does_not_want_is_closed(server: Start) -
         peer.send(closing(1008))
         peer.connection.expect_end()
     site.wait_for_workers(2)
-    assert seen(site) == []
+    assert site.notes() == []
 
 
 def test_more_messages_than_may_wait_all_come(handled: Server) -> None:

@@ -45,15 +45,6 @@ def site(module_server: Start) -> Server:
                          "--write-timeout", "2")
 
 
-def seen(site: Server) -> list[str]:
-    """What the app has noted."""
-    try:
-        with open(site.seen_path, encoding="utf-8") as file:
-            return file.read().splitlines()
-    except FileNotFoundError:
-        return []
-
-
 @pytest.fixture
 def stuck(site: Server) -> Iterator[Peer]:
     """A WebSocket whose worker does nothing before the test is over."""
@@ -161,9 +152,9 @@ def test_who_sends_waits_for_a_slow_reader(site: Server) -> None:
 
 
 def test_who_takes_nothing_is_cut_at_the_write_timeout(site: Server) -> None:
-    before = seen(site).count("/pour cut")
+    before = site.notes().count("/pour cut")
     with Growth(site) as growth, Peer(site, "/pour?400", buffer_bytes=4096) as peer:
-        wait_until(lambda: seen(site).count("/pour cut") == before + 1, "send() to fail")
+        wait_until(lambda: site.notes().count("/pour cut") == before + 1, "send() to fail")
         assert "poured" not in str(peer.connection.buffer)
     growth.within(8 * MEBIBYTE)
 
@@ -172,7 +163,7 @@ def test_pushes_for_a_slow_client_are_dropped(site: Server) -> None:
     since = Since(site)
     with Growth(site) as growth, Peer(site, "/push?drop", buffer_bytes=4096) as peer:
         since.passes("ws_dropped")
-        wait_until(lambda: "pushed" in seen(site), "all to be pushed")
+        wait_until(lambda: "pushed" in site.notes(), "all to be pushed")
         heard = 0
         while (found := peer.next()).opcode == BINARY:
             heard += 1
@@ -190,7 +181,7 @@ def test_pushes_for_a_slow_client_close_it(site: Server) -> None:
         assert (found.opcode, found.payload) == (CLOSE, b"\x03\xf5too slow")
         peer.send(closing(1013))
         peer.connection.expect_end()
-    wait_until(lambda: "/push 1013" in seen(site), "the app to hear of it")
+    wait_until(lambda: "/push 1013" in site.notes(), "the app to hear of it")
 
 
 def test_who_pushes_waits_for_a_slow_client(site: Server) -> None:
@@ -211,7 +202,7 @@ def test_who_pushes_waits_for_a_slow_client(site: Server) -> None:
 
 def test_what_is_pushed_into_a_message_comes_behind_it_and_before_a_close(site: Server) -> None:
     with Peer(site, "/torn", buffer_bytes=4096) as peer:
-        wait_until(lambda: "torn" in seen(site), "all to be said, of which nothing can have come")
+        wait_until(lambda: "torn" in site.notes(), "all to be said, of which nothing can have come")
         length, fin = 0, 0
         while not fin:
             found = peer.next()
@@ -223,7 +214,7 @@ def test_what_is_pushed_into_a_message_comes_behind_it_and_before_a_close(site: 
         assert peer.next()[:2] == (CLOSE, b"\x0f\xa0enough")
         peer.send(closing(4000))
         peer.connection.expect_end()
-    wait_until(lambda: "/torn 4000" in seen(site), "the app to hear of it")
+    wait_until(lambda: "/torn 4000" in site.notes(), "the app to hear of it")
 
 
 def test_pushes_for_a_quick_client_are_not_dropped(site: Server) -> None:
@@ -270,7 +261,7 @@ def test_a_client_that_is_not_heard_is_pinged_and_given_up(server: Start) -> Non
         assert peer.next() == (CLOSE, b"\x03\xf3ping timeout", 0x88)
         peer.connection.expect_end()
     since.becomes(ws_ping_timeout=1, websockets=0)
-    wait_until(lambda: "/echo 1006" in seen(site), "the app to hear of it")
+    wait_until(lambda: "/echo 1006" in site.notes(), "the app to hear of it")
 
 
 def test_with_an_interval_of_0_nobody_is_pinged(server: Start) -> None:
@@ -310,11 +301,11 @@ def late(site: Server, peer: Peer) -> None:
 
 @pytest.mark.parametrize("part", PARTS)
 def test_a_message_that_does_not_go_on_is_1008(brief: Server, part: str) -> None:
-    heard = sum(line.endswith(" 1008") for line in seen(brief))
+    heard = sum(line.endswith(" 1008") for line in brief.notes())
     with Peer(brief, deflate=part == "compressed") as peer:
         peer.send(PARTS[part])
         late(brief, peer)
-    wait_until(lambda: sum(line.endswith(" 1008") for line in seen(brief)) == heard + 1, "the app to hear of it")
+    wait_until(lambda: sum(line.endswith(" 1008") for line in brief.notes()) == heard + 1, "the app to hear of it")
     gauge(brief, "blocks")
 
 
@@ -415,7 +406,7 @@ def test_the_end_of_the_server_is_1001(server: Start) -> None:
         peer.send(closing(1001))
         peer.connection.expect_end()
     assert site.wait_exit() == 0
-    assert seen(site).count("/echo 1001") == 4
+    assert site.notes().count("/echo 1001") == 4
 
 
 # ---- when there is no room ----
@@ -506,8 +497,8 @@ def test_the_end_of_a_websocket_waits_for_room_in_its_workers_ring(server: Start
         assert totals(site)["waiting"] == 1, "the ring is still full"
         site.kill(signal.SIGCONT, worker)
         assert late.response().json()["pid"] == worker
-    wait_until(lambda: len(seen(site)) == len(closers), "the app to hear of the ends")
-    assert sorted(seen(site)) == [f"/echo {code}" for code in sorted(closers)]
+    wait_until(lambda: len(site.notes()) == len(closers), "the app to hear of the ends")
+    assert sorted(site.notes()) == [f"/echo {code}" for code in sorted(closers)]
     for peer in fillers:
         assert [peer.heard() for _ in range(limits.WS_BLOCKS_AHEAD)] == [str(nth) for nth in range(4)]
         peer.send(closing(1000))

@@ -120,15 +120,11 @@ class Site:
 
     def wait_for_note(self, line: str) -> None:
         """Wait until the site has left this note (site_parts.note)."""
-        seen = Path(self.server.seen_path)
-        wait_until(
-            lambda: seen.exists() and line in seen.read_text(encoding="utf-8").splitlines(), f"the note {line!r}"
-        )
+        wait_until(lambda: self.has_note(line), f"the note {line!r}")
 
     def has_note(self, line: str) -> bool:
         """Whether the note is there already."""
-        seen = Path(self.server.seen_path)
-        return seen.exists() and line in seen.read_text(encoding="utf-8").splitlines()
+        return line in self.server.notes()
 
 
 class CurlAnswer:

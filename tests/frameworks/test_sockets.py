@@ -6,7 +6,6 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,8 +70,7 @@ class Site:
 
     def wait_for_note(self, line: str) -> None:
         """Wait until the app has left this note (site_parts.note)."""
-        seen = Path(self.server.seen_path)
-        wait_until(lambda: seen.exists() and line in seen.read_text().splitlines(), f"the note {line!r}")
+        wait_until(lambda: line in self.server.notes(), f"the note {line!r}")
 
 
 @pytest.fixture(scope="module")

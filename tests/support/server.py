@@ -202,6 +202,11 @@ class Server:
         self._gates.append(gate.path)
         return gate
 
+    def notes(self) -> list[str]:
+        """Lines that an app of its own has left at SEEN_PATH."""
+        seen = Path(self.seen_path)
+        return seen.read_text(encoding="utf-8").splitlines() if seen.exists() else []
+
     def seen(self) -> list[str]:
         """Targets of all requests that reached the reference app so far, in order (lifespans.py: notes)."""
         return [target for _, target in self.seen_requests()]

@@ -7,7 +7,6 @@ import gc
 import itertools
 import random
 from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,12 +52,6 @@ def talk(kind: str, wanted: Dial, conversation: Callable[[Any], Coroutine[Any, A
     gc.collect()  # a transport that was still closing when its loop ended leaves its socket to this
 
 
-def notes(running: Server) -> list[str]:
-    """What the app has noted."""
-    path = Path(running.seen_path)
-    return path.read_text("utf-8").splitlines() if path.exists() else []
-
-
 async def echo_all(client: Any) -> None:
     """Messages of all sizes, one after another, and all at once."""
     for message in MESSAGES:
@@ -98,7 +91,7 @@ def test_a_message_in_pieces_comes_back_whole(running: Server, kind: str, compre
 
 @pytest.mark.parametrize(("code", "reason"), [(1000, ""), (1001, "leaving"), (3999, "ende gut 🎈"), (4999, "x" * 123)])
 def test_how_the_client_closes_is_what_the_app_is_told(running: Server, kind: str, code: int, reason: str) -> None:
-    before = len(notes(running))
+    before = len(running.notes())
 
     async def conversation(client: Any) -> None:
         await client.send("one")
@@ -107,8 +100,8 @@ def test_how_the_client_closes_is_what_the_app_is_told(running: Server, kind: st
         assert client.ending[0] == code
 
     talk(kind, Dial(("127.0.0.1", running.port)), conversation)
-    wait_until(lambda: len(notes(running)) > before, "the app to note the end")
-    assert notes(running)[before:] == [f"/echo {code} {reason}"]
+    wait_until(lambda: len(running.notes()) > before, "the app to note the end")
+    assert running.notes()[before:] == [f"/echo {code} {reason}"]
 
 
 @pytest.mark.parametrize(("code", "reason"), [(1000, ""), (1001, "bye"), (4000, "🎈"), (3000, "y" * 123)])
