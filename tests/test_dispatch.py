@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.client import Connection, request_bytes
 from tests.support.fleet import Start
-from tests.support.processes import read_process, wait_until
+from tests.support.processes import wait_until, wait_until_stopped
 from tests.support.server import Server
 
 MODES = ["least", "round-robin", "fixed", "ip", "idle"]
@@ -168,12 +168,7 @@ def test_a_worker_that_never_wakes_loses_even_its_only_request(server: Start) ->
     site = server("reference:wsgi", "--workers", "2", "--reactors", "1", "--dispatch", "round-robin")
     frozen, other = site.workers()
     site.kill(signal.SIGSTOP, frozen)
-
-    def stands_still() -> bool:
-        process = read_process(frozen)
-        return process is not None and process.state == "T"
-
-    wait_until(stands_still, "the worker to stand still")
+    wait_until_stopped(frozen)
     with site.connect() as client:
         assert {pid_of(client) for _ in range(4)} == {other}
         assert site.counters().reactors[0]["revoked"] > 0

@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 from tests.support.counters import Since
 from tests.support.fleet import Start
 from tests.support.frames import Peer, opened
-from tests.support.processes import read_process, wait_until
+from tests.support.processes import wait_until, wait_until_stopped
 from tests.support.server import Server
 
 PATIENCE_S = 20.0
@@ -102,7 +102,7 @@ def test_all_that_a_dead_worker_may_have_handled_is_marked(server: Start) -> Non
         peer.say("one that the worker has not got")
         since.becomes(ws_received=many + 2)
         site.kill(signal.SIGSTOP)
-        wait_until(lambda: (master := read_process(site.pid)) is not None and master.state == "T", "the master to stop")
+        wait_until_stopped(site.pid)
         visitor.release()
         before = heard(many + 1)
         assert before == [f"heard {number}" for number in range(1, many + 2)]

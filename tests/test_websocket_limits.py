@@ -30,7 +30,7 @@ from tests.support.frames import (
 )
 from tests.support.memory import MEBIBYTE, Growth
 from tests.support.pace import Pace
-from tests.support.processes import read_process, wait_until
+from tests.support.processes import wait_until, wait_until_stopped
 from tests.support.server import Server
 from tests.support.standstill import standstill
 
@@ -480,7 +480,7 @@ def test_the_end_of_a_websocket_waits_for_room_in_its_workers_ring(server: Start
         peer.say("here")
         assert peer.heard() == "here"
     site.kill(signal.SIGSTOP, worker)
-    wait_until(lambda: (process := read_process(worker)) is not None and process.state == "T", "the worker to stop")
+    wait_until_stopped(worker)
     since = Since(site)
     sent = 0
     for peer in fillers:

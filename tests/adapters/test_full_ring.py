@@ -8,7 +8,7 @@ from pathlib import Path
 
 from swhttp import limits
 from tests.support.fleet import Start
-from tests.support.processes import read_process, wait_until
+from tests.support.processes import wait_until, wait_until_stopped
 from tests.support.server import Server
 
 APPS = str(Path(__file__).parent / "apps")
@@ -31,7 +31,7 @@ def test_clients_that_go_while_the_ring_is_full_are_missed(server: Start) -> Non
         client.send_request("GET", "/hold")
         assert client.raw(4)
     site.kill(signal.SIGSTOP, worker)
-    wait_until(lambda: (process := read_process(worker)) is not None and process.state == "T", "the worker to stop")
+    wait_until_stopped(worker)
     # Requests that are taken back leave their descriptors in the ring.
     for _ in range(limits.REQUEST_RING_BYTES // 16 // BATCH + 2):
         with contextlib.ExitStack() as clients:

@@ -171,6 +171,11 @@ def reap_adopted() -> list[int]:
     return reaped
 
 
+def wait_until_stopped(pid: int) -> None:
+    """Wait until a process that was sent SIGSTOP stands still."""
+    wait_until(lambda: (process := read_process(pid)) is not None and process.state == "T", f"{pid} to stop")
+
+
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
     """Wait for what has no event of its own (a count in /proc); AssertionError names it at the deadline."""
     deadline = time.monotonic() + timeout_s

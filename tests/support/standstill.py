@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 from tests.support.counters import totals
+from tests.support.processes import wait_until_stopped
 from tests.support.server import Server
 
 QUIET_S = 0.2
@@ -18,6 +19,7 @@ def standstill(site: Server) -> Iterator[None]:
     """The master is stopped; at the end it goes on when its workers have published nothing more for a moment. Whoever
     has less under way by then than it could have had makes a test blunter, and never fail."""
     site.kill(signal.SIGSTOP)
+    wait_until_stopped(site.pid)
     try:
         yield
         said = -1
