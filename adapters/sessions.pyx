@@ -38,6 +38,7 @@ from swhttp.adapters import handling
 
 cdef object logger = logging.getLogger("swhttp.worker")
 cdef Py_ssize_t MOST_STATE_BYTES = limits.WS_STATE_BYTES
+cdef dict POLICIES = {number: name for name, number in sockets.POLICIES.items()}
 
 
 cdef class Sessions:
@@ -75,7 +76,7 @@ cdef class Sessions:
         session.id = head.session
         session.sequence = head.sequence
         session.memory = PyBytes_FromStringAndSize(<const char *>body + sizeof(head), head.state_len)
-        session.policy = "drop"
+        session.policy = POLICIES[head.overflow]
         self._describe(session, reactor, block)
         return event
 
@@ -166,11 +167,11 @@ cdef class Event:
             self._refuse(session.denied)
 
     def done(self):
-        """A message's handler has returned, or on_close."""
+        """A message's handler has returned."""
         self._done(0, self.session.ended or self.at >= self.stop)
 
     def end(self):
-        """There is nobody to be called."""
+        """Nobody is to be called, or to be called any more."""
         self._done(0, True)
 
     def failed(self, str what, error):

@@ -80,6 +80,16 @@ def test_a_session_outlives_reload_and_death_of_its_workers(site: Server, client
     assert [one["again"] for one in heard[:2]] == [False, True]  # "after" may have been with that worker, too
 
 
+def test_what_a_handler_has_said_of_pushes_the_next_one_sees(clients: tuple[Client, Client]) -> None:
+    client, other = clients
+    assert client.ask("one")["overflow"] == "drop"
+    for said, policy in (("block", "block"), ("close session", "close"), ("drop", "drop")):
+        client.ask(said)
+        assert client.ask("and then?")["overflow"] == policy
+    client.ask("block")
+    assert other.ask("one")["overflow"] == "drop"
+
+
 def test_all_that_a_dead_worker_may_have_handled_is_marked(server: Start) -> None:
     """Its handlers go on while the master takes nothing, and what says so is lost with it."""
     many = 40  # echoes of these do not fit the ring

@@ -231,7 +231,7 @@ typedef struct {
     uint32_t records_len;
     uint16_t kind;         /* EVENT_WS_OPEN, EVENT_WS_MESSAGE, EVENT_WS_CLOSE */
     uint16_t code;         /* EVENT_WS_CLOSE: the close code; its reason is the one record */
-    uint32_t zero;
+    uint32_t overflow;     /* one of SW_WS_DROP ..., as it has been set by earlier handlers */
 } sw_ws_event;
 
 _Static_assert(sizeof(sw_ws_record) == 8 && sizeof(sw_ws_event) == 32, "packed");

@@ -126,6 +126,7 @@ cdef extern from "swhttp/ipc/frame.h" nogil:
         uint32_t records_len
         uint16_t kind
         uint16_t code
+        uint32_t overflow
     uint64_t sw_ws_session_id(uint32_t reactor, uint32_t row, uint64_t generation)
     uint32_t sw_ws_session_reactor(uint64_t id)
     uint32_t sw_ws_session_row(uint64_t id)

@@ -81,6 +81,7 @@ cdef sw_ws_event *_begin(State *s, Conn *c, uint32_t records_len) noexcept nogil
     event.session = sw_ws_session_id(<uint32_t>s.index, c.row, c.generation)
     event.state_len = out.memory_len
     event.records_len = records_len
+    event.overflow = c.ws.overflow
     if out.memory_len > 0:
         memcpy(base + body + sizeof(sw_ws_event), out.memory, out.memory_len)
     return event
@@ -265,6 +266,7 @@ cdef bint _again(State *s, Conn *c) noexcept nogil:
     cdef sw_ws_event *event
     cdef unsigned char *records = _records(before)
     if out.done == 0:  # neither the state nor the messages have changed
+        before.overflow = c.ws.overflow
         if out.kind == EVENT_WS_MESSAGE:
             _mark(before)
         return True

@@ -30,11 +30,13 @@ class Handler:
         if data == "close":
             session.close(4000, "enough")
             return
+        if data in ("drop", "close session", "block"):
+            session.overflow = data.partition(" ")[0]
         if data == "thread":
             threading.Thread(target=session.push, args=("from a thread",)).start()
         session.state = str(count).encode()
         session.push(json.dumps({"data": data, "sequence": session.sequence, "count": count, "pid": os.getpid(),
-                                 "again": session.redelivered}))
+                                 "again": session.redelivered, "overflow": session.overflow}))
 
     def on_close(self, session: Any, code: int) -> None:
         swhttp.broadcast("all", json.dumps({"closed": code, "count": session.state.decode()}))
