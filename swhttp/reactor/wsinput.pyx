@@ -20,7 +20,8 @@ from swhttp.ipc.blocks cimport (SW_NO_BLOCK, sw_blocks_at, sw_blocks_bytes, sw_b
                                 sw_blocks_take)
 from swhttp.ipc.frame cimport EVENT_WS_CLOSE, EVENT_WS_MESSAGE, SW_WS_MORE, sw_chunk, sw_ws_record
 from swhttp.ipc.request_table cimport sw_request_index, sw_request_read
-from swhttp.ipc.rfc6455 cimport SW_CLOSE_BAD_DATA, SW_CLOSE_TOO_BIG, SW_WS_CLOSE, SW_WS_TEXT
+from swhttp.ipc.rfc6455 cimport (SW_CLOSE_BAD_DATA, SW_CLOSE_INTERNAL_ERROR, SW_CLOSE_TOO_BIG, SW_WS_CLOSE,
+                                 SW_WS_TEXT)
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_WS_RECEIVED
 from swhttp.reactor.connection cimport conn_starve, conn_todo
 from swhttp.reactor.dispatch cimport dispatch_chunk, dispatch_event
@@ -324,7 +325,7 @@ cdef bint _inflate(State *s, Conn *c, unsigned char *data, size_t length) noexce
     cdef Ws *w = c.ws
     cdef uint32_t room, got
     cdef bint more = True
-    cdef bint failed
+    cdef bint is_bad, no_memory
     while more:
         room = _room(s, c, INFLATE_BYTES)
         if room == 0:  # never at first: who calls has seen to that
@@ -333,19 +334,22 @@ cdef bint _inflate(State *s, Conn *c, unsigned char *data, size_t length) noexce
             return False
         if w.record_at == 0:
             _open(s, w)
-        failed = False
+        is_bad = no_memory = False
         got = 0
         with gil:
             try:
                 piece = (<Deflation>w.deflation).inflate(data, length, w.last_piece, room, &more)
                 if piece is None:
-                    failed = True
+                    is_bad = True
                 else:
                     got = <uint32_t>PyBytes_GET_SIZE(piece)
                     memcpy(_base(s, w) + w.fill_at, PyBytes_AS_STRING(piece), got)
             except MemoryError:
-                failed = True
-        if failed:
+                no_memory = True
+        if no_memory:
+            ws_fail(s, c, SW_CLOSE_INTERNAL_ERROR, b"ws-no-memory")
+            return False
+        if is_bad:
             ws_fail(s, c, SW_CLOSE_BAD_DATA, b"ws-bad-deflate")
             return False
         length = 0
