@@ -485,8 +485,9 @@ class Config:
             least = 0 if name in MAY_BE_ZERO else 1
             _check_count(OPTIONS[name].flags[0], getattr(self, name), most, least)
         for name in OPTIONS:
-            if name.endswith("_s") and not (name in MAY_BE_ZERO and getattr(self, name) == 0):
-                _check_seconds(OPTIONS[name].main, getattr(self, name), MOST_S.get(name, limits.MAX_WAIT_S))
+            if name.endswith("_s"):
+                _check_seconds(OPTIONS[name].main, getattr(self, name), MOST_S.get(name, limits.MAX_WAIT_S),
+                               name in MAY_BE_ZERO)
         if self.max_workers < self.workers:
             raise _bad("--max-workers", f"{self.max_workers} is less than the {self.workers} of --workers")
         if self.max_requests_jitter is not None:
@@ -814,9 +815,10 @@ def _check_count(flag: str, count: int, most: int, least: int = 1) -> None:
         raise _bad(flag, f"a number from {least} to {most} is needed, not {count}")
 
 
-def _check_seconds(flag: str, seconds: float, most_s: float) -> None:
-    if not 0 < seconds <= most_s:  # nan is refused too
-        raise _bad(flag, f"seconds, more than 0 and at most {most_s:g}, are needed, not {seconds:g}")
+def _check_seconds(flag: str, seconds: float, most_s: float, may_be_zero: bool) -> None:
+    if not (0 < seconds <= most_s or (may_be_zero and seconds == 0)):  # nan is refused too
+        least = "0 or more" if may_be_zero else "more than 0"
+        raise _bad(flag, f"seconds, {least} and at most {most_s:g}, are needed, not {seconds:g}")
 
 
 def _bad(what: str, why: str) -> BadValue:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from swhttp.logs import worker_log
 from swhttp.options import meant
 from swhttp.worker import application
-from swhttp.worker.application import BootFailure
+from swhttp.worker.application import AppMissing, BootFailure
 
 _ARGUMENTS: Final = {
     "on_open": ("session",),
@@ -43,7 +43,11 @@ class SocketHandler:
         application.look_in(app_dir)
         found, name = named, str(getattr(named, "__name__", type(named).__name__))
         if isinstance(named, str):
-            found, name = application.find(named) if ":" in named else application.module_of(named), named
+            name = named
+            try:
+                found = application.find(named) if ":" in named else application.module_of(named)
+            except AppMissing as error:
+                raise AppMissing(f"--ws-handler: {error}") from None  # else it would read as if the app were meant
         if isinstance(found, type):
             found = found()
         return cls(found, name, interface)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -177,7 +178,7 @@ def test_messages_without_a_handler_for_them_are_passed_over() -> None:
     ("Misspelt", "asgi", "neither on_open nor on_message, but on_mesage"),
     ("Strict", "asgi", r"Strict.on_message cannot be called with 2 arguments: on_message\(session, data\)"),
     ("Coroutines", "wsgi", "a coroutine function, and the workers of a WSGI application have no event loop"),
-    ("Missing", "asgi", "has no 'Missing'"),
+    ("Missing", "asgi", "--ws-handler: module 'tests.adapters.apps.handlers' has no 'Missing'"),
 ])
 def test_a_handler_that_cannot_work_is_refused_at_the_start(handler: str, interface: str, text: str) -> None:
     with pytest.raises(BootFailure, match=text):
@@ -187,6 +188,9 @@ def test_a_handler_that_cannot_work_is_refused_at_the_start(handler: str, interf
 def test_a_handler_is_a_module_an_object_or_a_class() -> None:
     assert SocketHandler.load(handlers.Plain(), None, "wsgi").on_close is not None
     assert SocketHandler.load("tests.adapters.apps.handlers:Plain", None, "wsgi").on_open is not None
+    module = ModuleType("chat")
+    vars(module)["on_message"] = handlers.Plain().on_message
+    assert SocketHandler.load(module, None, "wsgi").on_message is not None
 
 
 def test_a_name_that_is_nearly_right_is_logged(caplog: pytest.LogCaptureFixture) -> None:
