@@ -15,8 +15,11 @@ from typing import Any, Final, Protocol
 from swhttp import limits
 from swhttp.ipc import words
 
-_AS_IT_HAS: Final = 1  # whoever pushes waits as the session's policy says
-_BLOCKS: Final = 2  # waits in any case
+AS_IT_HAS: Final = 1
+"""As `waits` of `Way.send`: whoever pushes waits for a slow client if the session has it so."""
+
+IN_ANY_CASE: Final = 2
+"""The same, whatever the session has. 0: nobody waits."""
 
 POLICIES: Final = {"drop": words.SW_WS_DROP, "close": words.SW_WS_CUT, "block": words.SW_WS_BLOCK}
 """What becomes of a push for a session whose client is slow."""
@@ -32,8 +35,8 @@ class Way(Protocol):
     def send(
         self, reactor: int, flags: int, status: int, target: int, head: bytes, body: bytes, waits: int, /,
     ) -> None:
-        """Send one. `target`: a session's id, or -1; `waits`: 0, or for its client when that is slow: 1
-        if the session has it so, 2 in any case."""
+        """Send one. `target`: a session's id, or -1; `waits`: does it wait for its client when that is slow? 0,
+        AS_IT_HAS or IN_ANY_CASE."""
 
     async def asend(self, *frame: Any) -> None:
         """The same on an event loop."""
@@ -69,7 +72,8 @@ def push(session_id: int, data: Data, *, overflow: str | None = None) -> None:
     as binary, 512 KiB at most; overflow: what to do when its client is slow, "drop" this message, "close" the
     session or "block" until it is not; None: as the session has it. A session that is gone is passed over. Waits while
     there is no room for more, except in the thread of an ASGI worker's event loop, where it raises BufferError
-    rather than wait: there `await apush()`.
+    rather than wait: there `await apush()`. Raises TypeError and ValueError for what can be no id, message or policy,
+    RuntimeError where there is no server to push to, BrokenPipeError in a user process whose server is gone.
     """
     way = _the_way()
     frame = _push(way, session_id, data, overflow)
@@ -103,18 +107,19 @@ async def abroadcast(group: str, data: Data, *, but: int | None = None) -> None:
 
 
 def join(session_id: int, group: str) -> None:
-    """Have a session be one of a group. group: 1 to 255 bytes of UTF-8."""
+    """Have a session be one of a group. session_id: as `push()` takes it; group: 1 to 255 bytes of UTF-8. Raises what
+    `push()` does."""
     _say(words.SW_WS_JOIN, session_id, 0, _group(group), b"")
 
 
 def leave(session_id: int, group: str) -> None:
-    """Have it be one no more. It leaves all groups by itself when it ends."""
+    """Have it be one no more. It leaves all groups by itself when it ends. Arguments and errors: as of `join()`."""
     _say(words.SW_WS_LEAVE, session_id, 0, _group(group), b"")
 
 
 def close_session(session_id: int, code: int = words.SW_CLOSE_NORMAL, reason: str = "") -> None:
     """Close a WebSocket, after what was pushed before. code: 1000 to 1014 but for 1004 to 1006, or 3000 to 4999;
-    reason: at most 123 bytes of UTF-8."""
+    reason: at most 123 bytes of UTF-8. Raises what `push()` does."""
     if not words.close_code_is_sendable(code):
         raise ValueError(f"{code!r} is no code that a WebSocket can be closed with")
     text = reason.encode()
@@ -136,7 +141,7 @@ def _push(way: Way, session_id: int, data: Data, overflow: str | None) -> tuple[
         flags |= (_policy(overflow) + 1) << words.SW_WS_POLICY_SHIFT
     if reactor is None:
         return None
-    waits = _AS_IT_HAS if overflow is None else _BLOCKS * (overflow == "block")
+    waits = AS_IT_HAS if overflow is None else IN_ANY_CASE if overflow == "block" else 0
     return reactor, flags, opcode, session_id, b"", body, waits
 
 

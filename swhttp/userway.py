@@ -25,10 +25,10 @@ from typing import Final
 
 from swhttp import limits
 from swhttp.ipc import words
+from swhttp.sockets import IN_ANY_CASE
 
 _HEAD: Final = struct.Struct("=IBBHQqII")
 _REFERENCE_BYTES: Final = 8
-_IN_ANY_CASE: Final = 2  # of `waits`
 
 
 class UserWay:
@@ -75,7 +75,7 @@ class UserWay:
             return False
         slowness = self._slowness(target)
         return slowness & words.SW_SESSION_SLOW != 0 and (
-            waits == _IN_ANY_CASE or slowness & words.SW_SESSION_BLOCKS != 0)
+            waits == IN_ANY_CASE or slowness & words.SW_SESSION_BLOCKS != 0)
 
     def _send(
         self, reactor: int, flags: int, status: int, target: int, head: bytes, body: bytes, waits: int,
@@ -89,7 +89,7 @@ class UserWay:
         packet = _packet(words.EVENT_WS_SESSION_SHM, size, flags, status, target, head, len(body), b"")
         with contextlib.ExitStack() as stack:
             ticket = []
-            if waits and (waits == _IN_ANY_CASE or self._slowness(target) & words.SW_SESSION_BLOCKS):
+            if waits and (waits == IN_ANY_CASE or self._slowness(target) & words.SW_SESSION_BLOCKS):
                 stack.enter_context(self._turn)
                 if self._is_slow(target, waits):  # the others had their turn before
                     return False
