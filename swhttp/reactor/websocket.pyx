@@ -2,7 +2,8 @@
 
 It owns the state (`Ws.state`), the closing handshake, pings, and what becomes of a socket whose client or whose worker
 is gone. What comes in is `wsinput`'s, what goes out `wsoutput`'s, the sessions of the callback API are `wsevents`', and
-what anybody pushes is `wspush`'s. Runs without the GIL, but for the offer.
+what anybody pushes is `wspush`'s. Runs without the GIL, but for the offer. It is long because an end may come from the
+client, the worker, a deadline or the server, in each state: what each does is read beside the others.
 
     OFFERED --accepted--> OPEN --our Close--> CLOSING --theirs, or too late--> OVER
         |                   \\--their Close, answered; or an error of theirs------^

@@ -22,7 +22,8 @@ from libc.string cimport memcpy
 
 from swhttp.ipc.rfc6455 cimport (SW_CLOSE_BAD_DATA, SW_CLOSE_INTERNAL_ERROR, SW_CLOSE_NO_CODE, SW_CLOSE_PROTOCOL_ERROR,
                                  SW_CLOSE_TOO_BIG, SW_WS_BINARY, SW_WS_CLOSE, SW_WS_CONTINUATION, SW_WS_CONTROL_BYTES,
-                                 SW_WS_PING, SW_WS_PONG, sw_close_code_is_sendable)
+                                 SW_WS_HEADER_BYTES, SW_WS_PING, SW_WS_PONG,
+                                 sw_close_code_is_sendable)
 from swhttp.reactor.wsbytes cimport SW_UTF8_WHOLE, sw_utf8, sw_ws_unmask
 # (What wscodec.pxd declares is in scope: it is this module's own.)
 
@@ -283,4 +284,4 @@ cdef int ws_header(unsigned char *to, uint8_t opcode, bint fin, bint compressed,
     to[1] = 127
     for i in range(8):
         to[2 + i] = <uint8_t>(length >> (56 - 8 * i))
-    return 10
+    return SW_WS_HEADER_BYTES

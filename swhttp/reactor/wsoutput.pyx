@@ -17,7 +17,8 @@ from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from swhttp.ipc.arena cimport sw_arena_give
-from swhttp.ipc.rfc6455 cimport SW_WS_CLOSE, SW_WS_CONTINUATION, SW_WS_CONTROL_BYTES, SW_WS_HEADER_BYTES, SW_WS_PONG
+from swhttp.ipc.rfc6455 cimport (SW_WS_CLOSE, SW_WS_CONTINUATION, SW_WS_CONTROL_BYTES, SW_WS_HEADER_BYTES, SW_WS_PONG,
+                                 SW_WS_REASON_BYTES)
 from swhttp.ipc.scoreboard cimport REACTOR_WS_SENT
 from swhttp.reactor.connection cimport conn_close
 from swhttp.reactor.outbox cimport out_begin, out_keep, out_put, out_put_block
@@ -252,8 +253,8 @@ cdef bint wsout_close(State *s, Conn *c, uint16_t code, const unsigned char *rea
     cdef unsigned char payload[SW_WS_CONTROL_BYTES]
     if code == 0:
         return wsout_control(s, c, SW_WS_CLOSE, payload, 0)
-    if length > SW_WS_CONTROL_BYTES - 2:
-        length = SW_WS_CONTROL_BYTES - 2
+    if length > SW_WS_REASON_BYTES:
+        length = SW_WS_REASON_BYTES
     payload[0] = <unsigned char>(code >> 8)
     payload[1] = <unsigned char>(code & 255)
     if length > 0:
