@@ -19,8 +19,8 @@ def standstill(site: Server) -> Iterator[None]:
     """The master is stopped; at the end it goes on when its workers have published nothing more for a moment. Whoever
     has less under way by then than it could have had makes a test blunter, and never fail."""
     site.kill(signal.SIGSTOP)
-    wait_until_stopped(site.pid)
     try:
+        wait_until_stopped(site.pid)
         yield
         said = -1
         while said != (said := totals(site)["slot_frames"]):
