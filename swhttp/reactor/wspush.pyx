@@ -6,7 +6,8 @@ It owns the groups, and what becomes of a push for a client that is slow (`Ws.ov
     close    the session ends, 1013
     block    it is sent; whoever pushes next sees in the session table that its client is slow, and waits. What others
              have under way by then is sent as well: no more than WS_PUSHER_BYTES each (swhttp.adapters.pusher). More
-             than that of all processes nobody has who waits, so past it the connection is cut.
+             than that of all processes nobody has who waits, so past it the connection is cut. (Processes that a user
+             process forks push as well, and are not counted.)
 
 The word in the table is written before the room of what was pushed is given back in a worker's ring, and before the end
 of a user process's packet shows there: who sees that it was read sees the word, too.
