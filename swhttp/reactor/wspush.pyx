@@ -15,7 +15,7 @@ of a user process's packet shows there: who sees that it was read sees the word,
 A broadcast is framed once, and compressed once for each set of parameters that its receivers have agreed upon: as a
 message that refers to none before it, after which each receiver's own compression begins anew. It never trusts what it
 reads: a session that is gone is no error (it may just have left), a verb that cannot be is one. Runs without the GIL,
-but to compress.
+but to compress and to broadcast.
 """
 
 from libc.errno cimport ENOMEM, errno
