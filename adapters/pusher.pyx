@@ -424,13 +424,12 @@ cdef class LoopPusher(Pusher):
             if self.waiters and self.first[reactor] is not None:
                 self.outlet.want_space(reactor)
                 self._settle(reactor)
-                if self.moved:
-                    return True
             if self.queues[reactor] and self.needs[reactor]:
                 self.outlet.want_space(reactor)
                 if self.outlet.has_room(reactor, self.needs[reactor]):
                     return True
-        return False
+        # Who has sent in this drain may have seen already that all was read, when nobody was told of that.
+        return self.moved and bool(self.waiters)
 
 
 def _tell(loop, future):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -142,6 +143,22 @@ def test_who_is_to_block_waits_until_what_is_under_way_is_read(
             rig.frame()
             read += 1
         assert [len(frame.body) for frame in rig.said] == [size] * count
+
+
+def test_who_waits_goes_on_also_where_another_has_seen_that_it_is_read(tmp_path: Path) -> None:
+    goes_on = tmp_path / "goes-on"
+    with pushing("asgi") as rig:
+        rig.session(3, 5)
+        counted = rig.counters()
+        waits = rig.begin(f"/?verb=push&size=60000&count={AHEAD + 1}&overflow=block&in=await".encode())
+        wait_until(lambda: rig.counters()["frames"] == counted["frames"] + AHEAD, "all that may be under way")
+        other = rig.begin(f"/?until={goes_on}".encode())
+        wait_until(lambda: rig.counters()["taken"] == counted["taken"] + 2, "the loop to stand still")
+        while len(rig.said) < AHEAD:
+            rig.frame()  # of which nobody is told: the worker is awake
+        goes_on.touch()
+        rig.finish(other)
+        rig.finish(waits)
 
 
 @INTERFACES

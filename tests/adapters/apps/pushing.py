@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import swhttp
+from swhttp import sockets
 
 SESSION = 5 << 22 | 3 << 6
 FULL = 1 << 22
@@ -56,6 +59,12 @@ async def asgi(scope: dict[str, Any], receive: Any, send: Any) -> None:
         asked = parse_qs(query)
         for _ in range(int(asked["count"][0])):
             await swhttp.apush(SESSION, bytes(int(asked["size"][0])), overflow=asked.get("overflow", [None])[0])
+        text = "said"
+    elif "until=" in query:
+        path = Path(parse_qs(query)["until"][0])
+        while not path.exists():
+            time.sleep(0.001)  # the loop stands still
+        sockets.set_overflow(SESSION, "drop")
         text = "said"
     else:
         text = said(query)
