@@ -16,6 +16,7 @@ from tests.support.bodies import body
 from tests.support.client import request_bytes
 from tests.support.counters import Since, gauge
 from tests.support.fleet import Start, starting
+from tests.support.frames import Peer
 from tests.support.memory import mapped_bytes
 from tests.support.processes import fds_of, wait_until
 from tests.support.quiet import becomes_idle
@@ -207,6 +208,20 @@ def test_of_requests_that_wait_for_their_clients_an_app_has_so_many_and_no_more(
         gauge(site, "waiting")
         assert since["queue_timeout"] == more
     site.expect_log("reason=queue-timeout")
+
+
+def test_sessions_whose_clients_are_slow_leave_an_asgi_app_to_others_however_often(server: Start) -> None:
+    site = server("flooding:asgi", "--ws-handler", "flooding:awaiting", "--workers", "1", "--reactors", "1",
+                  "--worker-concurrency", "1", "--queue-timeout", "3")
+    with Peer(site, buffer_bytes=4096) as peer:
+        peer.heard()
+        for _ in range(limits.ASIDE_TIMES + 1):
+            peer.say("96")
+            with site.connect() as other:
+                assert other.request("GET", "/").status == 200
+            for _ in range(96):
+                peer.next()
+            gauge(site, "in_flight")
 
 
 def test_bodies_that_trickle_leave_an_asgi_app_to_others(server: Start) -> None:

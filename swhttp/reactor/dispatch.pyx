@@ -441,7 +441,7 @@ cdef void _unlink(State *s, Conn *c) noexcept nogil:
     s.line[REACTOR_IN_FLIGHT] -= 1
     if c.aside:
         link.aside -= 1
-        if c.ws != NULL and c.ws.state != WS_OFFERED:
+        if c.ws != NULL and c.ws.state != WS_OFFERED and not c.ws.calls:  # an event of a session is a request
             link.sockets -= 1
     else:
         sw_load_release(&s.loads[c.slot], link.generation)

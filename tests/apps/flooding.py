@@ -5,6 +5,7 @@
                            all are on their way; of ASGI in the event loop, or with `&thread` in a thread
     "flood COUNT GATE"     said to a session of the callback API: it waits at the gate, then its handler says that the
                            session blocks, and pushes so many pieces to it with the tag "handler"
+    "COUNT"                said to one of `awaiting`: its handler awaits that it can push so many pieces
     `process`              is told `ID COUNT GATE` by the file that TARGET_PATH names, waits there, and pushes so many
                            pieces from a thread with the tag "process", and as many small ones from an event loop with
                            the tag "loop"
@@ -90,6 +91,16 @@ class Handler:
 
 
 handler = Handler()
+
+
+class Awaiting(Handler):
+    """The same on an event loop."""
+
+    async def on_message(self, session: Any, data: str) -> None:
+        await aflood(session.id, "handler", int(data))
+
+
+awaiting = Awaiting()
 
 
 def process() -> None:
