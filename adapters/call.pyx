@@ -92,7 +92,8 @@ cdef class Call:
 
     @property
     def cr_await(self):
-        return self.value if self.begun and not self.over else None
+        # None where it waits for itself: whoever follows what coroutines wait for would go round for ever.
+        return self.value if self.begun and not self.over and self.value is not self else None
 
     @property
     def cr_frame(self):

@@ -91,13 +91,15 @@ async def tasks(scope: Message, receive: Receive, send: Send) -> None:
     seen.append(await asyncio.create_task(inner()))
     seen.append((await asyncio.wait_for(receive(), 20))["text"])
     seen += sorted(event["text"] for event in await asyncio.gather(receive(), receive(), receive()))
-    waiting = asyncio.ensure_future(receive())
+    call: Any = receive()
+    waiting = asyncio.ensure_future(call)
     await asyncio.sleep(0)
+    waits_for = call.cr_await
     waiting.cancel()
     await send({"type": "websocket.send", "text": "cancelled"})
     seen.append((await receive())["text"])
     await asyncio.wait([waiting])
-    seen += [asyncio.current_task() is task, VARIABLE.get(), waiting.cancelled()]
+    seen += [asyncio.current_task() is task, VARIABLE.get(), waiting.cancelled(), waits_for]
     await send({"type": "websocket.send", "text": json.dumps(seen)})
 
 
