@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -262,6 +263,18 @@ def test_a_client_that_is_not_heard_is_pinged_and_given_up(server: Start) -> Non
         peer.connection.expect_end()
     since.becomes(ws_ping_timeout=1, websockets=0)
     wait_until(lambda: "/echo 1006" in site.notes(), "the app to hear of it")
+
+
+@pytest.mark.parametrize("last", [closing(1000), frame(3, b"bad")], ids=["a close", "a bad frame"])
+def test_who_ends_it_gets_the_rest_in_the_time_that_writing_has(server: Start, last: bytes) -> None:
+    site = server("pressed:app", "--workers", "1", "--reactors", "1", "--ws-ping-interval", "0.5",
+                  "--ws-ping-timeout", "0.5")
+    since = Since(site)
+    with Peer(site, "/pour?400", buffer_bytes=4096) as peer:
+        since.passes("clients_slow")
+        peer.send(last)
+        time.sleep(1.2)  # what is looked for is that nothing happens at what was due of the open socket
+        assert peer.rest()[-1].opcode == CLOSE
 
 
 def test_with_an_interval_of_0_nobody_is_pinged(server: Start) -> None:

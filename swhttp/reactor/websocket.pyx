@@ -385,6 +385,14 @@ cdef void _await_close(State *s, Conn *c) noexcept nogil:
     timer_arm(s, c)
 
 
+cdef void _over(State *s, Conn *c) noexcept nogil:
+    """Nothing more is read of it. What waits for its client keeps its own deadline, and that alone: what was due of the
+    open socket would cut it."""
+    c.ws.state = WS_OVER
+    c.ws.due_ns = 0
+    timer_arm(s, c)
+
+
 cdef void ws_fail(State *s, Conn *c, uint16_t code, const char *why) noexcept nogil:
     """The client has done what it may not (§7.1.7): say so and go. `why`: for the log, once a second."""
     if c.ws.state != WS_OPEN and c.ws.state != WS_CLOSING:
@@ -395,8 +403,7 @@ cdef void ws_fail(State *s, Conn *c, uint16_t code, const char *why) noexcept no
     if c.ws.state == WS_OPEN and not wsout_close(s, c, code, NULL, 0):
         ws_break(s, c)
         return
-    c.ws.state = WS_OVER
-    c.ws.due_ns = 0
+    _over(s, c)
     _ends(s, c, code, NULL, 0)
 
 
@@ -421,8 +428,7 @@ cdef void ws_peer_closes(State *s, Conn *c, uint16_t code, const unsigned char *
     if c.ws.state == WS_OPEN and not wsout_close(s, c, 0 if code == SW_CLOSE_NO_CODE else code, NULL, 0):
         ws_break(s, c)
         return
-    c.ws.state = WS_OVER
-    c.ws.due_ns = 0
+    _over(s, c)
     _ends(s, c, code, data + 2, length - 2 if length > 2 else 0)
 
 
