@@ -301,10 +301,16 @@ cdef class LoopPusher(Pusher):
             loop = asyncio.get_running_loop()
             while True:
                 future = loop.create_future()
-                self._listen(self._teller(loop, future), frame)
+                waiter = self._teller(loop, future)
+                self._listen(waiter, frame)
                 if not self._is_crowded() and self.may_go(frame, waits):
                     break
-                await future
+                try:
+                    await future
+                except BaseException:  # who gives up after a while and tries again may do so until its client is cut
+                    if waiter in self.waiters:
+                        self.waiters.remove(waiter)
+                    raise
         self._queue(frame)
         self.calls += 1
         if self.calls % TURN_CALLS == 0:

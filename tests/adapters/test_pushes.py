@@ -161,6 +161,13 @@ def test_who_waits_goes_on_also_where_another_has_seen_that_it_is_read(tmp_path:
         rig.finish(waits)
 
 
+def test_nothing_is_left_of_those_who_have_given_up_waiting() -> None:
+    with pushing("asgi") as rig:
+        rig.session(3, 5)
+        rig.full(SESSION, True)
+        assert int(answer(rig, "in=tries")) < 50
+
+
 @INTERFACES
 def test_one_that_is_gone_is_not_waited_for(interface: str) -> None:
     with pushing(interface) as rig:

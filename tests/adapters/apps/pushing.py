@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import threading
 import time
 from pathlib import Path
@@ -60,6 +62,11 @@ async def asgi(scope: dict[str, Any], receive: Any, send: Any) -> None:
         for _ in range(int(asked["count"][0])):
             await swhttp.apush(SESSION, bytes(int(asked["size"][0])), overflow=asked.get("overflow", [None])[0])
         text = "said"
+    elif "in=tries" in query:
+        for _ in range(100):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(swhttp.apush(SESSION, "", overflow="block"), 0.001)
+        text = str(sum(isinstance(one, asyncio.Future) for one in gc.get_objects()))
     elif "until=" in query:
         path = Path(parse_qs(query)["until"][0])
         while not path.exists():
