@@ -19,6 +19,11 @@ cdef extern from "Python.h":
 cdef class Bell(Call):
     """Each kind of call says in `get_loop` whose loop the task's is."""
 
+    cdef bint step(self) except -1:
+        if self.wake_up is not None:  # by another task, which would never be woken
+            raise RuntimeError("coroutine is being awaited already")
+        return Call.step(self)
+
     cdef bint suspend(self) except -1:
         """Be what `advance` waits for; it returns this."""
         self.blocking = YIELDED

@@ -221,10 +221,15 @@ cdef class WebSocket(AsgiExchange):
             self._append(record)
             data = PyByteArray_AS_STRING(self.pieces)
             length = PyByteArray_GET_SIZE(self.pieces)
-        if record.opcode == SW_WS_TEXT:
-            message = {TYPE: RECEIVE, TEXT: PyUnicode_DecodeUTF8(data, length, NULL)}
-        else:
-            message = {TYPE: RECEIVE, BYTES: PyBytes_FromStringAndSize(data, length)}
+        try:
+            if record.opcode == SW_WS_TEXT:
+                message = {TYPE: RECEIVE, TEXT: PyUnicode_DecodeUTF8(data, length, NULL)}
+            else:
+                message = {TYPE: RECEIVE, BYTES: PyBytes_FromStringAndSize(data, length)}
+        except MemoryError:  # the next receive() may have more luck with the same
+            if self.pieces is not None:
+                PyByteArray_Resize(self.pieces, length - record.length)
+            raise
         self.pieces = None
         self.consume(record)
         return message

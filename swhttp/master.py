@@ -155,8 +155,13 @@ class Master:
             if error.errno == errno.EMFILE:
                 raise places.too_few() from None
             raise ServerError(f"Cannot start: {error}", ExitCode.INTERNAL) from None
-        self._reactors = self._start_reactors()
-        self._signals = SignalInbox(SIGNALS)
+        try:
+            self._reactors = self._start_reactors()
+            self._signals = SignalInbox(SIGNALS)
+        except BaseException:
+            self._manager.close()  # it ends by itself then; nobody of ours is to be left
+            os.waitpid(self._pid, 0)
+            raise
 
     def _hear_commands(self) -> None:
         if self._has.control is not None:

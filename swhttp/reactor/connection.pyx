@@ -29,10 +29,10 @@ from swhttp.reactor.outbox cimport out_drop, out_file_drop
 from swhttp.reactor.proxyprotocol cimport PROXY_OFF
 from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CHUNK_OUT, CONN_CUT, CONN_EOF, CONN_HEAD_SENT, CONN_HUNG_UP,
                                    CONN_KEEP_ALIVE, CONN_LEFTOVER, CONN_NO_BODY, CONN_PROXY_DUE, CONN_READABLE,
-                                   CONN_READY, CONN_STARVED, CONN_TLS, CONN_TRUSTED, CONN_UNREAD, MAIL_LOG, STAGE_BODY,
-                                   STAGE_CHUNKED, STAGE_DISCARD, STAGE_FREE, STAGE_GONE, STAGE_HEAD, STAGE_IDLE,
-                                   STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_WAITING, SW_MAIL_TEXT, Chunk, Upload,
-                                   sw_gauge_add, sw_gauge_get_fenced, sw_mail, sw_mailbox_send)
+                                   CONN_READY, CONN_REFUSED, CONN_STARVED, CONN_TLS, CONN_TRUSTED, CONN_UNREAD,
+                                   MAIL_LOG, STAGE_BODY, STAGE_CHUNKED, STAGE_DISCARD, STAGE_FREE, STAGE_GONE,
+                                   STAGE_HEAD, STAGE_IDLE, STAGE_IN_FLIGHT, STAGE_LINGER, STAGE_WAITING, SW_MAIL_TEXT,
+                                   Chunk, Upload, sw_gauge_add, sw_gauge_get_fenced, sw_mail, sw_mailbox_send)
 from swhttp.reactor.system cimport (EPOLL_CTL_ADD, EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, SHUT_WR, epoll_ctl,
                                     epoll_event, shutdown)
 from swhttp.reactor.timers cimport timer_remove, timer_set
@@ -366,11 +366,11 @@ cdef void conn_feed_starved(State *s) noexcept nogil:
     while c != NULL:
         following = c.starved_next
         c.flags &= ~CONN_STARVED
-        if c.fd < 0 and c.ws != NULL:
+        if c.ws != NULL and (c.fd < 0 or c.flags & CONN_REFUSED):  # its worker is to be told, at least
             ws_go_on(s, c)
         elif c.fd < 0:
             conn_release(s, c)
-        else:
+        if c.fd >= 0:
             conn_todo(s, c)
         c = following
 

@@ -46,8 +46,8 @@ from swhttp.reactor.outbox cimport out_put
 from swhttp.reactor.reasons cimport REASON_QUEUE_TIMEOUT, REASON_WORKER_LOST, SW_REASON_TABLE
 from swhttp.reactor.response cimport response_progress
 from swhttp.reactor.state cimport (CONN_HEAD_SENT, CONN_HUNG_UP, CONN_KEEP_ALIVE, CONN_NO_BODY, CONN_READABLE,
-                                   STAGE_FREE, STAGE_GONE, STAGE_SOCKET, WS_CLOSING, WS_OFFERED, WS_OPEN, WS_OVER, Ws,
-                                   sw_load_release)
+                                   CONN_REFUSED, STAGE_FREE, STAGE_GONE, STAGE_SOCKET, WS_CLOSING, WS_OFFERED, WS_OPEN,
+                                   WS_OVER, Ws, sw_load_release)
 from swhttp.reactor.system cimport SHUT_WR, iovec, shutdown
 from swhttp.reactor.timers cimport timer_arm
 from swhttp.reactor.tls cimport tls_end, tls_shut
@@ -294,7 +294,7 @@ cdef bint ws_go_on(State *s, Conn *c) noexcept nogil:
     """There may be room again for what was kept. True: more can be read."""
     cdef size_t used
     if c.ws.state == WS_OFFERED:
-        if c.stage == STAGE_GONE and c.ws.ended and not c.ws.end_told:
+        if (c.stage == STAGE_GONE or c.flags & CONN_REFUSED) and c.ws.ended and not c.ws.end_told:
             ws_tell_gone(s, c)
         return False
     if c.fd < 0:

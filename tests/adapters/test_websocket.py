@@ -168,7 +168,8 @@ def test_receive_in_tasks_with_timeouts_and_several_at_once() -> None:
         rig.messages(flight, text("last"))
         rig.finish(flight)
         assert json.loads(flight.messages[2][1]) == [
-            "timeout", "timeout", "timeout", "one", "twoinner", "three", "a", "b", "c", "last", True, "ours", True, None
+            "timeout", "timeout", "timeout", "one", "twoinner", "three", "a", "b", "c",
+            "coroutine is being awaited already", "last", True, "ours", True, None,
         ]
         assert rig.log() == ""
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
 from wsproto.events import AcceptConnection, CloseConnection, Event, Ping, Pong, RejectConnection, Request, TextMessage
 
 from loadtest import bare, scenario, servers, wsload
@@ -50,7 +51,8 @@ class Peer:
                         piece = ""
                 elif isinstance(event, CloseConnection):
                     self.server.codes.append(event.code)
-                    self.write(event.response())
+                    if self.protocol.state is ConnectionState.REMOTE_CLOSING:  # else it answers ours
+                        self.write(event.response())
                 else:
                     self.server.others.append(event)
 

@@ -95,6 +95,10 @@ async def tasks(scope: Message, receive: Receive, send: Send) -> None:
     waiting = asyncio.ensure_future(call)
     await asyncio.sleep(0)
     waits_for = call.cr_await
+    try:
+        call.send(None)
+    except RuntimeError as error:  # as that of a coroutine
+        seen.append(str(error))
     waiting.cancel()
     await send({"type": "websocket.send", "text": "cancelled"})
     seen.append((await receive())["text"])
