@@ -164,7 +164,7 @@ ACCESS_FORMAT_BYTES: Final = 4096  # of --access-log-format
 ACCESS_FORMAT_PARTS: Final = 64  # atoms and texts between them
 ACCESS_FORMAT_NAMES: Final = 16  # different request fields, the same of response fields, the same of times
 ACCESS_TIME_BYTES: Final = 128  # what a time format may come to
-ACCESS_LINGER_S: Final = 0.01  # after a line is written those that follow wait so long for others, and go together
+ACCESS_LINGER_S: Final = 0.02  # after a line is written those that follow wait so long for others, and go together
 ACCESS_END_S: Final = 2.0  # how long the end waits for a reader of the log that does not read
 
 # WebSockets.

@@ -39,8 +39,9 @@ from swhttp.reactor.state cimport (CONN_BODY_OPEN, CONN_CUT, CONN_HTTP10, CONN_K
 from swhttp import limits
 
 cdef uint32_t FIELD_BYTES = limits.ACCESS_FIELD_BYTES
-cdef const unsigned char *HTTP10 = <const unsigned char *><const char *>b" HTTP/1.0"
-cdef const unsigned char *HTTP11 = <const unsigned char *><const char *>b" HTTP/1.1"
+# Padded, as sw_log_text has it.
+cdef const unsigned char *HTTP10 = <const unsigned char *><const char *>b" HTTP/1.0\0\0\0\0\0\0\0"
+cdef const unsigned char *HTTP11 = <const unsigned char *><const char *>b" HTTP/1.1\0\0\0\0\0\0\0"
 cdef const unsigned char *COMMA = <const unsigned char *><const char *>b", "
 
 cdef enum:
@@ -177,6 +178,14 @@ cdef void access_head(State *s, Conn *c, const unsigned char *head, const unsign
 
 # ---- lines ----
 
+cdef inline unsigned char *_constant(unsigned char *p, const unsigned char *limit, const unsigned char *text,
+                                     uint32_t length, bint *full) noexcept nogil:
+    """Append a text that needs no escape, as far as it fits: all of it, mostly."""
+    if limit - p >= length:
+        return sw_log_text(p, text, length)
+    return sw_log_escape(p, limit, text, length, False, full)
+
+
 cdef unsigned char *_value(Line *line, unsigned char *p, const sw_log_part *part) noexcept nogil:
     """Write one value: `-`, or null, when there is none."""
     cdef sw_access_log *log = line.log
@@ -199,12 +208,11 @@ cdef unsigned char *_value(Line *line, unsigned char *p, const sw_log_part *part
                 p += 1
             p = sw_log_escape(p, limit, base + sizeof(sw_block), block.method_len, json, &full)
             if not full:
-                p = sw_log_escape(p, limit, HTTP11, 1, json, &full)
+                p = _constant(p, limit, HTTP11, 1, &full)
             if not full:
                 p = sw_log_escape(p, limit, base + sizeof(sw_block) + block.method_len, block.target_len, json, &full)
             if not full:
-                p = sw_log_escape(
-                    p, limit, HTTP10 if line.answer.flags & CONN_HTTP10 else HTTP11, 9, json, &full)
+                p = _constant(p, limit, HTTP10 if line.answer.flags & CONN_HTTP10 else HTTP11, 9, &full)
             return _value_end(p, json, full)
         text = line.head
         length = line.head_bytes
