@@ -44,7 +44,10 @@ def asked(site: Server, target: str) -> futures.Future[None]:
         with client:
             assert client.response().status == 200
 
-    return futures.ThreadPoolExecutor(1).submit(answered)
+    with_one = futures.ThreadPoolExecutor(1)
+    asking = with_one.submit(answered)
+    with_one.shutdown(wait=False)  # it ends when that is answered
+    return asking
 
 
 @MEMORY
