@@ -37,6 +37,7 @@ from tests.test_privileges import start as as_nobody
 
 ONE = ("--workers", "1", "--reactors", "1")
 SIZE = 20 << 20
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 SMALL_BUFFER = 16 << 10
 ETHERNET_BYTES = 1448  # of content in a packet: the buffers that the kernel has for a connection follow from it
 
@@ -271,6 +272,31 @@ def test_a_pipelined_request_before_the_end_is_served(site: Server, tmp_path_fac
         assert client.response().status == 200
         assert client.response().json()["target"] == "/behind"
         client.expect_end()
+
+
+@pytest.mark.parametrize("leaves", [False, True], ids=["stays", "leaves"])
+def test_what_comes_while_a_part_of_a_record_waits_is_read(server: Start, leaves: bool) -> None:
+    """A record holds a body's end and a byte more, which the session keeps while the request is served. The socket,
+    which was empty when that record was read, is not when its rest is."""
+    site = server("reference:wsgi", *ONE, *tls.options(), tls=authority().client())
+    with site.gate() as gate, site.connect() as client:
+        behind = request_bytes(target="/behind")
+        client.send_request("POST", gate.target, [("Content-Length", "5"), ("Expect", "100-continue")])
+        assert client.raw(len(CONTINUE)) == CONTINUE  # from here on the body goes to its place, and no byte further
+        client.send(b"hello" + behind[:1])
+        holding = gate.entered()
+        since = Since(site)
+        client.send(behind[1:])
+        if leaves:
+            client.half_close()
+        since.passes("turns", 2)  # epoll has told, and tells no second time
+        holding.release()
+        assert client.response().status == 200
+        assert client.response().json()["target"] == "/behind"
+        if leaves:
+            client.expect_end()
+        else:
+            assert client.get("/on").json()["target"] == "/on"
 
 
 def test_half_a_record_at_the_end_may_become_a_request(server: Start) -> None:

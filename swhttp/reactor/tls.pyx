@@ -176,6 +176,8 @@ cdef ssize_t tls_recv(State *s, Conn *c, unsigned char *to, size_t room) noexcep
             t.drained = got < IN_BYTES and not c.flags & CONN_EOF
         elif t.ended:
             return ahead
+        else:
+            t.drained = False  # that was so when the socket was read; an edge may have come since, and none comes twice
         if t.session == NULL:  # a connection that said nothing may have been about to lose its place
             timer_set(s, c, c.since_ns + s.handshake_timeout_ns)
         batch.length = batch.records = 0
