@@ -62,7 +62,7 @@ cdef class LoopPusher(Pusher):
     cdef list queues             # per reactor: frames that wait for room
     cdef list needs              # per reactor: bytes of the first of them; 0: it wants a block
     cdef readonly Py_ssize_t waiting  # how many, in all
-    cdef readonly Py_ssize_t backlog_bytes  # of these
+    cdef Py_ssize_t backlog_bytes  # of these
     cdef unsigned int calls      # of asend()
     cdef list waiters            # called at the next piece of news
     cdef public object drain     # of the worker's loop: looks for room

@@ -10,16 +10,15 @@ class Pusher:
 
 class BlockingPusher(Pusher):
     def send(
-        self, reactor: int, flags: int, status: int, target: int, head: bytes, body: bytes, waits: bool, /,
+        self, reactor: int, flags: int, status: int, target: int, head: bytes, body: bytes, waits: int, /,
     ) -> None: ...
     async def asend(self, *frame: Any) -> None: ...
 
 class LoopPusher(Pusher):
     waiting: int
-    backlog_bytes: int
     drain: Callable[[], None]
     def __init__(self, outlet: Outlet, reactors: int, loop: AbstractEventLoop) -> None: ...
     def send(
-        self, reactor: int, flags: int, status: int, target: int, head: bytes, body: bytes, waits: bool, /,
+        self, reactor: int, flags: int, status: int, target: int, head: bytes, body: bytes, waits: int, /,
     ) -> None: ...
     async def asend(self, *frame: Any) -> None: ...

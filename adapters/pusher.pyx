@@ -38,7 +38,7 @@ from swhttp.ipc.frame cimport (EVENT_WS_SESSION, SW_FRAME_LAST, SW_WS_BLOCK, SW_
 from swhttp.ipc.scoreboard cimport SLOT_ARENA_FULL, SLOT_SHM_FRAMES
 from swhttp.ipc.sessions cimport SW_SESSION_BLOCKS, SW_SESSION_SLOW
 
-from swhttp import limits
+from swhttp import limits, sockets
 
 cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident()
@@ -47,6 +47,8 @@ cdef Py_ssize_t BACKLOG_BYTES = limits.PUSH_BACKLOG_BYTES
 cdef Py_ssize_t COST_BYTES = limits.PUSH_COST_BYTES
 cdef Py_ssize_t AHEAD_BYTES = limits.PUSH_AHEAD_BYTES
 cdef double AGAIN_S = limits.PUSH_AGAIN_S
+cdef int NOT_AT_ALL = sockets.NOT_AT_ALL  # `waits`, as `Way.send` takes it
+cdef int AS_IT_HAS = sockets.AS_IT_HAS
 
 assert MOST_REACTORS >= limits.MAX_REACTORS
 
@@ -154,12 +156,12 @@ cdef class Pusher:
         return self.outlet.slowness(frame.reactor, sw_ws_session_row(session), sw_ws_session_generation(session))
 
     cdef bint may_go(self, Frame frame, int waits) noexcept:
-        """May it be sent now? `waits`: 0: in any case; else not while its client is slow, or too much is under way: 1
-        if the session has it so, 2 whatever it has. False: `need` says for what `Outlet.wait` is to wait."""
+        """May it be sent now? With `waits` not while its client is slow, or too much is under way. False: `need` says
+        for what `Outlet.wait` is to wait."""
         cdef bint has_way
-        if waits == 0:
+        if waits == NOT_AT_ALL:
             return True
-        if waits == 1 and not self._pace(frame) & SW_SESSION_BLOCKS and (
+        if waits == AS_IT_HAS and not self._pace(frame) & SW_SESSION_BLOCKS and (
                 not self.told or frame.content_length not in self.told):
             return True
         frame.counts = True
@@ -225,11 +227,11 @@ cdef class BlockingPusher(Pusher):
     """Of a WSGI worker: whoever finds no room waits in its thread. Who waits is woken by the outlet."""
 
     def send(self, int reactor, int flags, int status, int64_t target, bytes head, bytes body, int waits):
-        """Send a verb about a session or a group. `waits`: as `may_go` takes it."""
+        """Send a verb about a session or a group (swhttp.sockets.Way)."""
         self._send(self.verb(reactor, flags, status, target, head, body), waits)
 
     cdef int post(self, Frame frame) except -1:
-        return self._send(frame, 0)
+        return self._send(frame, NOT_AT_ALL)
 
     cdef int _send(self, Frame frame, int waits) except -1:
         cdef Put result = PUT_NO_WAY
@@ -272,8 +274,8 @@ cdef class LoopPusher(Pusher):
         self.waiters = []
 
     def send(self, int reactor, int flags, int status, int64_t target, bytes head, bytes body, int waits):
-        """Send a verb about a session or a group. `waits`: as `may_go` takes it. Raises BufferError, in the loop's
-        thread."""
+        """Send a verb about a session or a group (swhttp.sockets.Way). In the loop's thread it raises BufferError where
+        it would wait."""
         cdef Frame frame = self.verb(reactor, flags, status, target, head, body)
         if self._is_crowded() or not self.may_go(frame, waits):
             if PyThread_get_thread_ident() == self.thread:

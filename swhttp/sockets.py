@@ -15,11 +15,11 @@ from typing import Any, Final, Protocol
 from swhttp import limits
 from swhttp.ipc import words
 
+NOT_AT_ALL: Final = 0
 AS_IT_HAS: Final = 1
-"""As `waits` of `Way.send`: whoever pushes waits for a slow client if the session has it so."""
-
 IN_ANY_CASE: Final = 2
-"""The same, whatever the session has. 0: nobody waits."""
+"""Three `waits` of `Way.send`: whether its caller waits for a slow client. AS_IT_HAS: if the session's policy is
+"block"; IN_ANY_CASE: whatever that is."""
 
 POLICIES: Final = {"drop": words.SW_WS_DROP, "close": words.SW_WS_CUT, "block": words.SW_WS_BLOCK}
 """What becomes of a push for a session whose client is slow."""
@@ -35,11 +35,11 @@ class Way(Protocol):
     def send(
         self, reactor: int, flags: int, status: int, target: int, head: bytes, body: bytes, waits: int, /,
     ) -> None:
-        """Send one. `target`: a session's id, or -1; `waits`: does it wait for its client when that is slow? 0,
-        AS_IT_HAS or IN_ANY_CASE."""
+        """Send one: fields of sw_frame (frame.h), the number of a reactor before them. `target`: a session's id, or
+        SW_NO_LENGTH; `waits`: NOT_AT_ALL, AS_IT_HAS or IN_ANY_CASE. Waits for room."""
 
     async def asend(self, *frame: Any) -> None:
-        """The same on an event loop."""
+        """The same on an event loop, which goes on meanwhile. `frame`: the arguments of `send`."""
 
 
 _way: Way | None = None
@@ -68,12 +68,12 @@ def _the_way() -> Way:
 def push(session_id: int, data: Data, *, overflow: str | None = None) -> None:
     """Send a message to a WebSocket, from any thread of a worker or user process.
 
-    session_id: `Session.id`, or scope["swhttp.session"] of ASGI; data: str is sent as text, bytes
-    as binary, 512 KiB at most; overflow: what to do when its client is slow, "drop" this message, "close" the
-    session or "block" until it is not; None: as the session has it. A session that is gone is passed over. Waits while
-    there is no room for more, except in the thread of an ASGI worker's event loop, where it raises BufferError
-    rather than wait: there `await apush()`. Raises TypeError and ValueError for what can be no id, message or policy,
-    RuntimeError where there is no server to push to, BrokenPipeError in a user process whose server is gone.
+    session_id: `Session.id`, or scope["swhttp.session"] of ASGI; data: str is sent as text, bytes as binary, 512 KiB
+    at most; overflow: what to do when its client is slow, "drop" this message, "close" the session or "block" until it
+    is not; None: as the session has it. A session that is gone is passed over. Waits while there is no room for more,
+    except in the thread of an ASGI worker's event loop, where it raises BufferError rather than wait: there `await
+    apush()`. Raises TypeError and ValueError for what can be no id, message or policy, RuntimeError where there is no
+    server to push to, BrokenPipeError in a user process whose server is gone.
     """
     way = _the_way()
     frame = _push(way, session_id, data, overflow)
@@ -82,7 +82,7 @@ def push(session_id: int, data: Data, *, overflow: str | None = None) -> None:
 
 
 async def apush(session_id: int, data: Data, *, overflow: str | None = None) -> None:
-    """`push()`, awaiting room."""
+    """`push()`, awaiting room: it never raises BufferError."""
     way = _the_way()
     frame = _push(way, session_id, data, overflow)
     if frame is not None:
@@ -90,9 +90,10 @@ async def apush(session_id: int, data: Data, *, overflow: str | None = None) -> 
 
 
 def broadcast(group: str, data: Data, *, but: int | None = None) -> None:
-    """Send a message to all WebSockets of a group. but: the id of a session to leave out.
+    """Send a message to all WebSockets of a group.
 
-    It never waits for a slow client: what `push()` would wait for is dropped for that session. Else as `push()`.
+    group: as `join()` takes it; data: as `push()` takes it; but: the id of a session to leave out. It never waits for
+    a slow client: what `push()` would wait for is dropped for that session. Waits for room, and raises, as `push()`.
     """
     way = _the_way()
     for frame in _broadcast(way, group, data, but):
@@ -100,7 +101,7 @@ def broadcast(group: str, data: Data, *, but: int | None = None) -> None:
 
 
 async def abroadcast(group: str, data: Data, *, but: int | None = None) -> None:
-    """`broadcast()`, awaiting room."""
+    """`broadcast()`, awaiting room: it never raises BufferError."""
     way = _the_way()
     for frame in _broadcast(way, group, data, but):
         await way.asend(*frame)
@@ -122,6 +123,8 @@ def close_session(session_id: int, code: int = words.SW_CLOSE_NORMAL, reason: st
     reason: at most 123 bytes of UTF-8. Raises what `push()` does."""
     if not words.close_code_is_sendable(code):
         raise ValueError(f"{code!r} is no code that a WebSocket can be closed with")
+    if not isinstance(reason, str):
+        raise TypeError(f"a reason is a str, not {reason!r:.100}")
     text = reason.encode()
     if len(text) > words.SW_WS_REASON_BYTES:
         raise ValueError(f"a reason of {len(text)} bytes is longer than {words.SW_WS_REASON_BYTES}")
@@ -129,7 +132,8 @@ def close_session(session_id: int, code: int = words.SW_CLOSE_NORMAL, reason: st
 
 
 def set_overflow(session_id: int, policy: str) -> None:
-    """What becomes of pushes to a session whose client is slow, from now on: "drop", "close" or "block"."""
+    """Say what becomes of pushes to a session whose client is slow, from now on. policy: "drop", "close" or "block", as
+    `push()` takes it. Raises what `push()` does."""
     _say(words.SW_WS_OVERFLOW, session_id, _policy(policy), b"", b"")
 
 
@@ -141,7 +145,7 @@ def _push(way: Way, session_id: int, data: Data, overflow: str | None) -> tuple[
         flags |= (_policy(overflow) + 1) << words.SW_WS_POLICY_SHIFT
     if reactor is None:
         return None
-    waits = AS_IT_HAS if overflow is None else IN_ANY_CASE if overflow == "block" else 0
+    waits = AS_IT_HAS if overflow is None else IN_ANY_CASE if overflow == "block" else NOT_AT_ALL
     return reactor, flags, opcode, session_id, b"", body, waits
 
 
@@ -150,14 +154,16 @@ def _broadcast(way: Way, group: str, data: Data, but: int | None) -> list[tuple[
     if but is not None:
         _reactor(way, but)
     target = words.SW_NO_LENGTH if but is None else but
-    return [(reactor, words.SW_WS_BROADCAST, opcode, target, _group(group), body, 0) for reactor in range(way.reactors)]
+    name = _group(group)
+    return [(reactor, words.SW_WS_BROADCAST, opcode, target, name, body, NOT_AT_ALL)
+            for reactor in range(way.reactors)]
 
 
 def _say(verb: int, session_id: int, status: int, head: bytes, body: bytes) -> None:
     way = _the_way()
     reactor = _reactor(way, session_id)
     if reactor is not None:
-        way.send(reactor, verb, status, session_id, head, body, 0)
+        way.send(reactor, verb, status, session_id, head, body, NOT_AT_ALL)
 
 
 def _reactor(way: Way, session_id: int) -> int | None:

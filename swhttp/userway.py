@@ -25,7 +25,7 @@ from typing import Final
 
 from swhttp import limits
 from swhttp.ipc import words
-from swhttp.sockets import IN_ANY_CASE
+from swhttp.sockets import IN_ANY_CASE, NOT_AT_ALL
 
 _HEAD: Final = struct.Struct("=IBBHQqII")
 _REFERENCE_BYTES: Final = 8
@@ -71,11 +71,10 @@ class UserWay:
 
     def _is_slow(self, target: int, waits: int) -> bool:
         """Has who sends it to wait for its client?"""
-        if waits == 0:
+        if waits == NOT_AT_ALL:
             return False
         slowness = self._slowness(target)
-        return slowness & words.SW_SESSION_SLOW != 0 and (
-            waits == IN_ANY_CASE or slowness & words.SW_SESSION_BLOCKS != 0)
+        return slowness & words.SW_SESSION_SLOW != 0 and _heeds(waits, slowness)
 
     def _send(
         self, reactor: int, flags: int, status: int, target: int, head: bytes, body: bytes, waits: int,
@@ -89,7 +88,7 @@ class UserWay:
         packet = _packet(words.EVENT_WS_SESSION_SHM, size, flags, status, target, head, len(body), b"")
         with contextlib.ExitStack() as stack:
             ticket = []
-            if waits and (waits == IN_ANY_CASE or self._slowness(target) & words.SW_SESSION_BLOCKS):
+            if waits != NOT_AT_ALL and _heeds(waits, self._slowness(target)):
                 stack.enter_context(self._turn)
                 if self._is_slow(target, waits):  # the others had their turn before
                     return False
@@ -111,6 +110,11 @@ class UserWay:
                 continue
             return True
         return False
+
+
+def _heeds(waits: int, slowness: int) -> bool:
+    """Does who sends wait for a client with this word when it is slow?"""
+    return waits == IN_ANY_CASE or slowness & words.SW_SESSION_BLOCKS != 0
 
 
 @contextlib.contextmanager

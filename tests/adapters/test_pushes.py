@@ -190,3 +190,8 @@ def test_what_cannot_be_is_refused(interface: str) -> None:
 def test_outside_of_a_server_there_is_nobody_to_push_to() -> None:
     with pytest.raises(RuntimeError, match="no swhttp server"):
         swhttp.push(1, "hello")
+
+
+def test_a_reason_is_text() -> None:
+    with pytest.raises(TypeError, match="a reason is a str"):
+        swhttp.close_session(1, 1000, b"bytes")  # type: ignore[arg-type]
