@@ -50,7 +50,8 @@
  *    EVENT_WS_CLOSE (status: code or 0 for none; body: reason). An ordinary response instead of EVENT_WS_OPEN refuses.
  *
  *    A session of the callback API is with no worker between its events. Each is a request of its own: a request block
- *    whose body is | sw_ws_event | state | records |, answered by EVENT_WS_DONE (see websocket in docs/architecture.md).
+ *    whose body is | sw_ws_event | state, padded to a multiple of 8 | records |, answered by EVENT_WS_DONE (WebSockets in
+ *    docs/architecture.md).
  *
  * A file travels as an fd over the slot's channel with this reactor (fdpass.h), in a message that names its request,
  * before the descriptor or frame that refers to it.
@@ -314,7 +315,13 @@ static inline uint64_t sw_ws_record_bytes(uint64_t length)
     return (sizeof(sw_ws_record) + length + 7) & ~(uint64_t)7;
 }
 
-/* The same check for the frames of WebSockets. */
+/* Where an event's records begin, counted from its sw_ws_event. */
+static inline uint32_t sw_ws_event_records(uint32_t state_len)
+{
+    return (uint32_t)sizeof(sw_ws_event) + ((state_len + 7) & ~7u);
+}
+
+/* What sw_frame_read does with the copy of a WebSocket's frame. */
 static inline int sw_frame_read_ws(const sw_frame *frame)
 {
     int shm = frame->type == EVENT_WS_MESSAGE_SHM || frame->type == EVENT_WS_SESSION_SHM

@@ -132,3 +132,4 @@ cdef extern from "swhttp/ipc/frame.h" nogil:
     uint32_t sw_ws_session_row(uint64_t id)
     uint64_t sw_ws_session_generation(uint64_t id)
     uint64_t sw_ws_record_bytes(uint64_t length)
+    uint32_t sw_ws_event_records(uint32_t state_len)

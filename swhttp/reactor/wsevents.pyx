@@ -23,7 +23,7 @@ from swhttp.ipc.arena cimport sw_arena_at, sw_arena_give
 from swhttp.ipc.blocks cimport SW_NO_BLOCK, sw_blocks_at, sw_blocks_give, sw_blocks_take
 from swhttp.ipc.frame cimport (EVENT_WS_CLOSE, EVENT_WS_DONE_SHM, EVENT_WS_MESSAGE, EVENT_WS_OPEN, SW_FRAME_BAD,
                                SW_FRAME_LAST, SW_FRAME_STATE, SW_WS_AGAIN, sw_block, sw_chunk, sw_shm_ref,
-                               sw_ws_event, sw_ws_record, sw_ws_record_bytes, sw_ws_session_id)
+                               sw_ws_event, sw_ws_event_records, sw_ws_record, sw_ws_record_bytes, sw_ws_session_id)
 from swhttp.ipc.rfc6455 cimport SW_CLOSE_INTERNAL_ERROR, SW_CLOSE_POLICY_VIOLATION
 from swhttp.ipc.scoreboard cimport REACTOR_BLOCKS, REACTOR_REPLAYED, REACTOR_WS_EVENTS
 from swhttp.reactor.connection cimport conn_log_request, conn_starve, conn_todo
@@ -34,15 +34,13 @@ from swhttp.reactor.state cimport CONN_READABLE, STAGE_SOCKET, WS_OFFERED, Ws, W
 from swhttp.reactor.websocket cimport ws_after, ws_close, ws_head, ws_no_memory, ws_release
 from swhttp.reactor.wsinput cimport wsin_forget, wsin_free, wsin_take, wsin_whole
 
+import logging
+
 from swhttp import limits
 
 cdef uint32_t MOST_STATE_BYTES = limits.WS_STATE_BYTES
 cdef int MOST_DEATHS = limits.MOST_DEATHS
-cdef int WARNING = 30
-
-
-cdef inline uint32_t _padded(uint32_t length) noexcept nogil:
-    return (length + 7) & ~<uint32_t>7
+cdef int WARNING = logging.WARNING
 
 
 cdef void _drop_block(State *s, Conn *c) noexcept nogil:
@@ -57,8 +55,8 @@ cdef sw_ws_event *_begin(State *s, Conn *c, uint32_t records_len) noexcept nogil
     none."""
     cdef WsEvent *out = &c.ws.taken.event
     cdef const sw_block *head = ws_head(c)
-    cdef uint32_t body = _padded(head.body_off)
-    cdef uint32_t body_len = <uint32_t>sizeof(sw_ws_event) + _padded(out.memory_len) + records_len
+    cdef uint32_t body = (head.body_off + 7) & ~<uint32_t>7
+    cdef uint32_t body_len = sw_ws_event_records(out.memory_len) + records_len
     cdef uint8_t block_class = 0
     cdef uint32_t number = sw_blocks_take(&s.blocks, body + body_len, &block_class)
     cdef unsigned char *base
@@ -88,7 +86,7 @@ cdef sw_ws_event *_begin(State *s, Conn *c, uint32_t records_len) noexcept nogil
 
 
 cdef unsigned char *_records(sw_ws_event *event) noexcept nogil:
-    return <unsigned char *>event + sizeof(sw_ws_event) + _padded(event.state_len)
+    return <unsigned char *>event + sw_ws_event_records(event.state_len)
 
 
 cdef void wsevents_next(State *s, Conn *c) noexcept nogil:
@@ -187,15 +185,8 @@ cdef bint wsevents_done(State *s, Conn *c, SlotLink *link, const sw_frame *frame
             ws_close(s, c, SW_CLOSE_INTERNAL_ERROR, NULL, 0)
     if not last:
         return True
-    w.queued -= out.messages - out.done  # after a failure nobody wants the rest
-    if out.kind == EVENT_WS_CLOSE:
-        w.end_told = True
-    out.kind = 0
-    out.messages = 0
     dispatch_finish(s, c)
-    _drop_block(s, c)
-    c.stage = STAGE_SOCKET
-    c.deaths = 0
+    _end_event(s, c)  # after a failure nobody wants the rest
     _go_on(s, c)
     return True
 
@@ -213,14 +204,25 @@ cdef bint wsevents_denied(State *s, Conn *c, SlotLink *link, const sw_frame *fra
     if c.fd >= 0:
         ws_close(s, c, SW_CLOSE_POLICY_VIOLATION, NULL, 0)
     w.ended = w.end_told = True
-    w.taken.event.kind = 0
     dispatch_finish(s, c)
-    _drop_block(s, c)
+    _end_event(s, c)
     wsin_free(s, c)
-    c.stage = STAGE_SOCKET
-    c.deaths = 0
     _go_on(s, c)
     return True
+
+
+cdef void _end_event(State *s, Conn *c) noexcept nogil:
+    """The event that was out is no more, and those of its messages that no handler has had are dropped. The session is
+    with no worker."""
+    cdef WsEvent *out = &c.ws.taken.event
+    c.ws.queued -= out.messages - out.done
+    if out.kind == EVENT_WS_CLOSE:
+        c.ws.end_told = True
+    out.kind = 0
+    out.messages = out.done = 0
+    _drop_block(s, c)
+    c.stage = STAGE_SOCKET
+    c.deaths = 0
 
 
 cdef void _go_on(State *s, Conn *c) noexcept nogil:
@@ -298,9 +300,7 @@ cdef void wsevents_worker_lost(State *s, Conn *c) noexcept nogil:
     cdef Ws *w = c.ws
     cdef WsEvent *out = &w.taken.event
     if out.kind == EVENT_WS_MESSAGE and out.done == out.messages:  # it died between the last DONE and LAST
-        out.kind = 0
-        _drop_block(s, c)
-        c.stage = STAGE_SOCKET
+        _end_event(s, c)
         _go_on(s, c)
         return
     c.deaths += 1
@@ -309,14 +309,7 @@ cdef void wsevents_worker_lost(State *s, Conn *c) noexcept nogil:
         dispatch_submit(s, c, True)
         return
     conn_log_request(s, c, WARNING, 0, SW_REASON_TABLE[REASON_QUARANTINED].slug)
-    w.queued -= out.messages - out.done
-    if out.kind == EVENT_WS_CLOSE:
-        w.end_told = True
-    out.kind = 0
-    out.messages = out.done = 0
-    _drop_block(s, c)
-    c.stage = STAGE_SOCKET
-    c.deaths = 0
+    _end_event(s, c)
     if c.fd >= 0:
         ws_close(s, c, SW_CLOSE_INTERNAL_ERROR, NULL, 0)
     _go_on(s, c)
@@ -325,11 +318,9 @@ cdef void wsevents_worker_lost(State *s, Conn *c) noexcept nogil:
 cdef void wsevents_forsake(State *s, Conn *c) noexcept nogil:
     """No worker will ever come: the session has no events any more."""
     cdef Ws *w = c.ws
-    w.taken.event.kind = 0
     w.ended = w.end_told = True
     if w.gone:
         w.gone = False
         s.ws_rows -= 1
-    _drop_block(s, c)
+    _end_event(s, c)
     wsin_free(s, c)
-    c.stage = STAGE_SOCKET

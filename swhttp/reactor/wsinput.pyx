@@ -2,9 +2,9 @@
 
 It owns the block that is being filled, those that its worker has not read yet (frame.h, 4.), how long a message may be
 under way, as long as a request's body (`--body-timeout`), and how much may wait: `--ws-max-queue` messages,
-BLOCKS_AHEAD blocks with the worker, and one that is filled meanwhile. Past that it says no
-(`wsin_wants`), and the socket is not read. What a stuck worker leaves unread is in few blocks, however small its
-messages are: so a client that says little is heard for as long as it takes, its pings too.
+BLOCKS_AHEAD blocks with the worker, and one that is filled meanwhile. Past that it says no (`wsin_wants`), and the
+socket is not read. What a stuck worker leaves unread is in few blocks, however small its messages are: so a client that
+says little is heard for as long as it takes, its pings too.
 
 Bytes are unmasked into the block, checked there (UTF-8), and never touched again: the worker makes its objects straight
 from them. What is compressed is inflated up to the room that there is, and goes on when there is more (a bomb stops at
@@ -18,7 +18,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from swhttp.ipc.blocks cimport (SW_NO_BLOCK, sw_blocks_at, sw_blocks_bytes, sw_blocks_give, sw_blocks_half_free,
                                 sw_blocks_take)
-from swhttp.ipc.frame cimport EVENT_WS_CLOSE, EVENT_WS_MESSAGE, SW_WS_MORE, sw_chunk, sw_ws_record
+from swhttp.ipc.frame cimport EVENT_WS_CLOSE, EVENT_WS_MESSAGE, SW_WS_MORE, sw_chunk, sw_ws_record, sw_ws_record_bytes
 from swhttp.ipc.request_table cimport sw_request_index, sw_request_read
 from swhttp.ipc.rfc6455 cimport (SW_CLOSE_BAD_DATA, SW_CLOSE_INTERNAL_ERROR, SW_CLOSE_TOO_BIG, SW_WS_CLOSE,
                                  SW_WS_TEXT)
@@ -35,10 +35,12 @@ from swhttp import limits
 
 cdef uint32_t MOST_FILL_BYTES = limits.WS_BLOCK_BYTES          # of an ASGI socket's block
 cdef uint32_t MOST_CALLS_BYTES = limits.WS_CALLS_BLOCK_BYTES   # of records that wait for a handler
-cdef int BLOCKS_AHEAD = 4
 cdef uint32_t INFLATE_BYTES = 65536  # at once
 cdef uint64_t BYTE_NS = 1000000000 // limits.MIN_RATE_BYTES_S  # what a byte adds to its message's time
 cdef uint32_t RECORD = sizeof(sw_ws_record)
+
+cdef enum:
+    BLOCKS_AHEAD = 4
 
 assert BLOCKS_AHEAD == sizeof((<Ws *>NULL).taken.blocks) // sizeof(WsBlock) == limits.WS_BLOCKS_AHEAD
 
@@ -58,13 +60,17 @@ cdef unsigned char *_base(State *s, Ws *w) noexcept nogil:
     return <unsigned char *>sw_blocks_at(&s.blocks, w.filling)
 
 
+cdef inline uint32_t _most(Ws *w) noexcept nogil:
+    """How large that block may become."""
+    return MOST_CALLS_BYTES if w.calls else MOST_FILL_BYTES
+
+
 cdef uint32_t _left(State *s, Ws *w) noexcept nogil:
     """Room for payload in the block that is filled."""
     cdef uint32_t at = w.fill_at + (RECORD if w.record_at == 0 else 0)
     cdef uint32_t size = _size(s, w)
-    cdef uint32_t most = MOST_CALLS_BYTES if w.calls else MOST_FILL_BYTES
-    if size > most:
-        size = most
+    if size > _most(w):
+        size = _most(w)
     size &= ~<uint32_t>7  # a record is padded
     return size - at if size > at else 0
 
@@ -74,7 +80,6 @@ cdef uint32_t _room(State *s, Conn *c, uint64_t want) noexcept nogil:
     cdef Ws *w = c.ws
     cdef uint32_t left = _left(s, w)
     cdef uint32_t larger
-    cdef uint64_t most = MOST_CALLS_BYTES if w.calls else MOST_FILL_BYTES
     cdef uint64_t need
     cdef uint8_t larger_class = 0
     if left >= want:
@@ -82,8 +87,8 @@ cdef uint32_t _room(State *s, Conn *c, uint64_t want) noexcept nogil:
     need = (w.fill_at if w.filling != SW_NO_BLOCK else sizeof(sw_chunk)) + 2 * RECORD + want
     if w.fill_messages > 0:
         need *= 2  # they pile up
-    if need > most:
-        need = most
+    if need > _most(w):
+        need = _most(w)
     if need > _size(s, w):
         # Half of each size stays for what ends by itself: requests, and the events that take messages to a handler.
         larger = SW_NO_BLOCK
@@ -365,7 +370,7 @@ cdef bint _data(State *s, Conn *c, WsPiece *piece) noexcept nogil:
     if piece.first:
         w.opcode = piece.opcode
         w.compressed = piece.compressed
-        w.utf8 = 0
+        w.utf8 = SW_UTF8_WHOLE
         w.message_bytes = 0
     if not piece.last:
         _goes_on(s, w, piece)
@@ -430,12 +435,12 @@ cdef void wsin_end(State *s, Conn *c, uint16_t code, const unsigned char *reason
     w.ended = True
     w.end_code = code
     if length > 0:
-        w.end_block = sw_blocks_take(&s.blocks, sizeof(sw_chunk) + RECORD + length + 7, &w.end_class)
+        w.end_block = sw_blocks_take(&s.blocks, sizeof(sw_chunk) + sw_ws_record_bytes(length), &w.end_class)
         if w.end_block != SW_NO_BLOCK:
             s.line[REACTOR_BLOCKS] = s.blocks.in_use
             chunk = <sw_chunk *>sw_blocks_at(&s.blocks, w.end_block)
             chunk.zero = 0
-            chunk.length = (RECORD + length + 7) & ~<uint32_t>7
+            chunk.length = <uint32_t>sw_ws_record_bytes(length)
             record = <sw_ws_record *>(<unsigned char *>chunk + sizeof(sw_chunk))
             record.length = length
             record.opcode = SW_WS_CLOSE
