@@ -252,7 +252,7 @@ cdef bint wsout_close(State *s, Conn *c, uint16_t code, const unsigned char *rea
     """A Close; code 0: without one. False: the connection is lost."""
     cdef unsigned char payload[SW_WS_CONTROL_BYTES]
     if code == 0:
-        return wsout_control(s, c, SW_WS_CLOSE, payload, 0)
+        return wsout_control(s, c, SW_WS_CLOSE, NULL, 0)
     if length > SW_WS_REASON_BYTES:
         length = SW_WS_REASON_BYTES
     payload[0] = <unsigned char>(code >> 8)

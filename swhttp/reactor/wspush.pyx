@@ -5,9 +5,9 @@ It owns the groups, and what becomes of a push for a client that is slow (`Ws.ov
     drop     it is not sent
     close    the session ends, 1013
     block    it is sent; whoever pushes next sees in the session table that its client is slow, and waits. What others
-             have under way by then is sent as well: no more than WS_PUSHER_BYTES each (swhttp.adapters.pusher). More
-             than that of all processes nobody has who waits, so past it the connection is cut. (Processes that a user
-             process forks push as well, and are not counted.)
+             have under way by then is sent as well: no more than WS_PUSHER_BYTES each (swhttp.adapters.pusher). Who
+             waits keeps to that, so past what all processes together may have the connection is cut: each slot's, and
+             MAX_USER_PROCESSES of the user's. (Those that a user process forks push as well, and may be more.)
 
 The word in the table is written before the room of what was pushed is given back in a worker's ring, and before the end
 of a user process's packet shows there: who sees that it was read sees the word, too.
@@ -263,33 +263,34 @@ cdef int _broadcast_framed(State *s, sw_ws_group *group, Conn *left_out, uint8_t
 
 # ---- verbs ----
 
+cdef bint _can_be(const sw_frame *frame, const unsigned char *body) noexcept nogil:
+    """Would a process of ours say this?"""
+    cdef int verb = frame.flags & SW_WS_VERB
+    if verb == SW_WS_BROADCAST or verb == SW_WS_JOIN or verb == SW_WS_LEAVE:
+        if frame.head_len == 0 or frame.head_len > MOST_NAME_BYTES:
+            return False
+    if verb == SW_WS_PUSH or verb == SW_WS_BROADCAST:
+        if frame.status != SW_WS_TEXT and frame.status != SW_WS_BINARY or frame.body_len > MOST_PUSH_BYTES:
+            return False
+        return frame.status == SW_WS_BINARY or sw_utf8(SW_UTF8_WHOLE, body, frame.body_len) == SW_UTF8_WHOLE
+    if verb == SW_WS_END:
+        return (frame.body_len <= SW_WS_REASON_BYTES and sw_close_code_is_sendable(frame.status)
+                and sw_utf8(SW_UTF8_WHOLE, body, frame.body_len) == SW_UTF8_WHOLE)
+    return verb != SW_WS_OVERFLOW or frame.status <= SW_WS_BLOCK
+
+
 cdef bint wspush_verb(State *s, int slot, const sw_frame *frame, const unsigned char *head,
                       const unsigned char *body) noexcept nogil:
     """Do what a frame says. `slot`: whose it is, -1: a user process's. False: no process of ours says such a thing."""
     cdef int verb = frame.flags & SW_WS_VERB
     cdef int64_t session = frame.content_length
     cdef uint8_t opcode = <uint8_t>frame.status
-    cdef uint32_t utf8 = 0
     cdef int policy = frame.flags >> SW_WS_POLICY_SHIFT
     cdef uint16_t i
     cdef sw_ws_group *group
     cdef Conn *c
-    if verb == SW_WS_PUSH or verb == SW_WS_BROADCAST:
-        if frame.status != SW_WS_TEXT and frame.status != SW_WS_BINARY or frame.body_len > MOST_PUSH_BYTES:
-            return False
-        if opcode == SW_WS_TEXT:
-            utf8 = sw_utf8(utf8, body, frame.body_len)
-            if utf8 != SW_UTF8_WHOLE:
-                return False
-    elif verb == SW_WS_END:
-        if (frame.body_len > SW_WS_REASON_BYTES or not sw_close_code_is_sendable(frame.status)
-                or sw_utf8(SW_UTF8_WHOLE, body, frame.body_len) != SW_UTF8_WHOLE):
-            return False
-    elif verb == SW_WS_OVERFLOW and frame.status > SW_WS_BLOCK:
+    if not _can_be(frame, body):
         return False
-    if verb == SW_WS_BROADCAST or verb == SW_WS_JOIN or verb == SW_WS_LEAVE:
-        if frame.head_len == 0 or frame.head_len > MOST_NAME_BYTES:
-            return False
     if verb == SW_WS_BROADCAST:
         _broadcast(s, head, frame.head_len, session, opcode, body, frame.body_len)
         return True
@@ -317,8 +318,8 @@ cdef bint wspush_verb(State *s, int slot, const sw_frame *frame, const unsigned 
             return True
         ws_close(s, c, frame.status, body, frame.body_len)
         ws_after(s, c)
-    else:
-        c.ws.overflow = opcode
+    else:  # SW_WS_OVERFLOW
+        c.ws.overflow = <uint8_t>frame.status
         _show(s, c)
     return True
 
