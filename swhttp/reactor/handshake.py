@@ -26,7 +26,7 @@ import re
 from typing import Final, NamedTuple
 
 from wsproto.connection import ConnectionType
-from wsproto.events import AcceptConnection, Request
+from wsproto.events import AcceptConnection
 from wsproto.extensions import PerMessageDeflate
 from wsproto.handshake import H11Handshake
 from wsproto.utilities import RemoteProtocolError
@@ -60,10 +60,9 @@ class Deflate(NamedTuple):
 
 
 class Accepted(NamedTuple):
-    """`head`: the answer up to its empty line, which is still to come; `subprotocols`: what the client offers."""
+    """`head`: the answer up to its empty line, which is still to come; `deflate`: None: nothing is compressed."""
 
     head: bytes
-    subprotocols: tuple[str, ...]
     deflate: Deflate | None
 
 
@@ -87,14 +86,13 @@ REFUSALS: Final = (BAD_VERSION, BAD_KEY, MANY_KEYS, BAD_SUBPROTOCOL, BAD_EXTENSI
 
 
 def negotiate(headers: list[tuple[bytes, bytes]], *, deflate: bool) -> Verdict:
-    """Whether the handshake with these fields is good, and what is answered. deflate: whether we compress at all."""
+    """Whether the handshake with these fields is good, and what is answered. headers: names in lower case, other fields
+    than sec-websocket-* do not matter; deflate: whether we compress at all."""
     versions = []
     keys = []
     subprotocols = []
     offers = []
     for name, value in headers:
-        if not name.startswith(b"sec-websocket-"):
-            continue
         value = value.strip(b" \t")
         if name == b"sec-websocket-version":
             versions.append(value)
@@ -125,12 +123,11 @@ def negotiate(headers: list[tuple[bytes, bytes]], *, deflate: bool) -> Verdict:
     extension = _Deflate()
     try:
         shaker.receive_data(head + b"\r\n\r\n")
-        (request,) = shaker.events()
+        (_request,) = shaker.events()
     except RemoteProtocolError:  # a wsproto that is stricter than the one we know
         return BAD_HANDSHAKE
-    assert isinstance(request, Request)
     answer = shaker.send(AcceptConnection(extensions=[extension] if deflate and offers else []))
-    return Accepted(answer[:-2], tuple(filter(None, request.subprotocols)), extension.agreed)
+    return Accepted(answer[:-2], extension.agreed)
 
 
 class _Deflate(PerMessageDeflate):

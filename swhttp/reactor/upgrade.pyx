@@ -7,6 +7,8 @@ It owns what is asked of such a request, and that it reaches a worker as EVENT_W
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
 
+from cpython.bytes cimport PyBytes_AS_STRING
+
 from swhttp.ipc.frame cimport EVENT_WS_OPEN, sw_block, sw_header, sw_ws_event, sw_ws_session_id
 from swhttp.ipc.scoreboard cimport REACTOR_IN_FLIGHT
 from swhttp.reactor.reasons cimport (REASON_BLOCKS_FULL, REASON_INTERNAL, REASON_MANY_SOCKETS, REASON_NONE,
@@ -21,6 +23,7 @@ from swhttp import limits
 from swhttp.reactor.handshake import Refused, negotiate
 
 cdef uint32_t SPARED_SHARE = limits.WS_SPARED_SHARE
+cdef bytes PREFIX = b"sec-websocket-"
 cdef dict WS_REASONS = {
     "ws-bad-version": REASON_WS_BAD_VERSION, "ws-bad-key": REASON_WS_BAD_KEY, "ws-many-keys": REASON_WS_MANY_KEYS,
     "ws-bad-subprotocol": REASON_WS_BAD_SUBPROTOCOL, "ws-bad-extension": REASON_WS_BAD_EXTENSION,
@@ -42,7 +45,7 @@ cdef int upgrade(Http1 http1, Conn *c, Http1Parser parser):
     for _nth in range(parser.block.headers_count):
         record = <const sw_header *>(parser.base + at)
         at += <uint32_t>sizeof(sw_header)
-        if record.name_len > 14 and memcmp(parser.base + at, b"sec-websocket-", 14) == 0:
+        if record.name_len > len(PREFIX) and memcmp(parser.base + at, PyBytes_AS_STRING(PREFIX), len(PREFIX)) == 0:
             fields.append((parser.base[at:at + record.name_len],
                            parser.base[at + record.name_len:at + record.name_len + record.value_len]))
         at += record.name_len + record.value_len
