@@ -21,3 +21,6 @@ cdef class Scopes:
     cdef AsgiTargets targets
     cdef dict make(self, ScopeParts parts, int reactor, const sw_block *block)
     cdef dict make_socket(self, int reactor, const sw_block *block)
+
+
+cdef list offered_subprotocols(list headers)

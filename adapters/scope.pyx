@@ -138,12 +138,12 @@ cdef class Scopes:
         scope["swhttp.session"] = sw_ws_session_id(reactor, block.session, block.session_generation)
         scope["type"] = "websocket"
         scope["scheme"] = "wss" if block.flags & SW_BLOCK_TLS else "ws"
-        scope["subprotocols"] = _subprotocols(scope[HEADERS])
+        scope["subprotocols"] = offered_subprotocols(scope[HEADERS])
         scope[EXTENSIONS] = extensions
         return scope
 
 
-cdef list _subprotocols(list headers):
+cdef list offered_subprotocols(list headers):
     """What the client offers, as it prefers them (RFC 6455 §11.3.4)."""
     found = []
     for name, value in headers:

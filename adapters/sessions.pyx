@@ -16,7 +16,7 @@ from http import HTTPStatus
 from cpython.bytes cimport PyBytes_CheckExact, PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy
 
 from swhttp.adapters.asgi cimport AsgiExchange
@@ -25,11 +25,12 @@ from swhttp.adapters.lines cimport accept_lines
 from swhttp.adapters.outlet cimport Outlet
 from swhttp.adapters.peers cimport PeerRow
 from swhttp.adapters.pusher cimport Frame, LoopPusher, Pusher
+from swhttp.adapters.scope cimport offered_subprotocols
 from swhttp.adapters.socketadapter cimport SocketAdapter
 from swhttp.ipc.frame cimport (EVENT_WS_CLOSE, EVENT_WS_DONE, EVENT_WS_OPEN, RESPONSE_SMALL,
                                SW_BLOCK_ORIGIN, SW_FRAME_BAD, SW_FRAME_HEAD, SW_FRAME_LAST, SW_FRAME_STATE,
-                               SW_NO_LENGTH, SW_WS_AGAIN, sw_block, sw_descriptor, sw_ws_event, sw_ws_record,
-                               sw_ws_record_bytes)
+                               SW_NO_LENGTH, SW_WS_AGAIN, sw_block, sw_descriptor, sw_ws_event, sw_ws_event_records,
+                               sw_ws_record, sw_ws_record_bytes)
 from swhttp.ipc.rfc6455 cimport SW_CLOSE_NORMAL, SW_WS_TEXT
 from swhttp.ipc.scoreboard cimport SLOT_APP_ERRORS
 
@@ -70,7 +71,7 @@ cdef class Sessions:
         event.code = head.code
         event.sequence = head.sequence
         event.accepted = head.kind != EVENT_WS_OPEN
-        event.at = body + sizeof(head) + ((head.state_len + 7) & ~<uint32_t>7)
+        event.at = body + sw_ws_event_records(head.state_len)
         event.stop = event.at + head.records_len
         session.event = event
         session.id = head.session
@@ -85,6 +86,7 @@ cdef class Sessions:
         cdef const unsigned char *base = <const unsigned char *>block
         cdef CacheRow *target = self.targets.read(block)
         cdef PeerRow *peer
+        cdef list fields
         if target != NULL:
             session.path = <object>target.first
             session.query_string = (<bytes><object>target.third).decode("latin-1")
@@ -98,9 +100,9 @@ cdef class Sessions:
             if client is not None:
                 session.client = client
         if session.event.kind == EVENT_WS_OPEN:
-            session.headers = _joined(self.fields.read(base + block.headers_off, block.headers_count))
-            session.subprotocols = [
-                name.strip() for name in session.headers.get("sec-websocket-protocol", "").split(",") if name.strip()]
+            fields = self.fields.read(base + block.headers_off, block.headers_count)
+            session.headers = _joined(fields)
+            session.subprotocols = offered_subprotocols(fields)
         else:
             session.subprotocols = []
         return 0
@@ -127,7 +129,7 @@ cdef dict _joined(list fields):
 
 
 cdef class Event:
-    """One event of a session, until its last frame is on its way."""
+    """One event of a session, until its last frame is on its way: what `handling` asks, and tells what came of it."""
 
     # ---- messages
 
@@ -246,7 +248,8 @@ cdef class Session:
 
     @property
     def state(self):
-        """Bytes that the next handler finds here, whichever worker it runs in; 64 KiB at most."""
+        """Bytes that the next handler finds here, whichever worker it runs in; 64 KiB at most. Setting it raises
+        TypeError, ValueError, and RuntimeError where no handler of it runs."""
         return self.memory
 
     @state.setter
@@ -264,7 +267,8 @@ cdef class Session:
 
     @property
     def overflow(self):
-        """What becomes of pushes while its client is slow: "drop", "close" or "block"."""
+        """What becomes of pushes while its client is slow: "drop", "close" or "block". Setting it raises what
+        `swhttp.push` does."""
         return self.policy
 
     @overflow.setter
@@ -274,9 +278,10 @@ cdef class Session:
         self.policy = value
 
     def accept(self, subprotocol=None, headers=()):
-        """on_open: accept the handshake, with a subprotocol of those that the client offers, and more header fields.
+        """on_open: accept the handshake. Returning from on_open does so too, or whatever is said to the session there.
 
-        Returning from on_open does, and so does whatever is said to the session before.
+        subprotocol: one of those that the client offers, or None; headers: (name, value) pairs of str or bytes, to be
+        sent with the answer. Raises ValueError for what cannot be sent, RuntimeError when the handshake is answered.
         """
         if self.event is None or self.event.accepted:
             raise RuntimeError("the handshake of this WebSocket has been answered")
@@ -288,7 +293,8 @@ cdef class Session:
         self.event.accept(lines)
 
     def deny(self, int status=403):
-        """on_open: refuse the handshake, with an HTTP status from 400 on, when the handler returns."""
+        """on_open: refuse the handshake when the handler returns. status: of HTTP, from 400 on. Raises ValueError for
+        another one, RuntimeError when the handshake is answered."""
         if self.event is None or self.event.accepted:
             raise RuntimeError("the handshake of this WebSocket has been answered")
         if HTTPStatus(status) < 400:
@@ -296,27 +302,28 @@ cdef class Session:
         self.denied = status
 
     def push(self, data, *, overflow=None):
-        """Send a message, as `swhttp.push` does."""
+        """Send a message. Arguments and errors: as of `swhttp.push`."""
         self._speak()
         sockets.push(self.id, data, overflow=overflow)
 
     async def apush(self, data, *, overflow=None):
-        """Send a message, as `swhttp.apush` does."""
+        """Send a message, awaiting room. Arguments and errors: as of `swhttp.apush`."""
         self._speak()
         await sockets.apush(self.id, data, overflow=overflow)
 
     def join(self, group):
-        """Be one of a group, to which `swhttp.broadcast` sends."""
+        """Be one of a group, to which `swhttp.broadcast` sends. Argument and errors: as of `swhttp.join`."""
         self._speak()
         sockets.join(self.id, group)
 
     def leave(self, group):
-        """Be one of it no more."""
+        """Be one of it no more. Argument and errors: as of `swhttp.join`."""
         self._speak()
         sockets.leave(self.id, group)
 
     def close(self, code=SW_CLOSE_NORMAL, reason=""):
-        """Close it. What its client has sent and no handler has seen is not delivered any more."""
+        """Close it. What its client has sent and no handler has seen is not delivered any more. Arguments and errors:
+        as of `swhttp.close_session`."""
         self._speak()
         sockets.close_session(self.id, code, reason)
         self.ended = True

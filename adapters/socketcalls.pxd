@@ -17,7 +17,7 @@ cdef class Send:
 
 cdef class Receiving(Bell):
     cdef WebSocket socket
-    cdef int _leave(self) except -1
+    cdef int _stop_waiting(self) except -1
 
 
 cdef enum Verb:

@@ -61,12 +61,11 @@ cdef class Receiving(Bell):
     """One receive()."""
 
     cdef int drop(self) except -1:
-        self._leave()
+        self._stop_waiting()
         self.socket = None
         return 0
 
-    cdef int _leave(self) except -1:
-        """It waits no more."""
+    cdef int _stop_waiting(self) except -1:
         if self.blocking != NO_FUTURE:
             self.resumed()
             self.socket.forget_bell(self)
@@ -74,7 +73,7 @@ cdef class Receiving(Bell):
 
     cdef bint advance(self) except -1:
         cdef WebSocket socket = self.socket
-        self._leave()
+        self._stop_waiting()
         if not socket.greeted:
             socket.greeted = True
             self.value = {TYPE: CONNECT}
@@ -190,7 +189,7 @@ cdef class Sending(Message):
         if socket.phase == HANDSHAKE:
             return self._take_response(CLOSE_MESSAGE)
         if socket.phase != OPEN and not socket.is_gone() and not socket.ended:
-            raise RuntimeError("websocket.close was sent when it had been closed")
+            raise RuntimeError("websocket.close was sent after websocket.close")
         self.status = SW_CLOSE_NORMAL
         self.verb = CLOSE
         if socket.phase != OPEN or socket.is_gone():
@@ -345,4 +344,4 @@ cdef const unsigned char *_utf8(object text, Py_ssize_t *length) except NULL:
 
 cdef bint _can_be_sent(object code):
     """RFC 6455 §7.4.1, §7.4.2, and what the registry has since. SW_CLOSE_NO_CODE: a close without a code."""
-    return code == SW_CLOSE_NO_CODE or sw_close_code_is_sendable(code)
+    return 0 <= code <= 0xffff and (code == SW_CLOSE_NO_CODE or sw_close_code_is_sendable(code))

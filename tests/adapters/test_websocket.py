@@ -258,11 +258,12 @@ REFUSED: list[tuple[list[dict[str, Any]], dict[str, Any], str]] = [  # what is s
     ([ACCEPT], {**SEND, "text": "\ud800"}, "surrogates"),
     ([ACCEPT], {**CLOSE, "code": 1006}, "1006"),
     ([ACCEPT], {**CLOSE, "code": 999}, "999"),
+    ([ACCEPT], {**CLOSE, "code": 1 << 40}, "is not one that can be sent"),
     ([ACCEPT], {**CLOSE, "code": "1000"}, "'1000'"),
     ([ACCEPT], {**CLOSE, "reason": "ä" * 62}, "at most 123 bytes"),
     ([ACCEPT], {**CLOSE, "reason": 1}, "expected a str"),
     ([ACCEPT, CLOSE], {**SEND, "text": "a"}, "after websocket.close"),
-    ([ACCEPT, CLOSE], CLOSE, "had been closed"),
+    ([ACCEPT, CLOSE], CLOSE, "after websocket.close"),
     ([{**START, "status": 200}], ACCEPT, "had been answered"),
 ]
 
