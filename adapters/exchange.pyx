@@ -41,6 +41,7 @@ from swhttp.ipc.frame cimport (EVENT_CREDIT, RESPONSE_SHM, RESPONSE_SMALL, RESPO
 from swhttp.ipc.request_table cimport sw_request_acked, sw_request_closed, sw_request_is_full
 from swhttp.ipc.scoreboard cimport (SLOT_ARENA_FULL, SLOT_CREDITS, SLOT_DROPPED, SLOT_FILE_FRAMES, SLOT_SHM_FRAMES,
                                     SLOT_SPILLED_BYTES)
+
 cdef enum:
     NO_PLACE = -1            # neither arena nor spool takes it
     SPOOL_STEP = 1048576     # bytes of one write to the spool, at most
@@ -101,7 +102,6 @@ cdef class Exchange:
     cdef Py_ssize_t _publish(self, const unsigned char *data, Py_ssize_t length, bint last) except -1:
         """As `push`, of bytes as they go out; the framing is known, and `blocked` is WAIT_NONE."""
         cdef Py_ssize_t done = 0, end = length, step, room
-        cdef uint8_t flags
         cdef bint final, inline_only = False
         if self.bodiless:
             done = length
@@ -137,17 +137,11 @@ cdef class Exchange:
                         continue
                     self.blocked = WAIT_ACK
                     return done
-            flags = 0
-            if final:
-                flags = SW_FRAME_LAST | SW_FRAME_ABORT if self.short else SW_FRAME_LAST
-            if not self._put(RESPONSE_SMALL, flags, data + done, <uint32_t>step, <uint32_t>step):
+            if not self._put(RESPONSE_SMALL, self._flags(final), data + done, <uint32_t>step, <uint32_t>step):
                 self.blocked = WAIT_SPACE
                 return done
             done += step
-            self.turn_bytes += step
-            self.body_bytes += step
-            if self.remaining != SW_NO_LENGTH:
-                self.remaining -= step
+            self._given(step)
         return length
 
     cdef bint push_file(self, int fd, uint64_t offset, uint64_t length, bint last) except -1:
@@ -214,11 +208,13 @@ cdef class Exchange:
         """Is the response as far ahead of its client as it may be?"""
         return self.body_bytes - sw_request_acked(self.request) > self.outlet.high_water_bytes
 
+    @cython.final
     cdef uint8_t _flags(self, bint final) noexcept:
         if not final:
             return 0
         return SW_FRAME_LAST | SW_FRAME_ABORT if self.short else SW_FRAME_LAST
 
+    @cython.final
     cdef void _given(self, uint64_t step) noexcept:
         """So many body bytes are published."""
         self.turn_bytes += step
