@@ -45,6 +45,12 @@ cdef class AsgiAdapter:
     cdef int _settle(self, AsgiExchange exchange) except -1
 
 
+cdef enum Left:                 # the client is gone: what becomes of a message to it
+    PASSES                      # it is dropped, without an exception
+    WAITS                       # others get a turn first
+    RAISES
+
+
 cdef class AsgiExchange(Exchange):
     cdef AsgiAdapter adapter
     cdef dict scope
@@ -70,6 +76,7 @@ cdef class AsgiExchange(Exchange):
     cdef object wait(self)
     cdef int watch(self) except -1
     cdef int wake(self) except -1
+    cdef Left when_left(self, flag *passes, int *turns) noexcept
 
 
 cdef class ReceiveCall(Call):
@@ -84,12 +91,6 @@ cdef enum What:
     FILE
 
 
-cdef enum Left:
-    PASSES
-    WAITS
-    RAISES
-
-
 cdef class SendCall(Call):
     cdef AsgiExchange exchange
     cdef object message
@@ -101,7 +102,7 @@ cdef class SendCall(Call):
     cdef bint last
     cdef bint resting
     cdef int leaving_turns      # that it has waited since the client left
-    cdef bint passes            # the client is gone, and this message is dropped without an exception
+    cdef flag passes            # the client is gone, and this message is dropped without an exception
     cdef bint refused           # the client is gone: raises
     cdef Left _left(self) except *
     cdef int _start(self) except -1

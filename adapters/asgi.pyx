@@ -289,6 +289,26 @@ cdef class AsgiExchange(Exchange):
         sw_request_want_ack(self.request)
         return 0
 
+    cdef Left when_left(self, flag *passes, int *turns) noexcept:
+        """The client is gone: what becomes of a message, of which `passes` and `turns` keep what was said before.
+
+        An exception, as the specification has it since 2.4, for who does not listen. Django, Litestar and Quart do so
+        in a task of its own, and cancel the one that sends. When an exception comes first, or the cancellation while
+        it is in send(), their generators end with some later garbage collection: so it goes on to where it waits
+        for something else, and is cancelled there.
+        """
+        if not self.listens or self.complete:
+            return RAISES
+        if not passes[0] and self.leaving_calls < LEAVING_CALLS:
+            self.leaving_calls += 1
+            passes[0] = True
+        if passes[0]:
+            return PASSES
+        if turns[0] == LEAVING_TURNS:
+            return RAISES
+        turns[0] += 1
+        return WAITS
+
     cdef int give_credit(self) except -1:
         """Let the reactor post more of the request body."""
         cdef uint64_t total_bytes
@@ -403,27 +423,10 @@ cdef class SendCall(Call):
         return False
 
     cdef Left _left(self) except *:
-        """The client is gone: what becomes of this message.
-
-        An exception, as the specification has it since 2.4, for who does not listen. Django, Litestar and Quart do so
-        in a task of its own, and cancel the one that sends. When an exception comes first, or the cancellation while
-        it is in send(), their generators end with some later garbage collection: so it goes on to where it waits
-        for something else, and is cancelled there.
-        """
         cdef AsgiExchange exchange = self.exchange
-        if not exchange.listens:
-            return RAISES
-        exchange.wake()
-        if not self.passes and exchange.leaving_calls < LEAVING_CALLS:
-            exchange.leaving_calls += 1
-            self.passes = True
-        if self.passes:
-            return PASSES
-        if self.leaving_turns == LEAVING_TURNS:
-            return RAISES
-        self.leaving_turns += 1
-        self.value = None
-        return WAITS
+        if exchange.listens:
+            exchange.wake()  # who listens is told first
+        return exchange.when_left(&self.passes, &self.leaving_turns)
 
     cdef object _get(self, str key, object otherwise=None):
         cdef PyObject *value

@@ -10,7 +10,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_GetItem
 from cpython.ref cimport PyObject
 
-from swhttp.adapters.asgi cimport LEAVING_CALLS, LEAVING_TURNS, SendCall
+from swhttp.adapters.asgi cimport PASSES, RAISES, Left, SendCall
 from swhttp.adapters.bell cimport NO_FUTURE, Bell
 from swhttp.adapters.exchange cimport WAIT_NONE, WAIT_SPACE, WAIT_TURN, Wait
 from swhttp.adapters.lines cimport accept_lines, octets
@@ -316,22 +316,12 @@ cdef class Sending(Message):
                 socket.watch()
 
     cdef bint _leave(self) except -1:
-        """The client is gone: what becomes of this message, as SendCall has it.
-
-        True: it is dropped; False: the others get a turn; or ClientDisconnected.
-        """
-        cdef WebSocket socket = self.socket
+        """The client is gone. True: this message is dropped; False: the others get a turn; or ClientDisconnected."""
+        cdef Left left = self.socket.when_left(&self.passes, &self.leaving_turns)
+        if left == RAISES:
+            raise ClientDisconnected("the WebSocket is closed")
         self.value = None
-        if socket.listens and not socket.complete:
-            if not self.passes and socket.leaving_calls < LEAVING_CALLS:
-                socket.leaving_calls += 1
-                self.passes = True
-            if self.passes:
-                return True
-            if self.leaving_turns < LEAVING_TURNS:
-                self.leaving_turns += 1
-                return False
-        raise ClientDisconnected("the WebSocket is closed")
+        return left == PASSES
 
 
 cdef const unsigned char *_utf8(object text, Py_ssize_t *length) except NULL:

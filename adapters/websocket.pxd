@@ -44,7 +44,7 @@ cdef class WebSocket(AsgiExchange):
     cdef int arrived(self, const sw_descriptor *descriptor) except -1
     cdef int told_news(self) except -1
     cdef int finish(self) except -1
-    cdef int left(self) except -1
+    cdef int end_input(self) except -1
     cdef bint is_turn_due(self) noexcept
     cdef int queue(self, const sw_chunk *block) except -1
     cdef const sw_ws_record *next_record(self) noexcept

@@ -114,10 +114,10 @@ cdef class WebSocket(AsgiExchange):
                 self.code = record.code
                 self.reason = PyUnicode_DecodeUTF8(<const char *>record + sizeof(sw_ws_record), record.length,
                                                    "replace")
-            return self.left()
+            return self.end_input()
         return self.ring_all(True)
 
-    cdef int left(self) except -1:
+    cdef int end_input(self) except -1:
         """Nothing comes any more. In a drain."""
         self.ended = True
         self.ring_all(True)
@@ -127,7 +127,7 @@ cdef class WebSocket(AsgiExchange):
         """The client took data, or is gone; of one that was open EVENT_WS_CLOSE tells, behind its last message. In a
         drain."""
         if not self.ended and not self.complete and self.phase < OPEN and sw_request_closed(self.request):
-            self.left()
+            self.end_input()
         return self.wake()
 
     cdef int finish(self) except -1:
