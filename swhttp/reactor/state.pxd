@@ -273,8 +273,8 @@ cdef struct Ws:
     uint32_t utf8
     uint8_t filling_class
     uint8_t end_class
-    uint8_t first            # of taken.blocks
-    uint8_t count
+    uint8_t posted_first     # of taken.blocks: the oldest
+    uint8_t posted_count
     WsTaken taken
     uint64_t message_bytes
     uint32_t queued          # messages here that its worker has not read

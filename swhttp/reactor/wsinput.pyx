@@ -137,7 +137,7 @@ cdef bint _part(State *s, Conn *c) noexcept nogil:
     """The block is full: let the worker have it, with the beginning of the message that is under way. False: it may
     have no more at the moment."""
     cdef Ws *w = c.ws
-    if w.count == BLOCKS_AHEAD or w.filling == SW_NO_BLOCK:
+    if w.posted_count == BLOCKS_AHEAD or w.filling == SW_NO_BLOCK:
         return False
     wsin_post(s, c)
     return w.filling == SW_NO_BLOCK
@@ -151,7 +151,7 @@ cdef void wsin_post(State *s, Conn *c) noexcept nogil:
     cdef uint64_t payload
     if w.calls or c.request_id == 0:
         return
-    if w.filling != SW_NO_BLOCK and w.count < BLOCKS_AHEAD:
+    if w.filling != SW_NO_BLOCK and w.posted_count < BLOCKS_AHEAD:
         if w.record_at != 0:
             payload = w.fill_at - w.record_at - RECORD
             if w.fill_messages == 0 and _left(s, w) > 0 and not w.ended:
@@ -171,11 +171,11 @@ cdef void wsin_post(State *s, Conn *c) noexcept nogil:
             if not dispatch_chunk(s, c, w.filling, EVENT_WS_MESSAGE):
                 conn_starve(s, c)
                 return
-            posted = &w.taken.blocks[(w.first + w.count) % BLOCKS_AHEAD]
+            posted = &w.taken.blocks[(w.posted_first + w.posted_count) % BLOCKS_AHEAD]
             posted.block = w.filling
             posted.block_class = w.filling_class
             posted.messages = w.fill_messages
-            w.count += 1
+            w.posted_count += 1
             w.filling = SW_NO_BLOCK
             w.fill_messages = 0
     if w.ended and not w.end_told and w.filling == SW_NO_BLOCK:
@@ -193,16 +193,16 @@ cdef bint wsin_credit(State *s, Conn *c) noexcept nogil:
     cdef WsBlock *block
     if read == 0:
         return True
-    if read > w.count:
+    if read > w.posted_count:
         return False
     w.freed += read
     while read > 0:
         read -= 1
-        block = &w.taken.blocks[w.first]
+        block = &w.taken.blocks[w.posted_first]
         _give(s, block.block, block.block_class)
         w.queued -= block.messages
-        w.first = (w.first + 1) % BLOCKS_AHEAD
-        w.count -= 1
+        w.posted_first = (w.posted_first + 1) % BLOCKS_AHEAD
+        w.posted_count -= 1
     wsin_post(s, c)
     if c.fd >= 0 and (c.input_to > c.input_from or w.inflating or c.flags & CONN_READABLE):
         conn_todo(s, c)
@@ -289,7 +289,7 @@ cdef bint wsin_wants(State *s, Conn *c) noexcept nogil:
     if w.state != WS_OPEN:
         return True
     return w.queued < s.ws_max_queue and c.input_to == c.input_from and not w.inflating and (
-        w.calls or w.count < BLOCKS_AHEAD or w.filling == SW_NO_BLOCK or _left(s, w) > 0
+        w.calls or w.posted_count < BLOCKS_AHEAD or w.filling == SW_NO_BLOCK or _left(s, w) > 0
         or _size(s, w) < MOST_FILL_BYTES)
 
 
@@ -321,7 +321,7 @@ cdef bint _placed(State *s, Conn *c, uint32_t length, bint last) noexcept nogil:
 
 cdef void _starves(State *s, Conn *c) noexcept nogil:
     """There is no room. Where no worker has anything that it could give back, there was no block."""
-    if c.ws.fill_messages == 0 if c.ws.calls else c.ws.count < BLOCKS_AHEAD:
+    if c.ws.fill_messages == 0 if c.ws.calls else c.ws.posted_count < BLOCKS_AHEAD:
         conn_starve(s, c)
 
 
@@ -454,10 +454,10 @@ cdef void wsin_end(State *s, Conn *c, uint16_t code, const unsigned char *reason
 cdef void wsin_free(State *s, Conn *c) noexcept nogil:
     """Give back every block: no worker may read any of them."""
     cdef Ws *w = c.ws
-    while w.count > 0:
-        _give(s, w.taken.blocks[w.first].block, w.taken.blocks[w.first].block_class)
-        w.first = (w.first + 1) % BLOCKS_AHEAD
-        w.count -= 1
+    while w.posted_count > 0:
+        _give(s, w.taken.blocks[w.posted_first].block, w.taken.blocks[w.posted_first].block_class)
+        w.posted_first = (w.posted_first + 1) % BLOCKS_AHEAD
+        w.posted_count -= 1
     if w.filling != SW_NO_BLOCK:
         _give(s, w.filling, w.filling_class)
         w.filling = SW_NO_BLOCK
