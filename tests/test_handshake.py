@@ -72,16 +72,14 @@ def test_the_handshake_of_rfc_6455() -> None:
     ],
 )
 def test_a_bad_handshake_is_refused_by_its_reason(fields: list[tuple[bytes, bytes]], reason: str) -> None:
-    status = 426 if reason == "ws-bad-version" else 400
     for deflate in (True, False):
-        assert negotiate(UPGRADE + fields, deflate=deflate) == Refused(reason, status)
+        assert negotiate(UPGRADE + fields, deflate=deflate) == Refused(reason)
 
 
 def test_every_refusal_has_its_row() -> None:
-    table = re.findall(r'X\(WS_\w+, (\d+), "[^"]+", "([\w-]+)"\)',
+    slugs = re.findall(r'X\(WS_\w+, \d+, "[^"]+", "([\w-]+)"\)',
                        (TESTS.parent / "swhttp/reactor/reasons.h").read_text("utf-8"))
-    assert {(refused.reason, refused.status) for refused in handshake.REFUSALS} | {("ws-not-get", 400)} == {
-        (slug, int(status)) for status, slug in table}
+    assert sorted([*(refused.reason for refused in handshake.REFUSALS), "ws-not-get"]) == sorted(slugs)
 
 
 def test_a_wsproto_that_is_stricter_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +87,7 @@ def test_a_wsproto_that_is_stricter_refuses(monkeypatch: pytest.MonkeyPatch) -> 
         raise RemoteProtocolError("no")
 
     monkeypatch.setattr(H11Handshake, "receive_data", refuse)
-    assert negotiate(GOOD, deflate=True) == Refused("ws-bad-handshake", 400)
+    assert negotiate(GOOD, deflate=True) == Refused("ws-bad-handshake")
 
 
 @pytest.mark.parametrize(
@@ -104,8 +102,8 @@ def test_lists_have_a_bound() -> None:
                          (b"sec-websocket-extensions", "ws-bad-extension")):
         most = b"a" * limits.MAX_WS_LIST_BYTES
         assert isinstance(negotiate([*GOOD, (name, most)], deflate=True), Accepted)
-        assert negotiate([*GOOD, (name, most + b"a")], deflate=True) == Refused(reason, 400)
-        assert negotiate([*GOOD, (name, most), (name, b"a")], deflate=True) == Refused(reason, 400)
+        assert negotiate([*GOOD, (name, most + b"a")], deflate=True) == Refused(reason)
+        assert negotiate([*GOOD, (name, most), (name, b"a")], deflate=True) == Refused(reason)
 
 
 def test_space_around_values_is_none_of_theirs() -> None:

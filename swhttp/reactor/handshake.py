@@ -67,20 +67,19 @@ class Accepted(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """`reason`: the slug of a row of reasons.h, whose status this is."""
+    """`reason`: the slug of a row of reasons.h, which has the status."""
 
     reason: str
-    status: int
 
 
 Verdict = Accepted | Refused
 
-BAD_VERSION: Final = Refused("ws-bad-version", 426)
-BAD_KEY: Final = Refused("ws-bad-key", 400)
-MANY_KEYS: Final = Refused("ws-many-keys", 400)
-BAD_SUBPROTOCOL: Final = Refused("ws-bad-subprotocol", 400)
-BAD_EXTENSION: Final = Refused("ws-bad-extension", 400)
-BAD_HANDSHAKE: Final = Refused("ws-bad-handshake", 400)
+BAD_VERSION: Final = Refused("ws-bad-version")
+BAD_KEY: Final = Refused("ws-bad-key")
+MANY_KEYS: Final = Refused("ws-many-keys")
+BAD_SUBPROTOCOL: Final = Refused("ws-bad-subprotocol")
+BAD_EXTENSION: Final = Refused("ws-bad-extension")
+BAD_HANDSHAKE: Final = Refused("ws-bad-handshake")
 REFUSALS: Final = (BAD_VERSION, BAD_KEY, MANY_KEYS, BAD_SUBPROTOCOL, BAD_EXTENSION, BAD_HANDSHAKE)
 """All there are."""
 
