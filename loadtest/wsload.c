@@ -535,7 +535,8 @@ static void open_all(void)
         while (begun_opening < connections && begun_opening - opened < MOST_OPENING)
             open_one(&clients[begun_opening]);
         if (now_ns() > give_up)
-            die("%u of %u connections are open, and none more for %d s", opened, connections, (int)(OPEN_TIMEOUT_NS / 1000000000));
+            die("%u of %u connections are open, and none more for %d s", opened, connections,
+                (int)(OPEN_TIMEOUT_NS / 1000000000));
         turn(give_up);
     }
 }
@@ -577,8 +578,8 @@ static void load(void)
     cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu;
     unanswered += underway;
     underway = 0;
-    printf("{\"messages\": %llu, \"seconds\": %.6f, \"cpu_s\": %.6f, \"p50_us\": %.2f, \"p99_us\": %.2f, \"pings\": %llu, "
-           "\"wrong\": %llu, \"lost\": %llu, \"unanswered\": %llu, \"first_fault\": \"",
+    printf("{\"messages\": %llu, \"seconds\": %.6f, \"cpu_s\": %.6f, \"p50_us\": %.2f, \"p99_us\": %.2f, "
+           "\"pings\": %llu, \"wrong\": %llu, \"lost\": %llu, \"unanswered\": %llu, \"first_fault\": \"",
            (unsigned long long)messages, (double)(last_answer - began) / 1e9, (double)cpu / 1e9, latency_us(0.5),
            latency_us(0.99), (unsigned long long)answered_pings, (unsigned long long)wrong, (unsigned long long)lost,
            (unsigned long long)unanswered);

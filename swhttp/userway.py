@@ -4,10 +4,10 @@ It owns how a frame becomes a packet: as in a response ring (swhttp/ipc/frame.h)
 the packet larger than PUSH_PACKET_BYTES goes in a memfd of its own, which comes with the packet. Where the master has
 no time for more, who sends waits.
 
-Who is to wait for a slow client sees in the session table, which a user process may read, that it is slow, and looks
-again and again: nothing but the table tells a user process anything. By then no more is under way than the sockets
-hold, and of bodies in files one a process: its sender waits until it has been acted on, which shows by the end of a
-pipe whose other end the reactor has until then.
+Nothing but the session table, which a user process may read, tells it that a client is slow: who is to wait for that
+looks again and again. Until it shows there, no more is under way than the sockets hold, and of bodies in files one for
+each process: its sender waits until it has been acted on. A pipe tells that, whose other end goes along with the
+packet, and which the reactor closes then.
 """
 
 from __future__ import annotations

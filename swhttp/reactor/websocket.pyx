@@ -68,6 +68,7 @@ from swhttp import limits
 cdef uint64_t CLOSE_TIMEOUT_NS = <uint64_t>(limits.WS_CLOSE_TIMEOUT_S * 1e9)
 cdef uint64_t LINGER_TIMEOUT_NS = <uint64_t>(limits.LINGER_TIMEOUT_S * 1e9)
 cdef uint64_t LOG_EVERY_NS = <uint64_t>(limits.REACTOR_LOG_EVERY_S * 1e9)
+cdef const char *PING_TIMEOUT = b"ping timeout"  # the reason of a Close
 cdef int INFO = logging.INFO
 cdef int WARNING = logging.WARNING
 
@@ -110,7 +111,8 @@ cdef Ws *_with_head(State *s, Conn *c) noexcept nogil:
     cdef const sw_block *block = sw_blocks_at(&s.blocks, c.block)
     cdef bint whole = s.ws_calls or block.target_len <= MOST_TARGET_BYTES
     cdef uint32_t target_len = block.target_len if whole else MOST_TARGET_BYTES
-    cdef uint32_t text_len = block.method_len + target_len + whole  # a path that is not in the target lies behind it
+    # Behind a target that has no path lies the one that it stands for, `/`.
+    cdef uint32_t text_len = block.method_len + target_len + (1 if whole else 0)
     cdef sw_origin origin
     cdef const char *names = sw_block_origin(block, &origin)
     cdef uint32_t origin_len = 0
@@ -569,7 +571,8 @@ cdef void ws_timer(State *s, Conn *c) noexcept nogil:
         if c.input_to == c.input_from and wsin_wants(s, c) and c.out_first == NULL:
             s.line[REACTOR_WS_PING_TIMEOUT] += 1
             conn_log(s, c, INFO, 0, b"ws-ping-timeout")
-            wsout_close(s, c, SW_CLOSE_INTERNAL_ERROR, <const unsigned char *><const char *>b"ping timeout", 12)
+            wsout_close(s, c, SW_CLOSE_INTERNAL_ERROR, <const unsigned char *>PING_TIMEOUT,
+                        <uint32_t>strlen(PING_TIMEOUT))
             conn_close(s, c)
             return
         # Its pong may be behind what its worker has no room for, our ping behind what it takes slowly.

@@ -21,7 +21,7 @@ but to compress and to broadcast.
 from libc.errno cimport ENOMEM, errno
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 from libc.stdlib cimport realloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, strlen
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
@@ -48,6 +48,7 @@ from swhttp.reactor.wsoutput cimport wsout_close_later, wsout_push, wsout_shared
 
 from swhttp import limits
 
+cdef const char *TOO_SLOW = b"too slow"  # the reason of a Close
 cdef uint64_t HIGH_WATER_BYTES = limits.HIGH_WATER_BYTES
 cdef uint64_t PUSHER_BYTES = limits.WS_PUSHER_BYTES
 cdef size_t COMPRESS_LEAST_BYTES = limits.WS_COMPRESS_LEAST_BYTES
@@ -181,7 +182,7 @@ cdef bint _takes(State *s, Conn *c, int policy) noexcept nogil:
         return False
     s.line[REACTOR_WS_DROPPED] += 1
     if policy == SW_WS_CUT:
-        ws_close(s, c, SW_CLOSE_TRY_AGAIN_LATER, <const unsigned char *><const char *>b"too slow", 8)
+        ws_close(s, c, SW_CLOSE_TRY_AGAIN_LATER, <const unsigned char *>TOO_SLOW, <uint32_t>strlen(TOO_SLOW))
         ws_after(s, c)
     return False
 
