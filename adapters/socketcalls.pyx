@@ -316,8 +316,10 @@ cdef class Sending(Message):
                 socket.watch()
 
     cdef bint _leave(self) except -1:
-        """The client is gone. True: this message is dropped; False: the others get a turn; or ClientDisconnected."""
-        cdef Left left = self.socket.when_left(&self.passes, &self.leaving_turns)
+        """The client is gone. True: this message is dropped; False: the others get a turn; or ClientDisconnected, at
+        once in a task that has been told."""
+        cdef WebSocket socket = self.socket
+        cdef Left left = RAISES if socket.is_known() else socket.when_left(&self.passes, &self.leaving_turns)
         if left == RAISES:
             raise ClientDisconnected("the WebSocket is closed")
         self.value = None

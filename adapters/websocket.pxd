@@ -41,6 +41,7 @@ cdef class WebSocket(AsgiExchange):
     cdef bytearray pieces           # of a message whose end has not come
     cdef Bell bells                 # of receive() calls that wait
     cdef Message sender             # that is out in part
+    cdef void *knower               # the task that has had websocket.disconnect, to be compared only; NULL: none
     cdef int arrived(self, const sw_descriptor *descriptor) except -1
     cdef int told_news(self) except -1
     cdef int finish(self) except -1
@@ -53,6 +54,7 @@ cdef class WebSocket(AsgiExchange):
     cdef int _append(self, const sw_ws_record *record) except -1
     cdef object next_message(self)
     cdef dict disconnect(self)
+    cdef bint is_known(self) except -1
     cdef bint wait_for_message(self, Bell bell) except -1
     cdef int forget_bell(self, Bell bell) except -1
     cdef int ring_all(self, bint here) except -1

@@ -35,6 +35,8 @@ from swhttp.ipc.request_table cimport sw_request_closed, sw_request_set_read, sw
 from swhttp.ipc.rfc6455 cimport SW_CLOSE_ABNORMAL, SW_CLOSE_NORMAL, SW_WS_CLOSE, SW_WS_TEXT
 from swhttp.ipc.scoreboard cimport SLOT_ARENA_FULL, SLOT_SHM_FRAMES
 
+from asyncio import current_task
+
 cdef enum:
     FEW_BLOCKS = 4
 
@@ -235,8 +237,16 @@ cdef class WebSocket(AsgiExchange):
         return message
 
     cdef dict disconnect(self):
+        """For the task that runs."""
+        cdef object task = current_task()
+        self.knower = <void *>task
         self.gone = True
         return {TYPE: DISCONNECT, "code": self.code, "reason": self.reason}
+
+    cdef bint is_known(self) except -1:
+        """Has the task that runs had websocket.disconnect?"""
+        cdef object task = current_task()
+        return self.knower == <void *>task
 
     cdef bint wait_for_message(self, Bell bell) except -1:
         """Have `bell` rung when there is something for receive(); False when there is by now."""

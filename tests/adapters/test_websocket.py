@@ -405,6 +405,18 @@ def test_send_raises_when_the_client_has_left() -> None:
         assert rig.log() == ""
 
 
+def test_send_raises_at_once_in_the_task_that_has_been_told_of_the_end() -> None:
+    message = {"type": "websocket.send", "text": "on"}
+    with working("sockets:app", "asgi") as rig:
+        flight = begin(rig, "receive", ACCEPT, "receive", message, {"type": "websocket.close"})
+        rig.frame()
+        leave(rig, flight, 1001)
+        rig.finish(flight)
+        _, end, (raised, is_os_error, _) = notes(rig)
+        assert (end["code"], raised, is_os_error) == (1001, "ClientDisconnected", True)
+        assert flight.messages == []
+
+
 def test_who_waits_for_a_slow_client_hears_that_it_has_left() -> None:
     with working("sockets:app", "asgi") as rig:
         rig.acks = False
