@@ -285,6 +285,8 @@ cdef class Session:
         """
         if self.event is None or self.event.accepted:
             raise RuntimeError("the handshake of this WebSocket has been answered")
+        if self.denied:
+            raise RuntimeError("on_open has refused this WebSocket")
         if subprotocol is not None and subprotocol not in self.subprotocols:
             raise ValueError(f"the client has not offered the subprotocol {subprotocol!r}")
         lines = accept_lines(subprotocol, [(_octets(name), _octets(value)) for name, value in headers])

@@ -86,7 +86,8 @@ def test_what_on_open_says_is_said_after_the_handshake_is_accepted(handled: Hand
 
 
 def test_a_handshake_can_be_refused(handled: Handled) -> None:
-    for target, status in ((b"/refused", 403), (b"/denied", 404), (b"/raises", 500), (b"/splits", 500)):
+    for target, status in ((b"/refused", 403), (b"/denied", 404), (b"/raises", 500), (b"/splits", 500),
+                           (b"/denied-and-accepted", 500)):
         flight = handled.open(target)
         assert [(frame.type, frame.status, frame.flags) for frame in flight.frames] == [
             (ring.SMALL, status, ring.HEAD | ring.LAST)]
@@ -95,7 +96,7 @@ def test_a_handshake_can_be_refused(handled: Handled) -> None:
     assert [(frame.type, frame.flags) for frame in flight.frames] == [
         (ring.WS_OPEN, 0), (ring.WS_DONE, ring.LAST | BAD)]
     log = handled.rig.log()
-    assert log.count("exception in on_open of the WebSocket handler") == 3
+    assert log.count("exception in on_open of the WebSocket handler") == 4
     assert "handling.py" not in log
 
 

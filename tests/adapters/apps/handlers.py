@@ -39,6 +39,9 @@ class Plain:
                 return False
             case "/denied":
                 session.deny(404)
+            case "/denied-and-accepted":
+                session.deny(404)
+                session.accept()
             case "/raises":
                 raise ValueError("this handler raises")
             case "/speaks":
