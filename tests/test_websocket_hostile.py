@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -100,6 +101,22 @@ def test_a_bomb_ends_at_the_size_of_a_message(site: Server, bystander: Peer) -> 
         opened(site)
         assert peer.ended() == 1009
     growth.within(8 * MEBIBYTE)
+
+
+def test_what_cannot_be_compressed_may_be_as_large_as_what_can(site: Server, bystander: Peer) -> None:
+    noise = random.Random(7).randbytes(MOST_BYTES)
+    packed = deflated(noise)
+    assert len(packed) > MOST_BYTES
+    with Peer(site, "/lengths", deflate=True) as peer:
+        peer.send(frame(BINARY, packed, rsv1=True))
+        assert int(peer.heard()) == MOST_BYTES
+        peer.send(frame(BINARY, packed[:MOST_BYTES], fin=False, rsv1=True) + frame(CONTINUATION, packed[MOST_BYTES:]))
+        assert int(peer.heard()) == MOST_BYTES
+        peer.send(frame(BINARY, deflated(noise + b"x"), rsv1=True))
+        assert peer.ended() == 1009
+    with Peer(site, deflate=True) as peer:
+        peer.send(frame(BINARY, bytes(2 * MOST_BYTES + 65), rsv1=True)[:14])
+        assert peer.ended() == 1009
 
 
 def test_a_compressed_message_that_is_none_closes_with_1007(site: Server, bystander: Peer) -> None:

@@ -11,7 +11,7 @@ cdef enum:
     WS_BAD = 5  # the connection is to be failed; nothing after it counts
 
 cdef struct WsLimits:
-    uint64_t max_message_bytes  # of a message's payload as it comes, all its frames together
+    uint64_t max_message_bytes  # of a message's payload, all its frames together
     uint32_t max_fragments  # frames of a message
     bint deflate  # permessage-deflate was negotiated
 

@@ -9,8 +9,9 @@ its own until it is whole, so that a stream which is idle has none for it.
     frame: | FIN RSV1 RSV2 RSV3 opcode:4 | MASK length:7 | length u16 or u64, for 126 and 127 | key | payload
 
 It must never take the GIL, wait for a message to be whole, or look at the payload of data frames: the caller takes the
-mask off and checks UTF-8 (wsbytes.h) or inflates (wsdeflate), for only he knows where the bytes go to. So the limit
-holds for bytes as they come; what a compressed message may grow to is the caller's to bound.
+mask off and checks UTF-8 (wsbytes.h) or inflates (wsdeflate), for only he knows where the bytes go to. So what a
+compressed message may grow to is the caller's to bound. As it comes it may be longer than that, for not everything can
+be compressed: twice as long, and some.
 
 A header is judged as soon as enough of it is there: one that announces too much fails the connection before any
 payload has come. After WS_CLOSED and WS_BAD whatever follows is swallowed.
@@ -44,6 +45,9 @@ cdef enum:
     OPCODE = 0x0F
     MASK = 0x80
     LENGTH = 0x7F
+
+cdef enum:
+    DEFLATE_BYTES = 64  # that a compressed message, however short, may be longer
 
 cdef uint16_t max_empty = bounds.MAX_WS_EMPTY_FRAGMENTS
 
@@ -191,7 +195,7 @@ cdef bint _judge(WsDecoder *d, const WsLimits *limits, const unsigned char *head
                  WsPiece *piece) noexcept nogil:
     """Is this right, as far as it is there? It changes nothing else. False: the stream is bad."""
     cdef uint8_t first, opcode, short, reserved
-    cdef uint64_t length
+    cdef uint64_t length, most = limits.max_message_bytes
     if have < 2:
         return True
     first, opcode, short = header[0], header[0] & OPCODE, header[1] & LENGTH
@@ -221,12 +225,14 @@ cdef bint _judge(WsDecoder *d, const WsLimits *limits, const unsigned char *head
         return _bad(d, piece, SW_CLOSE_PROTOCOL_ERROR, "ws-length-not-minimal")
     if length >> 63:
         return _bad(d, piece, SW_CLOSE_PROTOCOL_ERROR, "ws-length-out-of-range")
+    if (d.compressed if opcode == SW_WS_CONTINUATION else reserved) and not most >> 62:
+        most = 2 * most + DEFLATE_BYTES
     if opcode != SW_WS_CONTINUATION:
-        if length > limits.max_message_bytes:
+        if length > most:
             return _bad(d, piece, SW_CLOSE_TOO_BIG, "ws-message-too-large")
         return True
     # Without this subtraction the sum could overflow.
-    if length > limits.max_message_bytes - d.message_bytes:
+    if length > most - d.message_bytes:
         return _bad(d, piece, SW_CLOSE_TOO_BIG, "ws-message-too-large")
     if d.fragments >= limits.max_fragments:
         return _bad(d, piece, SW_CLOSE_TOO_BIG, "ws-too-many-fragments")
