@@ -106,6 +106,13 @@ def test_what_asks_for_no_websocket_is_plain_http(site: Server, first: str, line
         assert client.response().json()["target"] == "/behind"
 
 
+def test_who_expects_100_continue_gets_it_before_101(site: Server) -> None:
+    """RFC 9110 §7.8."""
+    with site.connect() as client:
+        client.send(head(*ASKS, KEY, VERSION, "Expect: 100-continue"))
+        assert client.raw(37) == b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101"
+
+
 def test_without_websockets_a_request_for_one_is_plain_http(server: Start) -> None:
     site = server("reference:asgi", "--workers", "1", "--reactors", "1", "--ws", "none")
     with site.connect() as client:
