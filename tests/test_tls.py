@@ -299,6 +299,32 @@ def test_what_comes_while_a_part_of_a_record_waits_is_read(server: Start, leaves
             assert client.get("/on").json()["target"] == "/on"
 
 
+def test_of_a_body_the_end_may_be_in_half_a_record(server: Start) -> None:
+    """An app does not read on: as much of a body as may be ahead has been read, and half a record behind it. The other
+    half, which is less than the body lacks, waits in the socket with one more request when the client's end comes."""
+    site = server("bodies:asgi", *ONE, *tls.options(), tls=authority().client())
+    chunk, last = bytes(9000), bytes(16000)
+    length = 1 + limits.MAX_CHUNKS_AHEAD * len(chunk) + len(last)
+    assert length > limits.INLINE_BODY_BYTES
+    with site.gate() as gate, site.connect() as client:
+        client.send_request("POST", f"/upload?gate={gate.path}", [("Content-Length", str(length))])
+        client.send(b"\0")
+        holding = gate.entered()
+        since = Since(site)
+        for nth in range(1, limits.MAX_CHUNKS_AHEAD):
+            client.send(chunk)
+            since.becomes(received_bytes=nth * len(chunk))
+        sent = [client.socket.encrypted(part) for part in (chunk, last, request_bytes(target="/pid"))]
+        client.socket.raw.sendall(b"".join(sent))
+        since.becomes(received_bytes=limits.MAX_CHUNKS_AHEAD * len(chunk))
+        client.half_close()
+        since.passes("turns", 2 + since["turns"])
+        holding.release()
+        assert client.response().json()["length"] == length
+        assert client.response().status == 200
+        client.expect_end()
+
+
 def test_half_a_record_at_the_end_may_become_a_request(server: Start) -> None:
     site = server("reference:wsgi", *ONE, "--threads", "2", *tls.options(), tls=authority().client())
     with site.gate() as gate, site.connect() as busy, site.connect() as client:

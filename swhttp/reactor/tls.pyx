@@ -346,9 +346,9 @@ cdef bint tls_feed(State *s, Conn *c, const unsigned char *data, size_t length):
 
 
 cdef int tls_waiting_bytes(Conn *c) noexcept nogil:
-    """How much has been taken from the socket and not given on, at most."""
+    """How much has been taken from the socket and not given on, at most: plaintext, and what has come of a record."""
     cdef Tls *t = <Tls *>c.tls
-    return 0 if t.hungry and not t.has_ahead else 2 * IN_BYTES
+    return 0 if t.hungry and not t.has_ahead and t.header_bytes == 0 and t.record_left == 0 else 2 * IN_BYTES
 
 
 cdef int tls_unread(State *s, Conn *c) noexcept nogil:
