@@ -103,6 +103,22 @@ def test_past_the_queue_nothing_is_read(site: Server) -> None:
         assert [peer.heard() for _ in range(3 * QUEUE)] == [str(nth) for nth in range(3 * QUEUE)]
 
 
+def test_what_was_not_read_is_when_we_close(server: Start) -> None:
+    """Behind messages that may not wait here lies the client's Close: it is found when ours is out."""
+    site = server("pressed:app", "--workers", "1", "--reactors", "1", "--ws-max-queue", str(QUEUE))
+    since = Since(site)
+    with site.gate() as gate, Peer(site, f"/deaf?{gate.path}") as peer:
+        assert peer.heard() == "in"
+        visitor = gate.entered()
+        peer.send(b"".join(frame(TEXT, b"x" * nth) for nth in range(3 * QUEUE)) + closing(1000))
+        since.becomes(ws_received=QUEUE)
+        site.kill(signal.SIGTERM)
+        assert peer.ending() == 1001
+        peer.connection.expect_end(limits.WS_CLOSE_TIMEOUT_S / 2)
+        visitor.release()
+    site.finish()
+
+
 def test_what_waits_for_an_app_is_in_few_blocks(site: Server) -> None:
     most = (limits.WS_BLOCKS_AHEAD + 1) * limits.WS_BLOCK_BYTES
     with Growth(site) as growth, site.gate() as gate, Peer(site, f"/deaf?{gate.path}") as peer:

@@ -376,6 +376,8 @@ cdef void ws_close(State *s, Conn *c, uint16_t code, const unsigned char *reason
     if not wsout_close(s, c, code, reason, length):
         ws_break(s, c)
         return
+    if c.input_to > c.input_from or c.flags & CONN_READABLE:
+        conn_todo(s, c)  # what was not read for want of room may hold the client's Close, and nobody waits for room now
     _await_close(s, c)
     _ends(s, c, code if code != 0 else SW_CLOSE_NO_CODE, reason, length)
 
