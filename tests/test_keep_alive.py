@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from tests.support.client import Closed, request_bytes
+from tests.support.counters import Since
 from tests.support.fleet import Start
 from tests.support.server import Server
 
@@ -169,6 +170,26 @@ def test_a_client_that_half_closes_while_it_waits_is_ended_in_order(site: Server
             if end.partial or client.was_reset:
                 raise
     assert site.get("/after")["target"] == "/after"
+
+
+def test_pipelined_requests_survive_the_end_of_a_slow_client_before_them(server: Start) -> None:
+    """They came with a request whose answer is a little more than the socket takes. The event by which the rest of it
+    leaves tells once more that the client has ended its input."""
+    site = server("reference:wsgi", "--workers", "1", "--reactors", "1")
+    since = Since(site)
+    with site.connect(buffer_bytes=4096) as client:
+        client.send_request(target="/stream?size=30000000")
+        since.becomes(responses=1)  # all of it is out of the worker's hands
+        size = since["sent_bytes"] + 100_000
+    since = Since(site)
+    with site.connect(buffer_bytes=4096) as client:
+        client.send(b"".join(request_bytes(target=target) for target in (f"/stream?size={size}", "/one", "/two")))
+        since.becomes(responses=1)
+        client.half_close()
+        assert len(client.response().body) == size
+        assert client.response().json()["target"] == "/one"
+        assert client.response().json()["target"] == "/two"
+        client.expect_end()
 
 
 def test_a_client_that_says_nothing_and_closes_is_no_event(site: Server) -> None:

@@ -468,7 +468,7 @@ cdef class Reactor:
             c.flags |= CONN_READABLE
             if c.flags & CONN_BODY_OPEN:
                 receive_body(s, c)
-            else:
+            elif c.stage != STAGE_IDLE or c.input_to == c.input_from:  # else the next turn has what is kept
                 receive_some(s, c)
 
     cdef bint _writable(self, Conn *c) noexcept nogil:
