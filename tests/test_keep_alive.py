@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from tests.support.client import Closed, request_bytes
-from tests.support.counters import Since
+from tests.support.counters import Since, gauge
 from tests.support.fleet import Start
 from tests.support.server import Server
 
@@ -36,6 +36,19 @@ def test_what_is_sent_behind_the_last_answer_does_not_reset_the_connection(site:
         client.send(request_bytes(target="/behind"))  # a reset would have come by now
         assert client.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
     assert "/behind" not in site.seen()
+
+
+def test_what_was_sent_before_the_clients_end_does_not_reset_the_connection(site: Server) -> None:
+    """It takes more than one turn to read that, both sides have ended, and most of the answer is still on its way."""
+    with site.gate() as gate, site.connect(buffer_bytes=4096) as client:
+        client.send_request(target=f"/stream?size=1000000&pieces=2&gate={gate.path}", headers=[("Connection", "close")])
+        holding = gate.entered()
+        client.send(bytes(50_000))
+        client.half_close()
+        holding.release()
+        gauge(site, "open", 0)
+        assert len(client.response().body) == 1000000
+        client.expect_end()
 
 
 def test_every_response_carries_a_date_and_no_field_twice(site: Server) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import signal
+import socket
 import time
 from collections.abc import Iterator
 
@@ -117,6 +118,24 @@ def test_what_was_not_read_is_when_we_close(server: Start) -> None:
         peer.connection.expect_end(limits.WS_CLOSE_TIMEOUT_S / 2)
         visitor.release()
     site.finish()
+
+
+def test_what_is_behind_an_error_does_not_reset_the_connection(server: Start) -> None:
+    """There is more of it than is read at once, and the client's end, so that both sides have ended with our Close."""
+    site = server("pressed:app", "--workers", "1", "--reactors", "1", "--ws-max-queue", str(QUEUE),
+                  binds=("unix:{dir}/socket",))
+    since = Since(site)
+    with site.gate() as gate, Peer(site, f"/deaf?{gate.path}") as peer:
+        assert peer.heard() == "in"
+        visitor = gate.entered()
+        peer.send(frame(TEXT, b"x") * QUEUE)
+        since.becomes(ws_received=QUEUE)
+        peer.connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * PIECE_BYTES)
+        peer.send(frame(TEXT, b"x", masked=False) + bytes(3 * PIECE_BYTES))
+        peer.connection.half_close()
+        visitor.release()
+        assert [peer.heard() for _ in range(QUEUE)] == ["1"] * QUEUE
+        assert peer.ended() == 1002
 
 
 def test_what_waits_for_an_app_is_in_few_blocks(site: Server) -> None:

@@ -440,6 +440,8 @@ cdef class Reactor:
                 receive_some(s, c)
 
     cdef void _event(self, Conn *c, uint32_t events) noexcept nogil:
+        # Where our own side is shut down, both are when the client's end has come. What is before that end is read all
+        # the same, or it would make the kernel send a reset; if that is what has come, reading finds it.
         cdef State *s = &self.state
         if c.fd < 0:
             return
@@ -457,7 +459,7 @@ cdef class Reactor:
         if c.tls != NULL and events & EPOLLOUT and not tls_flush(s, c):
             conn_close(s, c)
             return
-        if events & (EPOLLERR | EPOLLHUP):
+        if events & (EPOLLERR | EPOLLHUP) and c.stage != STAGE_LINGER and not (ws_is_open(c) and c.ws.parted):
             conn_close(s, c)  # reset, or closed both ways: nothing can be delivered
             return
         if events & EPOLLRDHUP:
