@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -57,6 +58,22 @@ def test_what_is_there_before_an_app_is_none_of_the_collectors_business(server: 
         "    return [found]\n")
     before, others = body_of(server("counts:app", *OPTIONS, "--app-dir", str(tmp_path))).split()
     assert int(others) < 1000 < int(before)
+
+
+def test_what_is_there_before_the_manager_is_none_of_the_collectors_business(server: Start, tmp_path: Path) -> None:
+    # Or the master's collector would write to what the two have in common, whatever the manager does about its own.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import gc, os\n"
+        "def note():\n"
+        "    with open(os.environ['SEEN_PATH'], 'a') as notes:\n"
+        "        print(os.getpid(), gc.get_freeze_count(), len(gc.get_objects()), file=notes)\n"
+        "os.register_at_fork(before=note)\n")
+    site = server("shapes:wsgi_function", *OPTIONS,
+                  env={"PYTHONPATH": os.pathsep.join([str(tmp_path), str(TESTS.parent)])})
+    forked = [(int(before), int(others)) for pid, before, others in map(str.split, site.notes())
+              if int(pid) == site.pid]
+    assert len(forked) == 1
+    assert forked[0][1] < 1000 < forked[0][0]
 
 
 def test_workers_log_that_they_booted(server: Start) -> None:
