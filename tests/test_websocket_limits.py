@@ -28,6 +28,7 @@ from tests.support.frames import (
     closing,
     deflated,
     frame,
+    handshake,
     opened,
 )
 from tests.support.memory import MEBIBYTE, Growth
@@ -551,6 +552,42 @@ def test_the_end_of_a_websocket_waits_for_room_in_its_workers_ring(server: Start
         assert [peer.heard() for _ in range(limits.WS_BLOCKS_AHEAD)] == [str(nth) for nth in range(4)]
         peer.send(closing(1000))
         assert peer.ended() == 1000
+
+
+@pytest.mark.parametrize("timeout", [["--request-timeout", "0.4"], []], ids=["answered 504", "gone"])
+def test_who_accepts_too_late_hears_of_it_when_there_is_room_in_its_workers_ring(
+    server: Start, timeout: list[str]
+) -> None:
+    site = server("pressed:app", "--workers", "1", "--reactors", "1", *timeout, module=tight_requests.__name__)
+    site.expect_log("Request timed out|Worker is stuck|reason=request-timeout")
+    (worker,) = site.workers()
+    site.kill(signal.SIGSTOP, site.manager())  # or it would replace the worker meanwhile
+    with site.gate() as gate, Peer(site, "/groups?1") as witness, site.connect() as late:
+        assert witness.heard() == "0"
+        late.send(handshake(f"/late?{gate.path}"))
+        visitor = gate.entered()
+        others = [site.connect() for _ in range(tight_requests.DESCRIPTORS + 1)]
+        for other in others:
+            other.send_request("GET", "/")
+        wait_until(lambda: totals(site)["waiting"] == 1, "a request that finds the ring full")
+        if timeout:
+            assert late.response().status == 504
+        else:
+            late.close()
+            gauge(site, "open", 1 + len(others))
+        visitor.release()
+        visitor = gate.entered()
+        assert witness.heard() == "accepted"  # so what was published before has been read, too
+        assert totals(site)["waiting"] == 1, "the ring is still full"
+        visitor.release()
+        wait_until(lambda: site.notes() == ["/late 1006"], "the app to hear of the end")
+        assert [other.response().json()["pid"] for other in others] == [worker] * len(others)
+        witness.send(closing(1000))
+        assert witness.ended() == 1000
+    site.kill(signal.SIGCONT, site.manager())
+    if timeout:
+        site.wait_for_log("Worker left")
+        site.wait_for_workers(1, other_than={worker})
 
 
 def test_requests_find_room_beside_all_websockets_that_there_may_be(server: Start) -> None:

@@ -12,6 +12,8 @@
     /torn          one message of 16 MiB; while that goes out it pushes "pushed" to itself, and closes itself with 4000
     /groups?COUNT  is in so many groups, "0" and on; broadcasts to each its name; then as /echo
     /close?CODE    closes with this code
+    /late?GATE     its worker stands at the gate, with all of its event loop, before it is accepted, and once more when
+                   it has been, and "accepted" has been broadcast to group 0
 
 How a WebSocket ended is noted as "PATH CODE", a send() that failed as "PATH cut", in `SEEN_PATH`.
 """
@@ -47,6 +49,8 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
         raise RuntimeError("no lifespan")
     path, query = scope["path"], scope["query_string"].decode()
     assert (await receive())["type"] == "websocket.connect"
+    if path == "/late":
+        wait_at(query)
     await send({"type": "websocket.accept"})
     if path == "/close":
         await send({"type": "websocket.close", "code": int(query)})
@@ -66,6 +70,9 @@ async def begin(path: str, query: str, scope: Message, receive: Receive, send: S
             wait_at(query)
         else:
             await asyncio.to_thread(wait_at, query)
+    elif path == "/late":
+        swhttp.broadcast("0", "accepted")
+        wait_at(query)
     elif path == "/pour":
         for _ in range(int(query)):
             await send({"type": "websocket.send", "bytes": PIECE})
