@@ -1,12 +1,14 @@
-"""No memory for what the reactor wants to keep: that one connection ends, told or cut, and nothing else.
+"""No memory for what the reactor wants to keep: that one connection ends, told or cut, and nothing else. None for what
+an app asks for: it is told so, and may ask again.
 
-A preloaded library makes every Nth allocation of the reactor's own fail. Whoever gets an answer gets the right one,
-whole; nothing is leaked, which every test checks in the end.
+A preloaded library makes every Nth allocation of the reactor's own fail, or some of a worker's. Whoever gets an answer
+gets the right one, whole; nothing is leaked, which every test checks in the end.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import mmap
 import os
 import struct
@@ -20,7 +22,7 @@ from tests.support.bodies import body
 from tests.support.client import Closed, Connection
 from tests.support.counters import gauge
 from tests.support.fleet import Start
-from tests.support.frames import CLOSE, PING, PONG, NotOpened, Peer, closing, frame, opened
+from tests.support.frames import BINARY, CLOSE, PING, PONG, TEXT, NotOpened, Peer, closing, frame, opened
 from tests.support.server import TESTS, Server
 
 pytestmark = pytest.mark.unsanitized  # no allocation would reach the library
@@ -41,6 +43,10 @@ class Memory:
     def fail_every(self, nth: int) -> None:
         """0: none."""
         self._words[:4] = struct.pack("i", nth)
+
+    def fail_next(self, times: int, pid: int, sizes: range) -> None:
+        """The next `times` that are of such a size, in this process."""
+        self._words[12:28] = struct.pack("4i", times, sizes.start, sizes.stop - 1, pid)
 
     @property
     def asked(self) -> int:
@@ -183,3 +189,37 @@ def test_without_memory_for_a_ping_that_is_cut_its_websocket_is_closed_with_1011
         opened(site)
     for name in ("open", "in_flight", "blocks", "websockets"):
         gauge(site, name)
+
+
+OBJECT = range(33, 65)  # bytes that a bytes or str object has beside what is in it, with a NUL
+IN_PIECES = 200_000     # more than a block holds
+WITHOUT = {
+    "a message in one piece": (5000, range(5000 + OBJECT.start, 5000 + OBJECT.stop)),
+    "a message in pieces": (IN_PIECES, range(IN_PIECES + OBJECT.start, IN_PIECES + OBJECT.stop)),
+    "the pieces": (IN_PIECES, range(IN_PIECES // 2, IN_PIECES + OBJECT.start)),
+}
+
+
+@pytest.mark.parametrize("what", WITHOUT)
+def test_a_message_for_which_there_was_no_memory_is_given_whole_to_who_asks_again(
+    server: Start, library: Path, memory: Memory, tmp_path: Path, what: str
+) -> None:
+    site = server("pressed:app", "--workers", "1", "--reactors", "1",
+                  env={"LD_PRELOAD": str(library), "SWHTTP_TESTS_ENOMEM": str(tmp_path / "words")})
+    (worker,) = site.workers()
+    size, sizes = WITHOUT[what]
+    times = 3  # one may be where the app is not told yet
+    with Peer(site, "/hashes") as peer:
+        for nth, opcode in enumerate((TEXT, BINARY), 1):
+            data = (b"%07d," % nth * size)[:size]
+            memory.fail_next(times, worker, sizes)
+            peer.send(frame(opcode, data) + frame(TEXT, b"behind it"))
+            assert peer.heard() == "no memory"
+            heard = peer.heard()
+            while heard == "no memory":
+                heard = peer.heard()
+            assert memory.failed == nth * times
+            assert heard == hashlib.sha256(data).hexdigest()
+            assert peer.heard() == hashlib.sha256(b"behind it").hexdigest()
+        peer.send(closing(1000))
+        assert peer.ended() == 1000

@@ -4,6 +4,7 @@
     /lengths       the length of each message comes back, as a text
     /stuck?GATE    says "in" when it has accepted; then its worker stands at the gate, with all of its event loop; then
                    as /lengths
+    /hashes        the SHA-256 of each message comes back, as a text; "no memory" when there was none for one
     /deaf?GATE     the same, but that only this one waits, in a thread
     /rest?GATE     the same, and what it reads then it only counts
     /pour?COUNT    so many messages of 64 KiB, then "poured"
@@ -21,6 +22,7 @@ How a WebSocket ended is noted as "PATH CODE", a send() that failed as "PATH cut
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -100,15 +102,28 @@ async def begin(path: str, query: str, scope: Message, receive: Receive, send: S
         await swhttp.apush(scope["swhttp.session"], "pushed", overflow="block")
 
 
+async def read(path: str, receive: Receive, send: Send) -> Message:
+    """What comes next."""
+    while path == "/hashes":
+        try:
+            return await receive()
+        except MemoryError:
+            await send({"type": "websocket.send", "text": "no memory"})
+    return await receive()
+
+
 async def answer(path: str, receive: Receive, send: Send) -> None:
     """Until the client closes."""
     heard = 0
-    while (message := await receive())["type"] == "websocket.receive":
+    while (message := await read(path, receive, send))["type"] == "websocket.receive":
         heard += 1
         if path == "/rest":
             continue
         text, data = message.get("text"), message.get("bytes")
-        if path in ("/stuck", "/deaf", "/lengths"):
+        if path == "/hashes":
+            whole = text.encode() if data is None else data
+            await send({"type": "websocket.send", "text": hashlib.sha256(whole).hexdigest()})
+        elif path in ("/stuck", "/deaf", "/lengths"):
             await send({"type": "websocket.send", "text": str(len(data if text is None else text))})
         elif text is not None:
             await send({"type": "websocket.send", "text": text})

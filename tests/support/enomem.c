@@ -1,7 +1,9 @@
 /* Preloaded: makes every Nth allocation fail that the compiled core of swhttp asks for itself, and counts them.
  *
- * What Python asks for comes from the interpreter's own code and is left alone: it has its own ways to say MemoryError.
- * The words are in the file that SWHTTP_TESTS_ENOMEM names: | N, 0: none fails | how many were asked for | ... failed | */
+ * What Python asks for comes from the interpreter's own code and is left alone, but for the next so many of certain
+ * sizes, in one process: those that a test means, where Python says MemoryError. The words are in the file that
+ * SWHTTP_TESTS_ENOMEM names:
+ * | N, 0: none fails | how many were asked for | ... failed | next so many | from this size | to this | of this pid | */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -11,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
@@ -25,6 +28,16 @@ __attribute__((constructor)) static void begin(void)
     void *at = fd < 0 ? MAP_FAILED : mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (at != MAP_FAILED)
         words = at;
+}
+
+static int is_meant(size_t size)
+{
+    if (!words || atomic_load(&words[3]) <= 0 || size < (size_t)words[4] || size > (size_t)words[5]
+        || getpid() != words[6] || atomic_fetch_sub(&words[3], 1) <= 0)
+        return 0;
+    atomic_fetch_add(&words[2], 1);
+    errno = ENOMEM;
+    return 1;
 }
 
 static int fails(void *caller)
@@ -43,7 +56,7 @@ static int fails(void *caller)
 
 void *malloc(size_t size)
 {
-    return fails(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
+    return is_meant(size) || fails(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
 }
 
 void *calloc(size_t count, size_t size)
@@ -53,5 +66,5 @@ void *calloc(size_t count, size_t size)
 
 void *realloc(void *old, size_t size)
 {
-    return fails(__builtin_return_address(0)) ? NULL : __libc_realloc(old, size);
+    return is_meant(size) || fails(__builtin_return_address(0)) ? NULL : __libc_realloc(old, size);
 }
