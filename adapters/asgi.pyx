@@ -106,16 +106,20 @@ cdef class AsgiAdapter:
         return self.app(scope, exchange.receive_method, exchange.send_method)
 
     cdef int ended(self, AsgiExchange exchange, object error) except -1:
-        """The app is through with a request, with `error` or None: see that its final frame goes out."""
-        if error is not None:
-            if not (exchange.gone and (isinstance(error, OSError) or is_of_ours(error, MAX_LINKS))):
+        """The app is through with a request, with `error` or None: see that its final frame goes out. Raises what the
+        log does: a filter there may be the app's."""
+        try:
+            if error is not None:
+                if not (exchange.gone and (isinstance(error, OSError) or is_of_ours(error, MAX_LINKS))):
+                    self.outlet.line[SLOT_APP_ERRORS] += 1
+                    logger.error("exception in the ASGI app", exc_info=error)
+            elif not exchange.complete and not exchange.is_gone():
                 self.outlet.line[SLOT_APP_ERRORS] += 1
-                logger.error("exception in the ASGI app", exc_info=error)
-        elif not exchange.complete and not exchange.is_gone():
-            self.outlet.line[SLOT_APP_ERRORS] += 1
-            logger.error("the ASGI app returned without %s",
-                         "completing its response" if exchange.started else "starting a response")
-        return self._settle(exchange)
+                logger.error("the ASGI app returned without %s",
+                             "completing its response" if exchange.started else "starting a response")
+        finally:
+            self._settle(exchange)
+        return 0
 
     cdef int _settle(self, AsgiExchange exchange) except -1:
         if not exchange.complete and not exchange.fail():

@@ -177,16 +177,17 @@ cdef class Event:
         self._done(0, True)
 
     def failed(self, str what, error):
-        """A handler has failed. What it has made of the state is forgotten."""
+        """A handler has failed. What it has made of the state is forgotten. Raises what the log does."""
         self.sessions.outlet.line[SLOT_APP_ERRORS] += 1
-        handling.log(what, error)
-        if self.over:
-            return
-        self.session.remembers = False
-        if self.accepted:
-            self._done(SW_FRAME_BAD, True)
-        else:
-            self._refuse(500)
+        try:
+            handling.log(what, error)
+        finally:
+            if not self.over:
+                self.session.remembers = False
+                if self.accepted:
+                    self._done(SW_FRAME_BAD, True)
+                else:
+                    self._refuse(500)
 
     cdef int accept(self, bytes lines) except -1:
         self.accepted = True
@@ -375,11 +376,18 @@ cdef class SessionAdapter(SocketAdapter):
             return SocketAdapter.ended(self, exchange, error)
         event = (<SessionExchange>exchange).event
         if event is None:  # out of memory, say
-            logger.error("an event of a WebSocket could not be read", exc_info=error)
-            return SocketAdapter._settle(self, exchange)  # 500, or the end of the session
-        if not event.over:
-            event.failed("handler", error)
-        self.active -= 1
+            try:
+                logger.error("an event of a WebSocket could not be read", exc_info=error)
+            finally:
+                SocketAdapter._settle(self, exchange)  # 500, or the end of the session
+            return 0
+        try:
+            if not event.over:
+                event.failed("handler", error)
+            elif error is not None:  # what has failed then was the log
+                raise error
+        finally:
+            self.active -= 1
         return 0
 
     cdef int let_go(self) except -1:

@@ -101,16 +101,19 @@ cdef class SocketAdapter(AsgiAdapter):
         if type(exchange) is not WebSocket:
             return AsgiAdapter.ended(self, exchange, error)
         socket = <WebSocket>exchange
-        if error is not None:
-            socket.end_code = SW_CLOSE_INTERNAL_ERROR
-            if not (socket.gone and (isinstance(error, OSError) or is_of_ours(error, MAX_LINKS))):
+        try:
+            if error is not None:
+                socket.end_code = SW_CLOSE_INTERNAL_ERROR
+                if not (socket.gone and (isinstance(error, OSError) or is_of_ours(error, MAX_LINKS))):
+                    self.outlet.line[SLOT_APP_ERRORS] += 1
+                    logger.error("exception in the ASGI app", exc_info=error)
+            elif socket.phase < OPEN and not socket.complete and not socket.is_gone():
                 self.outlet.line[SLOT_APP_ERRORS] += 1
-                logger.error("exception in the ASGI app", exc_info=error)
-        elif socket.phase < OPEN and not socket.complete and not socket.is_gone():
-            self.outlet.line[SLOT_APP_ERRORS] += 1
-            logger.error("the ASGI app returned without %s",
-                         "completing its response" if socket.started else "an answer to a WebSocket's handshake")
-        return self._settle(socket)
+                logger.error("the ASGI app returned without %s",
+                             "completing its response" if socket.started else "an answer to a WebSocket's handshake")
+        finally:
+            self._settle(socket)
+        return 0
 
     cdef int _settle(self, AsgiExchange exchange) except -1:
         cdef PyObject **row

@@ -188,12 +188,20 @@ cdef class Runner:
         return status
 
     cdef int _finish(self, object error) except -1:
+        """The app is through. What the adapter raises ends the Task, and this runner with it."""
         cdef AsgiExchange exchange = self.exchange
+        cdef bint done = False
         self.exchange = None
         self.steps = self.coroutine = self.context = None
-        self.runners.adapter.ended(exchange, error)
-        if self.link != NULL:
-            self.runners.freed()
+        try:
+            self.runners.adapter.ended(exchange, error)
+            done = True
+        finally:
+            if self.link != NULL:
+                self.runners.freed()
+            if not done:
+                self._unlink()
+                self.task = self.gate = None  # they refer to us
         return 0
 
     cdef int _suspend(self) noexcept:

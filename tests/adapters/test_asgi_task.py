@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from swhttp.ipc import ring
+from tests.adapters.rig import working
+from tests.adapters.test_sessions import event
 from tests.support import processes
 from tests.support.fleet import Start
 from tests.support.server import Server
@@ -165,3 +168,14 @@ def test_the_scope(site: Server) -> None:
             assert isinstance(client_address[1], int)
     with site.connect() as other:
         assert other.get("/shows").json()["client"] != client_address
+
+
+@pytest.mark.parametrize("target", [b"/early", b"/late"])
+@pytest.mark.parametrize("kind", ["request", "websocket", "session"])
+def test_what_fails_ends_although_its_log_fails_as_well(kind: str, target: bytes) -> None:
+    with working("unloggable:app", "asgi", ws_handler="unloggable:handler" if kind == "session" else "") as rig:
+        body = event(ring.WS_OPEN) if kind == "session" else b""
+        flight = rig.answer(target, type=ring.PACKAGE if kind == "request" else ring.WS_OPEN, body=body)
+        assert flight.last.status == (1011 if kind == "websocket" else 500)
+        assert rig.answer(b"/left").body == b"[]"
+        assert rig.log().count("ValueError: a filter that fails") == 1
