@@ -63,12 +63,12 @@ def stuck(site: Server) -> Iterator[Peer]:
 def test_a_stuck_worker_loses_no_message_and_no_connection(server: Start) -> None:
     count = 1000
     site = server("pressed:app", "--workers", "1", "--reactors", "1", "--ws-ping-interval", "0.2",
-                  "--ws-ping-timeout", "0.4")
+                  "--ws-ping-timeout", "2")
     with site.gate() as gate, Peer(site, f"/stuck?{gate.path}") as peer, Growth(site) as growth:
         assert peer.heard() == "in"
         visitor = gate.entered()
         pinged, sent = 0, 0
-        while pinged < 5:  # each time ours was answered, or we had been cut
+        while pinged < 5:  # each time ours was answered, and the pong to the last one was heard, or none would follow
             for _ in range(count // 5):
                 peer.send(frame(BINARY, bytes(sent % 100)))
                 sent += 1
@@ -288,7 +288,7 @@ def test_short_messages_are_not_compressed(site: Server) -> None:
 
 def test_a_client_that_is_not_heard_is_pinged_and_given_up(server: Start) -> None:
     site = server("pressed:app", "--workers", "1", "--reactors", "1", "--ws-ping-interval", "0.2",
-                  "--ws-ping-timeout", "0.3")
+                  "--ws-ping-timeout", "1")
     since = Since(site)
     with Peer(site) as peer:
         for _ in range(2):
@@ -428,10 +428,12 @@ def test_the_sockets_of_a_worker_that_dies_are_closed_with_1011(site: Server) ->
         site.expect_log(r"Worker died|Worker was killed|worker-lost|died")
         site.kill(signal.SIGKILL, site.workers()[0])
         ends = {}
-        while not ends:
-            for peer in (one, other):
-                if peer.connection.wait_readable(0.05):
-                    ends[peer] = peer.ending()
+
+        def closed() -> bool:
+            ends.update({peer: peer.ending() for peer in (one, other) if peer.connection.wait_readable(0)})
+            return bool(ends)
+
+        wait_until(closed, "a socket to be closed")
         assert set(ends.values()) == {1011}
         for peer in ends:
             peer.send(closing(1011))
