@@ -301,7 +301,7 @@ static void got_control(struct client *c)
     uint8_t bytes = c->frame[1];
     switch (c->frame[0] & 15) {
     case PING: /* only the last of several needs an answer (RFC 6455, 5.5.3) */
-        if (c->pong_at == 0) {
+        if (c->pong_at == 0 && !ending) { /* nothing follows a Close */
             c->pong[0] = FIN | PONG;
             c->pong[1] = MASKED | bytes;
             memset(c->pong + 2, 0, 4);
@@ -594,8 +594,8 @@ static void close_all(void)
     uint64_t give_up = now_ns() + CLOSE_TIMEOUT_NS;
     ending = 1;
     for (uint32_t i = 0; i < connections; i++)
-        if (clients[i].stage == OPEN && clients[i].out_at == 0) {
-            clients[i].owed = 0;
+        if (clients[i].stage == OPEN && clients[i].out_at == 0 && clients[i].pong_at == 0) {
+            clients[i].owed = clients[i].pong_len = 0;
             if (send(clients[i].fd, "\x88\x82\0\0\0\0\x03\xe8", 8, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
                 drop(&clients[i]);
         }
