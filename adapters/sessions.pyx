@@ -113,6 +113,8 @@ cdef class Sessions:
         try:
             handling.handle(event, self.handler)
         except BaseException as error:
+            if event.over:  # what has failed then was the log
+                raise
             event.failed("handler", error)
         return 0
 
@@ -379,7 +381,9 @@ cdef class SessionAdapter(SocketAdapter):
             try:
                 logger.error("an event of a WebSocket could not be read", exc_info=error)
             finally:
-                SocketAdapter._settle(self, exchange)  # 500, or the end of the session
+                # 500. Where the session is open that is no answer: the reactor gives this worker up, and another has
+                # the event.
+                SocketAdapter._settle(self, exchange)
             return 0
         try:
             if not event.over:

@@ -41,7 +41,7 @@ cdef class WebSocket(AsgiExchange):
     cdef bytearray pieces           # of a message whose end has not come
     cdef Bell bells                 # of receive() calls that wait
     cdef Message sender             # that is out in part
-    cdef void *knower               # the task that has had websocket.disconnect, to be compared only; NULL: none
+    cdef void *knower               # the task that has had websocket.disconnect, which may be gone; NULL: none
     cdef int arrived(self, const sw_descriptor *descriptor) except -1
     cdef int told_news(self) except -1
     cdef int finish(self) except -1

@@ -120,15 +120,17 @@ cdef class WsgiAdapter:
             exchange = WsgiExchange(self.outlet, self.spool_dir, self.spool_max_bytes, self.compression)
         exchange.open(reactor, descriptor)
         try:
-            if exchange.block.flags & SW_BLOCK_BODY_FILE:
-                self._respond_to_file(exchange)
-            else:
-                self._respond(exchange, self._environ(reactor, exchange.block))
-        except BaseException as error:
-            self.outlet.line[SLOT_APP_ERRORS] += 1
-            logger.error("exception in the WSGI app", exc_info=error)
-        if not exchange.complete:
-            exchange.settle()
+            try:
+                if exchange.block.flags & SW_BLOCK_BODY_FILE:
+                    self._respond_to_file(exchange)
+                else:
+                    self._respond(exchange, self._environ(reactor, exchange.block))
+            except BaseException as error:
+                self.outlet.line[SLOT_APP_ERRORS] += 1
+                logger.error("exception in the WSGI app", exc_info=error)
+        finally:  # a filter of the log's may be the app's, and fail as well
+            if not exchange.complete:
+                exchange.settle()
         if exchange.spool is not None:
             exchange.spool = None
         if exchange.packer is not None:

@@ -440,8 +440,6 @@ cdef class Reactor:
                 receive_some(s, c)
 
     cdef void _event(self, Conn *c, uint32_t events) noexcept nogil:
-        # Where our own side is shut down, both are when the client's end has come. What is before that end is read all
-        # the same, or it would make the kernel send a reset; if that is what has come, reading finds it.
         cdef State *s = &self.state
         if c.fd < 0:
             return
@@ -459,6 +457,8 @@ cdef class Reactor:
         if c.tls != NULL and events & EPOLLOUT and not tls_flush(s, c):
             conn_close(s, c)
             return
+        # Once we have shut our own side, EPOLLHUP says no more than that the client has ended: what it sent before is
+        # read, for a socket that is closed with something unread sends a reset. One of the client's is read as well.
         if events & (EPOLLERR | EPOLLHUP) and c.stage != STAGE_LINGER and not (ws_is_open(c) and c.ws.parted):
             conn_close(s, c)  # reset, or closed both ways: nothing can be delivered
             return

@@ -465,4 +465,5 @@ cdef void wsin_free(State *s, Conn *c) noexcept nogil:
         _give(s, w.end_block, w.end_class)
         w.end_block = SW_NO_BLOCK
     w.queued = 0
+    w.inflating = False  # nobody wants the rest
     w.record_at = w.fill_messages = 0

@@ -346,8 +346,10 @@ def _work(WsgiLoop worker, bint is_main):
     try:
         worker.work(is_main)
     except BaseException:
-        logger.critical("a thread of the worker cannot go on", exc_info=True)
-        os._exit(ExitCode.INTERNAL)
+        try:
+            logger.critical("a thread of the worker cannot go on", exc_info=True)
+        finally:
+            os._exit(ExitCode.INTERNAL)
 
 
 def serve(context, loaded, ready, stopping, hooks, compression):

@@ -281,7 +281,7 @@ def test_messages_that_cannot_be_are_refused_where_the_app_sends_them() -> None:
 # ---- the handshake
 
 def test_the_scope_and_what_is_accepted_with_it() -> None:
-    headers = [(b"host", b"a"), (b"sec-websocket-protocol", b"one, two"), (b"sec-websocket-protocol", b",three ")]
+    headers = [(b"host", b"a"), (b"sec-websocket-protocol", b"one, two"), (b"sec-websocket-protocol", b" ,\t, three ,")]
     with working("sockets:app", "asgi") as rig:
         flight = connect(rig, b"/scopes?a=%20", headers=headers, session=3, session_generation=7)
         assert flight.last.head == b"sec-websocket-protocol: three\r\n"

@@ -38,6 +38,18 @@ def test_close_is_called_whatever_happens(site: Server) -> None:
     processes.wait_until(lambda: site.get("/closed") == closed, "three times close()")
 
 
+@pytest.mark.parametrize("threads", [1, 4])
+def test_what_fails_is_answered_although_its_log_fails_as_well(server: Start, threads: int) -> None:
+    """The worker is replaced then, rather than to lose a thread."""
+    site = server("unloggable:wsgi", "--app-dir", APPS, "--workers", "1", "--reactors", "1", "--threads", str(threads))
+    site.expect_log(".*")
+    for _ in range(2):
+        (worker,) = site.wait_for_workers(1)
+        with site.connect() as client:
+            assert client.get("/").status == 500
+        processes.wait_until(lambda gone=worker: gone not in site.workers(), "the worker to be replaced")
+
+
 def test_a_generator_that_starts_late(site: Server) -> None:
     with site.connect() as client:
         answer = client.get("/late")

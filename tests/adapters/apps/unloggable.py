@@ -1,6 +1,6 @@
 """An app whose log cannot be written to: a filter of its own raises there. All that it does fails, and would be logged.
 
-    /early, /late    fails; late: after it has waited for something
+    /early, /late    fails; late: after it has waited for something. WSGI: all does
     /left            answers with what is left of that: tasks that have failed, and runners without a task
 """
 
@@ -47,6 +47,11 @@ async def app(
     told = str(left).encode()
     await send({"type": "http.response.start", "status": 200})
     await send({"type": "http.response.body", "body": told})
+
+
+def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    """As WSGI."""
+    raise RuntimeError("on purpose")
 
 
 class Handler:
