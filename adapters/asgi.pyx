@@ -1,7 +1,9 @@
 """ASGI 3 for http: scope, receive and send of one request after the other.
 
 It owns the exchanges of one worker. It never runs the app's coroutine (the loop's runners do) and never touches a
-ring except through its outlet. Of the extensions there are trailers, early hints and pathsend.
+ring except through its outlet. Of the extensions there are trailers, early hints and pathsend. It is long because a
+request has one state for both directions: what send() does about a client that has left is decided by what receive()
+has been asked and has told.
 
 `receive()` and `send()` return coroutines in C (swhttp.adapters.call), which nearly always complete within the `await`
 itself. They wait, on a future, only when the client is slow, the ring is full, for more of a request's body, or for the

@@ -117,6 +117,10 @@ def test_what_cannot_be_compressed_may_be_as_large_as_what_can(site: Server, bys
     with Peer(site, deflate=True) as peer:
         peer.send(frame(BINARY, bytes(2 * MOST_BYTES + 65), rsv1=True)[:14])
         assert peer.ended() == 1009
+    with Peer(site, deflate=True) as peer:
+        peer.send(frame(BINARY, packed[:MOST_BYTES], fin=False, rsv1=True)
+                  + frame(CONTINUATION, bytes(MOST_BYTES + 65))[:14])
+        assert peer.ended() == 1009
 
 
 def test_a_compressed_message_that_is_none_closes_with_1007(site: Server, bystander: Peer) -> None:

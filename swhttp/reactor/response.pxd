@@ -3,6 +3,12 @@ from libc.stdint cimport int64_t, uint64_t
 from swhttp.ipc.frame cimport sw_frame
 from swhttp.reactor.state cimport Conn, SlotLink, State
 
+cdef extern from *:
+    """
+    #define SW_CONTINUE "HTTP/1.1 100 Continue\\r\\n\\r\\n"
+    """
+    const char *SW_CONTINUE
+
 
 cdef void response_clock(State *s) noexcept nogil
 cdef unsigned char *response_fields(State *s, Conn *c, unsigned char *p) noexcept nogil

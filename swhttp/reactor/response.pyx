@@ -417,8 +417,8 @@ cdef void response_progress(State *s, Conn *c) noexcept nogil:
 cdef void response_continue(State *s, Conn *c) noexcept nogil:
     """100 Continue (RFC 9110 §10.1.1), once our own checks have passed and before the body is read."""
     cdef iovec piece
-    piece.iov_base = <void *><const char *>b"HTTP/1.1 100 Continue\r\n\r\n"
-    piece.iov_len = 25
+    piece.iov_base = <void *>SW_CONTINUE
+    piece.iov_len = strlen(SW_CONTINUE)
     if not out_put(s, c, &piece, 1, False):
         conn_close(s, c)
 

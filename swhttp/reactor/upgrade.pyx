@@ -15,6 +15,7 @@ from swhttp.reactor.reasons cimport (REASON_BLOCKS_FULL, REASON_INTERNAL, REASON
                                      REASON_WS_BAD_EXTENSION, REASON_WS_BAD_HANDSHAKE, REASON_WS_BAD_KEY,
                                      REASON_WS_BAD_SUBPROTOCOL, REASON_WS_BAD_VERSION, REASON_WS_MANY_KEYS,
                                      REASON_WS_NOT_GET)
+from swhttp.reactor.response cimport SW_CONTINUE
 from swhttp.reactor.state cimport State
 from swhttp.reactor.websocket cimport ws_offer
 from swhttp.reactor.wsdeflate cimport Deflation
@@ -24,7 +25,6 @@ from swhttp.reactor.handshake import Refused, negotiate
 
 cdef uint32_t SPARED_SHARE = limits.WS_SPARED_SHARE
 cdef bytes PREFIX = b"sec-websocket-"
-cdef bytes CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 cdef dict WS_REASONS = {
     "ws-bad-version": REASON_WS_BAD_VERSION, "ws-bad-key": REASON_WS_BAD_KEY, "ws-many-keys": REASON_WS_MANY_KEYS,
     "ws-bad-subprotocol": REASON_WS_BAD_SUBPROTOCOL, "ws-bad-extension": REASON_WS_BAD_EXTENSION,
@@ -71,5 +71,5 @@ cdef int upgrade(Http1 http1, Conn *c, Http1Parser parser):
         parser.block.body_len = sizeof(event)
         c.body_at += sizeof(event)
     # RFC 9110 §7.8: to who expects 100 Continue it is sent before 101, body or not.
-    return REASON_NONE if ws_offer(s, c, CONTINUE + verdict.head if parser.expects else verdict.head,
+    return REASON_NONE if ws_offer(s, c, SW_CONTINUE + verdict.head if parser.expects else verdict.head,
                                    deflation) else REASON_INTERNAL
